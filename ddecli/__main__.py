@@ -1,0 +1,5 @@
+"""Run as: python -m ddecli"""
+
+from ddecli.cli.app import main
+
+main()

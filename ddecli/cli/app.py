@@ -1,0 +1,64 @@
+"""The `ddecli` command: its subcommands, and how an error reaches the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ddecli import __version__
+from ddecli.cli import inception, prepare, sample, score, table, train, world
+from ddecli.core.errors import UserError
+
+app = typer.Typer(
+    name="ddecli",
+    help="Align text-to-image diffusion models with preference pairs, and measure the result.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command("prepare")(prepare.prepare)
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.command("score")(score.score)
+app.command("inception")(inception.inception)
+app.command("table")(table.table)
+app.add_typer(world.app, name="world")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"ddecli {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="DDECLI_DEBUG", help="Show the full traceback of an error.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
+    ] = False,
+) -> None:
+    """Align text-to-image diffusion models with preference pairs, and measure the result."""
+    if debug:
+        os.environ["DDECLI_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; input that cannot be used ends in one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        if os.environ.get("DDECLI_DEBUG"):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is kept; run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,5 @@
+"""`ddecli inception`."""
+
+
+def inception() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`ddecli prepare`."""
+
+
+def prepare() -> None:
+    """To be written."""

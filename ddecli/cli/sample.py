@@ -1,0 +1,5 @@
+"""`ddecli sample`."""
+
+
+def sample() -> None:
+    """To be written."""

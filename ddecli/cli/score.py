@@ -1,0 +1,5 @@
+"""`ddecli score`."""
+
+
+def score() -> None:
+    """To be written."""

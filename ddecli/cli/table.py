@@ -1,0 +1,5 @@
+"""`ddecli table`."""
+
+
+def table() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`ddecli train`."""
+
+
+def train() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`ddecli world`."""
+
+import typer
+
+app = typer.Typer()

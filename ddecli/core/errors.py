@@ -1,0 +1,20 @@
+"""The two ways in which input can be wrong."""
+
+
+class UserError(Exception):
+    """Input that cannot be used. One clear sentence that names the thing and the way out.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+class BadRow(Exception):
+    """One row of data that cannot be used. It is skipped, counted by `reason` and listed.
+
+    `reason` is a short, fixed phrase ("unreadable image"), `detail` says what was seen.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail

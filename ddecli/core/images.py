@@ -1,0 +1,58 @@
+"""Reading anybody's picture safely: every mode becomes upright RGB, or one clear reason why not."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+from PIL import Image, ImageFile, ImageOps
+
+from ddecli.core.errors import BadRow
+
+MAX_PIXELS = 128_000_000
+"""A picture with more pixels than this is refused before it is decoded (16,000 x 8,000)."""
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+
+
+def load_image(source: Path | bytes) -> Image.Image:
+    """Decode a picture whole, turn it upright (EXIF), and convert it to 8-bit RGB.
+
+    Transparent pixels are laid on white; 16-bit grey is scaled to 8 bits; CMYK and palettes are converted;
+    of an animation the first frame is taken.
+
+    Args:
+        source: a file's path, or a file's bytes.
+
+    Raises:
+        BadRow: missing, truncated, no picture at all, or larger than `MAX_PIXELS`.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise BadRow("image too large", f"{width}x{height} pixels, at most {MAX_PIXELS:,} are read")
+                image.load()
+                return _as_rgb(ImageOps.exif_transpose(image))
+    except FileNotFoundError as error:
+        raise BadRow("missing image", str(source)) from error
+    except Image.DecompressionBombError as error:
+        raise BadRow("image too large", str(error)) from error
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
+        name = "embedded bytes" if isinstance(source, bytes) else str(source)
+        raise BadRow("unreadable image", f"{name} ({error})") from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit grey: Pillow would clip at 255
+        high = 65535.0 if image.mode != "F" else max(1.0, image.getextrema()[1])  # type: ignore[assignment]
+        return image.convert("F").point(lambda value: value * (255.0 / high) + 0.5).convert("L").convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,1 @@
+"""Preference pairs: sources, cleaning, the pair store, draws."""

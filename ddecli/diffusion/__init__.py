@@ -1,0 +1,1 @@
+"""Diffusion mathematics: tensors in, tensors out."""

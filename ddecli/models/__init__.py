@@ -1,0 +1,1 @@
+"""One file a family of models: load, encode, predict noise, save."""

@@ -1,0 +1,1 @@
+"""The built-in world: scenes, annotators, small real models and the recipe that made them."""
