@@ -1,5 +1,137 @@
-"""`ddecli sample`."""
+"""`ddecli sample`: prompts to images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ddecli.core.errors import UserError
+
+WORLD = "world:"
 
 
-def sample() -> None:
-    """To be written."""
+def sample(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder or a hub id."
+        ),
+    ],
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            help="world:validation or world:test, a text file with one prompt a line, or a .jsonl file with "
+            "the key prompt. Tiny models take world:validation when nothing is given."
+        ),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="A prompt; repeat it for more. Instead of --prompts.")
+    ] = None,
+    num_prompts: Annotated[
+        int | None, typer.Option(min=1, help="Take only the first prompts; all if not given.")
+    ] = None,
+    images_per_prompt: Annotated[int, typer.Option(min=1, help="Images made for each prompt.")] = 8,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="DDIM steps; 15 for tiny models, else 50, if not given.")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Classifier-free guidance; 2 for tiny models, 7.5 for SD, 5 for SDXL, if not given."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="With the prompt and the image's number it decides the starting noise.")
+    ] = 0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Images made at once: speed and memory only. 64 for tiny models, else 8, if not given.",
+        ),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        typer.Option(help="Of the weights; auto is float16 on a GPU, float32 on a processor."),
+    ] = "auto",
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N", help="Make only the I-th of N equal parts (1/4 ... 4/4), all into one --out."
+        ),
+    ] = "1/1",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the images; images/<name of the run or model> if not given."),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Remove an earlier sample from --out; without it, a sample is continued."
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Make images of prompts with a model or a run.
+
+    An image depends on the seed, its prompt and its number only: not on batch size, order or shards.
+    A stopped command goes on where it stopped when it is run again.
+    """
+    from ddecli.core.devices import choose_device, choose_dtype
+    from ddecli.models.load import load_pipeline
+    from ddecli.sampling.generate import SamplingSettings, is_tiny, sample_images
+    from ddecli.sampling.prompts import make_prompt_set, read_prompts
+
+    if prompts and prompt:
+        raise UserError("Give either --prompts or --prompt, not both.")
+    parts = parse_shard(shard)
+    prompt_set = None
+    if prompt:
+        prompt_set = make_prompt_set("command line", prompt, num_prompts)
+    elif prompts and not prompts.startswith(WORLD):
+        prompt_set = make_prompt_set(Path(prompts).name, read_prompts(Path(prompts)), num_prompts)
+    elif prompts:
+        prompt_set = make_prompt_set(prompts, _world_prompts(prompts), num_prompts)
+
+    where = choose_device(device)
+    pipeline = load_pipeline(model, where, choose_dtype(precision, where))
+    if prompt_set is None:
+        if not is_tiny(pipeline):
+            raise UserError(
+                f"{model} needs prompts: give --prompts FILE (one prompt a line) or --prompt TEXT."
+            )
+        prompt_set = make_prompt_set("world:validation", _world_prompts("world:validation"), num_prompts)
+    settings = SamplingSettings(images_per_prompt, steps, guidance_scale, seed, batch_size, parts, overwrite)
+    name = Path(model).resolve().name if Path(model).exists() else model.split("/")[-1]
+    summary = sample_images(pipeline, model, prompt_set, settings, out or Path("images") / name)
+    if as_json:
+        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False))
+        return
+    left_out = f" {summary.empty_prompts} empty prompts were skipped." if summary.empty_prompts else ""
+    state = (
+        "complete" if summary.complete else f"{summary.images} images so far, other shards are not finished"
+    )
+    typer.echo(
+        f"{summary.out}: {summary.made} images made, {summary.kept} kept, "
+        f"{summary.prompts} prompts; {state}.{left_out}"
+    )
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`"2/4"` is (2, 4)."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise UserError(f"--shard {text} must be I/N with I from 1 to N, as in 1/4.")
+    return int(part), int(parts)
+
+
+def _world_prompts(name: str) -> list[str]:
+    from ddecli.tinyworld.prompts import world_prompts
+
+    return world_prompts(name.removeprefix(WORLD))

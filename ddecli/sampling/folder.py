@@ -1,0 +1,102 @@
+"""The folder of a sample: names of images, protocol.json, metadata.jsonl, and which images are missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import make_folder, read_json, write_json, write_text
+from ddecli.core.protocol import prompt_id
+
+PROTOCOL = "protocol.json"
+METADATA = "metadata.jsonl"
+CONTACT_SHEET = "contact-sheet.png"
+OWN_FILES = (
+    PROTOCOL,
+    METADATA,
+    CONTACT_SHEET,
+    "scores.parquet",
+    "scores.json",
+    "scores-skipped.jsonl",
+    "inception.json",
+)
+IMAGE_PATTERN = "[0-9a-f]" * 12 + "-*.png"
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """One image to make: its prompt and its number among the images of that prompt."""
+
+    prompt: str
+    prompt_id: str
+    image_index: int
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.prompt_id}-{self.image_index:02d}.png"
+
+
+def list_tasks(prompts: tuple[str, ...], images_per_prompt: int) -> list[ImageTask]:
+    """Every image of a sample, prompt by prompt: `len(prompts) * images_per_prompt` tasks."""
+    return [
+        ImageTask(prompt, prompt_id(prompt), index)
+        for prompt in prompts
+        for index in range(images_per_prompt)
+    ]
+
+
+class SampleFolder:
+    """An output folder that holds images of one protocol and model only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = make_folder(path)
+
+    def clear(self) -> None:
+        """Remove what an earlier sample, and its scoring, left here; other files stay."""
+        for file in [*self.path.glob(IMAGE_PATTERN), *(self.path / name for name in OWN_FILES)]:
+            file.unlink(missing_ok=True)
+
+    def claim(self, protocol: dict[str, Any]) -> None:
+        """Write protocol.json, or check that the one already here is the same.
+
+        Raises:
+            UserError: the folder holds images of another protocol or model, or images without a protocol.
+        """
+        file = self.path / PROTOCOL
+        if not file.exists():
+            if any(self.path.glob("*.png")):
+                raise UserError(f"{self.path} holds images but no {PROTOCOL}. Choose another --out.")
+            write_json(file, protocol)
+            return
+        found = read_json(file)
+        different = [
+            f"{key} {found.get(key)!r}, now {protocol.get(key)!r}"
+            for key in sorted(protocol.keys() | found.keys())
+            if found.get(key) != protocol.get(key)
+        ]
+        if different:
+            raise UserError(
+                f"{self.path} holds images made with other settings ({'; '.join(different)}). "
+                "Choose another --out, or start it again with --overwrite."
+            )
+
+    def missing(self, tasks: list[ImageTask]) -> list[ImageTask]:
+        """The tasks whose image is not here yet."""
+        return [task for task in tasks if not (self.path / task.file_name).exists()]
+
+    def write_metadata(self, tasks: list[ImageTask], seed: int) -> None:
+        """Write metadata.jsonl in the order of the tasks (imagefolder layout)."""
+        rows = (
+            {
+                "file_name": task.file_name,
+                "prompt": task.prompt,
+                "prompt_id": task.prompt_id,
+                "image_index": task.image_index,
+                "seed": seed,
+            }
+            for task in tasks
+        )
+        write_text(self.path / METADATA, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

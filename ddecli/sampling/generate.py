@@ -1,0 +1,272 @@
+"""Prompts to images with a stock diffusers pipeline.
+
+The starting noise of an image is a function of (seed, prompt, image index) alone, drawn on the CPU in
+float32. So an image does not depend on the batch size, the order, the shard or the number of restarts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
+from PIL import Image
+from transformers.utils import logging as transformers_logging
+
+from ddecli.core.console import console, progress
+from ddecli.core.errors import UserError
+from ddecli.core.files import atomic_file
+from ddecli.core.seeds import torch_generator
+from ddecli.sampling.folder import CONTACT_SHEET, ImageTask, SampleFolder, list_tasks
+from ddecli.sampling.prompts import PromptSet
+from ddecli.sampling.sheet import contact_sheet
+
+SAMPLER = "DDIM (eta 0)"
+TINY_RESOLUTION = 64
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How images are made. `steps`, `guidance_scale` and `batch_size` of None take the family's default."""
+
+    images_per_prompt: int = 8
+    steps: int | None = None
+    guidance_scale: float | None = None
+    seed: int = 0
+    batch_size: int | None = None
+    shard: tuple[int, int] = (1, 1)
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """What one call did. `images` of the whole set exist now; it is `complete` when none is missing."""
+
+    out: str
+    images: int
+    made: int
+    kept: int
+    complete: bool
+    prompts: int
+    empty_prompts: int
+    duplicate_prompts: int
+    truncated_prompts: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def resolution_of(pipeline: DiffusionPipeline) -> int:
+    """Width and height, in pixels, of the images a pipeline makes."""
+    return _latent_shape(pipeline)[-1] * pipeline.vae_scale_factor
+
+
+def is_tiny(pipeline: DiffusionPipeline) -> bool:
+    """Whether a pipeline belongs to the tiny world: pictures of at most 64 pixels."""
+    return resolution_of(pipeline) <= TINY_RESOLUTION
+
+
+def family_of(pipeline: DiffusionPipeline) -> str:
+    """`sdxl` for a pipeline with two text encoders, else `sd`."""
+    return "sdxl" if hasattr(pipeline, "text_encoder_2") else "sd"
+
+
+def default_steps(pipeline: DiffusionPipeline) -> int:
+    """DDIM steps when none are asked for: 15 in the tiny world, else 50."""
+    return 15 if is_tiny(pipeline) else 50
+
+
+def default_guidance_scale(pipeline: DiffusionPipeline) -> float:
+    """Guidance when none is asked for: 2 in the tiny world, 7.5 for SD, 5 for SDXL (the pipelines' own)."""
+    if is_tiny(pipeline):
+        return 2.0
+    return 5.0 if family_of(pipeline) == "sdxl" else 7.5
+
+
+def sample_images(
+    pipeline: DiffusionPipeline, model_name: str, prompts: PromptSet, settings: SamplingSettings, out: Path
+) -> SampleSummary:
+    """Make `images_per_prompt` images of every prompt in `out`, skipping those that exist.
+
+    Whichever call finds the whole set complete writes metadata.jsonl and the contact sheet.
+
+    Args:
+        pipeline: a Stable Diffusion or Stable Diffusion XL pipeline; its scheduler is replaced by DDIM.
+        model_name: the model's name for protocol.json.
+
+    Raises:
+        UserError: `out` holds images of other settings; an image is not finite; memory ran out.
+    """
+    began = time.monotonic()
+    steps = settings.steps or default_steps(pipeline)
+    guidance_scale = (
+        default_guidance_scale(pipeline) if settings.guidance_scale is None else settings.guidance_scale
+    )
+    _prepare(pipeline)
+    if settings.overwrite and settings.shard != (1, 1):
+        raise UserError(
+            "--overwrite cannot go with --shard, one shard would remove the images of another: clear first."
+        )
+    folder = SampleFolder(out)
+    if settings.overwrite:
+        folder.clear()
+    folder.claim(
+        {
+            "prompt_set": prompts.name,
+            "prompts_sha256": prompts.sha256,
+            "num_prompts": len(prompts.prompts),
+            "images_per_prompt": settings.images_per_prompt,
+            "sampler": SAMPLER,
+            "steps": steps,
+            "guidance_scale": guidance_scale,
+            "seed": settings.seed,
+            "resolution": resolution_of(pipeline),
+            "model": {
+                "name": model_name,
+                "family": family_of(pipeline),
+                "precision": str(pipeline.unet.dtype).removeprefix("torch."),
+                "unet_sha256": weights_sha256(pipeline.unet),
+            },
+        }
+    )
+    tasks = list_tasks(prompts.prompts, settings.images_per_prompt)
+    shard, shards = settings.shard
+    mine = tasks[shard - 1 :: shards]
+    todo = folder.missing(mine)
+    truncated = count_truncated(pipeline, prompts.prompts)
+    if truncated:
+        console.print(
+            f"{truncated} of {len(prompts.prompts)} prompts are longer than the text encoder reads: "
+            "their ends are cut."
+        )
+    batch_size = settings.batch_size or (64 if is_tiny(pipeline) else 8)
+    bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
+    with bar as advance, _quiet_libraries():
+        for start in range(0, len(todo), batch_size):
+            batch = todo[start : start + batch_size]
+            pixels = generate(pipeline, batch, settings.seed, steps, guidance_scale)
+            for task, picture in zip(batch, pixels, strict=True):
+                with atomic_file(out / task.file_name) as temporary:
+                    Image.fromarray(picture).save(temporary, format="PNG")
+            advance(len(batch))
+    left = len(folder.missing(tasks))
+    if not left:
+        folder.write_metadata(tasks, settings.seed)
+        with atomic_file(out / CONTACT_SHEET) as temporary:
+            contact_sheet(out, tasks).save(temporary, format="PNG")
+    return SampleSummary(
+        out=str(out),
+        images=len(tasks) - left,
+        made=len(todo),
+        kept=len(mine) - len(todo),
+        complete=left == 0,
+        prompts=len(prompts.prompts),
+        empty_prompts=prompts.empty,
+        duplicate_prompts=prompts.duplicates,
+        truncated_prompts=truncated,
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+@torch.inference_mode()
+def generate(
+    pipeline: DiffusionPipeline,
+    tasks: list[ImageTask],
+    seed: int,
+    steps: int,
+    guidance_scale: float,
+) -> np.ndarray:
+    """Run the pipeline once for a batch of tasks.
+
+    Returns:
+        (N, height, width, 3) uint8 pixels.
+
+    Raises:
+        UserError: a pixel is not finite, or the batch does not fit into memory.
+    """
+    latents = torch.stack([initial_latents(pipeline, task, seed) for task in tasks])
+    try:
+        images = pipeline(
+            prompt=[task.prompt for task in tasks],
+            latents=latents.to(pipeline.device, pipeline.unet.dtype),
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            eta=0.0,
+            output_type="pt",
+        ).images
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{len(tasks)} images at once do not fit into the device's memory: lower --batch-size."
+        ) from error
+    for task, image in zip(tasks, images, strict=True):
+        if not torch.isfinite(image).all():
+            raise UserError(
+                f"The model made an image that is not finite for prompt {task.prompt_id} "
+                f'("{task.prompt[:60]}", image {task.image_index}): '
+                "its weights are damaged, or need --precision float32."
+            )
+    return (images.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def initial_latents(pipeline: DiffusionPipeline, task: ImageTask, seed: int) -> torch.Tensor:
+    """The noise an image starts from: (C, H, W) float32 on the CPU."""
+    generator = torch_generator("image", seed, task.prompt_id, task.image_index)
+    return torch.randn(_latent_shape(pipeline), generator=generator)
+
+
+def count_truncated(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> int:
+    """How many prompts have more tokens than the text encoder takes."""
+    tokenizer = pipeline.tokenizer
+    with _quiet_libraries():
+        token_ids = tokenizer(list(prompts), truncation=False).input_ids
+    return sum(len(ids) > tokenizer.model_max_length for ids in token_ids)
+
+
+def weights_sha256(module: torch.nn.Module) -> str:
+    """SHA-256 over names and values of a module's weights as they are loaded (LoRA included)."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _latent_shape(pipeline: DiffusionPipeline) -> tuple[int, int, int]:
+    size = pipeline.unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return pipeline.unet.config.in_channels, height, width
+
+
+def _prepare(pipeline: DiffusionPipeline) -> None:
+    """Set the sampler to DDIM; no safety checker, no watermark, no bars of the library's own."""
+    # A schedule saved for another sampler may lack clip_sample, and DDIM would then clip the latents.
+    pipeline.scheduler = DDIMScheduler.from_config(
+        pipeline.scheduler.config, clip_sample=False, thresholding=False
+    )
+    if hasattr(pipeline, "safety_checker"):
+        pipeline.safety_checker = None
+    if hasattr(pipeline, "watermark"):
+        pipeline.watermark = None
+    pipeline.set_progress_bar_config(disable=True)
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep the pipelines' own warnings off the screen: they repeat each truncated prompt in each batch."""
+    kept = [(library, library.get_verbosity()) for library in (diffusers_logging, transformers_logging)]
+    try:
+        for library, _ in kept:
+            library.set_verbosity_error()
+        yield
+    finally:
+        for library, verbosity in kept:
+            library.set_verbosity(verbosity)
