@@ -1,0 +1,157 @@
+"""The noise schedule: noising, noise errors, and the weights of the two estimates of DDE (arXiv 2411.14871).
+
+`t` is a diffusers index, 0..T-1; the paper's step is `k = t + 1`, and `abar_0 = 1`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, cast, get_args
+
+import torch
+from torch import Tensor
+
+from ddecli.core.errors import UserError
+
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
+
+# What some schedulers store as the last `alphas_cumprod` when they are rescaled to zero terminal SNR.
+_ZERO_ALPHA_CUMPROD = 2.0**-24
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """The forward process `x_k = sqrt(abar_k) x_0 + sqrt(1 - abar_k) eps` (Eq. 1-2) of a trained model.
+
+    alphas_cumprod: (T,) float64, strictly decreasing from below 1 to 0 at the least.
+    prediction_type: what the model predicts: the noise, v (Salimans & Ho 2022) or the clean latent.
+
+    Everything derived from `alphas_cumprod` is computed in float64 and rounded once, when it is looked up.
+    Raises UserError for a schedule or prediction type that these formulas do not describe.
+    """
+
+    alphas_cumprod: Tensor
+    prediction_type: PredictionType = "epsilon"
+
+    def __post_init__(self) -> None:
+        if self.prediction_type not in get_args(PredictionType):
+            raise UserError(
+                f"The prediction type {self.prediction_type!r} of the model's scheduler is not supported; "
+                f"choose a model that predicts {', '.join(get_args(PredictionType))}."
+            )
+        alphas_cumprod = torch.as_tensor(self.alphas_cumprod).detach().to("cpu", torch.float64)
+        if alphas_cumprod.ndim != 1 or len(alphas_cumprod) < 2:
+            shape = tuple(alphas_cumprod.shape)
+            raise UserError(
+                f"A noise schedule needs at least two timesteps in one row, not the shape {shape}."
+            )
+        differences = alphas_cumprod.diff(prepend=torch.ones(1, dtype=torch.float64))
+        if not (bool((differences < 0).all()) and float(alphas_cumprod[-1]) >= 0):
+            raise UserError(
+                "The scheduler's alphas_cumprod must fall strictly from below 1 to no less than 0; "
+                "use the scheduler that the model was trained with."
+            )
+        object.__setattr__(self, "alphas_cumprod", alphas_cumprod)
+
+    @classmethod
+    def from_scheduler(cls, scheduler: Any) -> NoiseSchedule:
+        """The training schedule of any diffusers scheduler that has `alphas_cumprod`."""
+        alphas_cumprod = getattr(scheduler, "alphas_cumprod", None)
+        if alphas_cumprod is None:
+            raise UserError(
+                f"{type(scheduler).__name__} has no alphas_cumprod: "
+                "only models trained with a discrete diffusion schedule (SD15, SDXL) can be aligned."
+            )
+        return cls(alphas_cumprod, scheduler.config.prediction_type)
+
+    @property
+    def num_timesteps(self) -> int:
+        """`T`."""
+        return len(self.alphas_cumprod)
+
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether the last timestep is pure noise, from which there is no single-shot estimate."""
+        return float(self.alphas_cumprod[-1]) <= _ZERO_ALPHA_CUMPROD
+
+    @cached_property
+    def single_shot_weights(self) -> Tensor:
+        """`c_t = (1 - abar_t) / abar_t = 1 / SNR(t)` of every timestep, (T,) float64.
+
+        `||x_0 - x0_hat||^2 = c_t ||eps - eps_theta||^2`, x0_hat being DDIM's jump from `x_t` to `x_0`.
+        """
+        return (1 - self.alphas_cumprod) / self.alphas_cumprod
+
+    @cached_property
+    def step_weights(self) -> Tensor:
+        """`lambda_k` of every timestep, (T,) float64: `log r_k = -lambda_k e_k` (stepwise estimation).
+
+        `r_k = p_theta(x_{k-1} | x_k) / q(x_{k-1} | x_k, x_0)` at the mean of `q`; both Gaussians have the
+        posterior variance, so `lambda_k = beta_k / (2 alpha_k (1 - abar_{k-1}))`, the weight in the
+        variational bound.
+        """
+        abar = self.alphas_cumprod
+        abar_previous = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
+        alpha = abar / abar_previous
+        beta = 1 - alpha
+        posterior_variance = beta * (1 - abar_previous) / (1 - abar)
+        posterior_variance[0] = posterior_variance[
+            1
+        ]  # 0 at k = 1, which is no density: clipped, as DDPM does
+        mean_gap = beta**2 / (alpha * (1 - abar))  # ||mu_q - mu_theta||^2 = mean_gap ||eps - eps_theta||^2
+        return mean_gap / (2 * posterior_variance)
+
+    def snr(self, t: Tensor) -> Tensor:
+        """Signal-to-noise ratio `abar_t / (1 - abar_t)`. t: (B,) -> (B,) float32."""
+        return _look_up(self.alphas_cumprod / (1 - self.alphas_cumprod), t)
+
+    def single_shot_weight(self, t: Tensor) -> Tensor:
+        """`c_t`, see `single_shot_weights`. t: (B,) -> (B,) float32."""
+        return _look_up(self.single_shot_weights, t)
+
+    def step_weight(self, t: Tensor) -> Tensor:
+        """`lambda_k` with `k = t + 1`, see `step_weights`. t: (B,) -> (B,) float32."""
+        return _look_up(self.step_weights, t)
+
+    def add_noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """The noisy latents `x_t` (Eq. 2). x0, eps: (B, C, H, W); t: (B,) -> (B, C, H, W) float32."""
+        x0, eps = _at_least_float32(x0), _at_least_float32(eps)
+        signal, noise = self._signal_and_noise_scale(t, x0)
+        return signal * x0 + noise * eps
+
+    def noise_prediction(self, prediction: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """The noise that the model's output stands for. prediction, x_t: (B, C, H, W) -> same, float32."""
+        prediction, x_t = _at_least_float32(prediction), _at_least_float32(x_t)
+        signal, noise = self._signal_and_noise_scale(t, x_t)
+        if self.prediction_type == "v_prediction":
+            return signal * prediction + noise * x_t
+        if self.prediction_type == "sample":
+            return (x_t - signal * prediction) / noise
+        return prediction
+
+    def noise_error(self, prediction: Tensor, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """`e = mean((eps - eps_theta)^2)` over C, H, W: one number a sample, formed in float32.
+
+        prediction, x_t, eps: (B, C, H, W) in any precision; t: (B,) -> (B,) float32 (float64 inputs stay so).
+        """
+        difference = _at_least_float32(eps) - self.noise_prediction(prediction, x_t, t)
+        return difference.square().flatten(1).mean(1)
+
+    def _signal_and_noise_scale(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """`sqrt(abar_t)` and `sqrt(1 - abar_t)`, shaped to multiply `like`: (B, 1, 1, 1)."""
+        abar = self.alphas_cumprod
+        shape = (-1,) + (1,) * (like.ndim - 1)
+        signal = _look_up(abar.sqrt(), t, like.dtype).view(shape)
+        noise = _look_up((1 - abar).sqrt(), t, like.dtype).view(shape)
+        return signal, noise
+
+
+def _look_up(table: Tensor, t: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Entries `t` of a (T,) table on the CPU, on the device of `t`; the table moves, so nothing waits."""
+    return table.to(dtype).to(t.device)[t]
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    """Half precision becomes float32, in which all errors are formed; float32 and float64 stay."""
+    return cast(Tensor, x if x.dtype == torch.float64 else x.float())

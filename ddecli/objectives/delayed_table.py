@@ -1,0 +1,124 @@
+"""The delayed table: running means of the noise errors by timestep, and the correction terms (Alg. 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ddecli.core.errors import UserError
+from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.objectives.base import PairErrors
+
+
+@dataclass(frozen=True, eq=False)
+class Visits:
+    """The noise errors seen in (a part of) one optimizer step, by table entry. Parts add up.
+
+    sums: (4, bins) float64: policy_w, policy_l, reference_w, reference_l, summed over the visits.
+    counts: (bins,) float64.
+    """
+
+    sums: Tensor
+    counts: Tensor
+
+    def __add__(self, other: Visits) -> Visits:
+        return Visits(self.sums + other.sums, self.counts + other.counts)
+
+    def as_tensor(self) -> Tensor:
+        """(5, bins) float64, which processes may sum; back with `from_tensor`."""
+        return torch.cat([self.sums, self.counts[None]])
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor) -> Visits:
+        """The visits of `as_tensor()`."""
+        return cls(tensor[:4], tensor[4])
+
+
+class DelayedTable:
+    """Running means of the four noise errors at every timestep, from which the correction terms are read.
+
+    An optimizer step reads the table as the step before left it; after the step `update` is called once with
+    the visits of all micro-batches and processes.
+
+    schedule: gives `T` and `lambda_k`.
+    ema_decay: weight of the old mean when an entry is visited again; the first visit sets the entry.
+    bins: number of entries, 1..T, each shared by neighbouring timesteps; default one a timestep.
+
+    Everything is float64 on the CPU. A float64 holds sums of float32 errors without rounding, up to about
+    2^29 of them of one magnitude, so the way a step is cut into micro-batches and processes leaves no trace.
+    """
+
+    def __init__(self, schedule: NoiseSchedule, ema_decay: float = 0.95, bins: int | None = None) -> None:
+        T = schedule.num_timesteps
+        bins = T if bins is None else bins
+        if not 0 <= ema_decay < 1:
+            raise UserError(f"The table's EMA decay must be at least 0 and below 1, not {ema_decay}.")
+        if not 1 <= bins <= T:
+            raise UserError(
+                f"The number of correction bins must be from 1 to {T} (the timesteps), not {bins}."
+            )
+        self.ema_decay = ema_decay
+        self._step_weights = schedule.step_weights
+        self._bin_of = torch.arange(T) * bins // T
+        self._means = torch.zeros(4, bins, dtype=torch.float64)
+        self._visited = torch.zeros(bins, dtype=torch.bool)
+        self._corrections = self._compute_corrections()
+
+    def visits(self, errors: PairErrors) -> Visits:
+        """What one micro-batch adds to the step's visits; the table itself stays as it is."""
+        if errors.policy_l is None or errors.reference_w is None or errors.reference_l is None:
+            raise ValueError("the delayed table needs the errors of both images under policy and reference")
+        values = torch.stack([errors.policy_w, errors.policy_l, errors.reference_w, errors.reference_l])
+        values = values.detach().cpu().to(torch.float64)  # (4, B)
+        bin_of = self._bin_of[errors.t.cpu()]
+        sums = torch.zeros_like(self._means).index_add_(1, bin_of, values)
+        counts = torch.bincount(bin_of, minlength=len(self._visited)).to(torch.float64)
+        return Visits(sums, counts)
+
+    def update(self, visits: Visits) -> None:
+        """Moves every visited entry once, towards the mean over all its visits in the step.
+
+        Raises ValueError for an error that is not finite: it would stay in the table for good.
+        """
+        sums, counts = visits.sums.cpu(), visits.counts.cpu()
+        if not bool(sums.isfinite().all()):
+            raise ValueError("noise errors that are not finite cannot enter the delayed table")
+        visited = counts > 0
+        step_means = sums / counts.clamp(min=1)
+        moved = self.ema_decay * self._means + (1 - self.ema_decay) * step_means
+        entered = torch.where(self._visited, moved, step_means)  # the first visit sets the entry
+        self._means = torch.where(visited, entered, self._means)
+        self._visited = self._visited | visited
+        self._corrections = self._compute_corrections()
+
+    def correction(self, t: Tensor) -> Tensor:
+        """`C(t) = sum_{k=t+1..T} lambda_k Dbar_k` over the timesteps above `t`. t: (B,) -> (B,) float32."""
+        return self._corrections.to(torch.float32).to(t.device)[t]
+
+    def corrections(self) -> Tensor:
+        """`C(t)` of every timestep, (T,) float64."""
+        return self._corrections.clone()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """`means` (4, bins) float64 and `visited` (bins,) bool."""
+        return {"means": self._means.clone(), "visited": self._visited.clone()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Takes over a saved table, bit for bit. Raises UserError if its number of bins is another one."""
+        if state["means"].shape != self._means.shape:
+            raise UserError(
+                f"The checkpoint's delayed table has {state['means'].shape[1]} correction bins, this run "
+                f"{self._means.shape[1]}; resume with the setting that the run was started with."
+            )
+        self._means = state["means"].to("cpu", torch.float64, copy=True)
+        self._visited = state["visited"].to("cpu", torch.bool, copy=True)
+        self._corrections = self._compute_corrections()
+
+    def _compute_corrections(self) -> Tensor:
+        policy_w, policy_l, reference_w, reference_l = self._means
+        margin = (policy_w - policy_l) - (reference_w - reference_l)  # Dbar, as D(t): (bins,)
+        step_terms = self._step_weights * margin[self._bin_of]  # lambda_k Dbar_k: (T,)
+        from_t_on = step_terms.flip(0).cumsum(0).flip(0)
+        return torch.cat([from_t_on[1:], from_t_on.new_zeros(1)])  # above t, t itself left out
