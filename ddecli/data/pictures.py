@@ -1,0 +1,68 @@
+"""From a picture's file to the square of pixels the autoencoder takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ddecli.core.errors import BadRow
+from ddecli.core.images import load_image
+from ddecli.data.pairs import ImageRef, read_image_bytes
+
+MIN_SIDE = 8
+"""Shortest side in pixels: a smaller picture is less than one of Stable Diffusion's latents."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, resized and cropped. `pixels` and `pixel_digest` are None if it was known already."""
+
+    digest: bytes  # SHA-256 of the file's bytes
+    pixel_digest: bytes | None = None  # SHA-256 of the decoded picture: the same for a PNG written twice
+    pixels: np.ndarray | None = None  # (resolution, resolution, 3) uint8
+    width: int = 0  # original, upright
+    height: int = 0
+    crop_top: int = 0  # in the resized picture
+    crop_left: int = 0
+
+
+def read_picture(image: ImageRef, resolution: int, known: Container[bytes]) -> Picture:
+    """Read, decode and crop a picture, unless its bytes are `known`.
+
+    The largest centred square is resized to `resolution` x `resolution` pixels (Lanczos): the same as
+    resizing the shorter side to `resolution` and cropping the centre.
+
+    Args:
+        image: the picture's file or bytes.
+        resolution: the model's, in pixels.
+        known: SHA-256 digests of the files already encoded; those are not decoded again.
+
+    Raises:
+        BadRow: missing, unreadable, too large or too small.
+    """
+    content = read_image_bytes(image)
+    digest = hashlib.sha256(content).digest()
+    if digest in known:
+        return Picture(digest)
+    picture = load_image(content)
+    width, height = picture.size
+    side = min(width, height)
+    if side < MIN_SIDE:
+        raise BadRow("image too small", f"{width}x{height} pixels, the shorter side needs {MIN_SIDE}")
+    left, top = (width - side) / 2, (height - side) / 2
+    square = picture.resize(
+        (resolution, resolution), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
+    )
+    return Picture(
+        digest=digest,
+        pixel_digest=hashlib.sha256(f"{width}x{height}".encode() + picture.tobytes()).digest(),
+        pixels=np.asarray(square),
+        width=width,
+        height=height,
+        crop_top=int(top * resolution / side),
+        crop_left=int(left * resolution / side),
+    )

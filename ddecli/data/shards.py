@@ -1,0 +1,112 @@
+"""Rows of tensors in safetensors files of bounded size: written once, read memory-mapped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ddecli.core.errors import UserError
+
+LATENTS, EMBEDDINGS = "latents", "prompt-embeddings"
+"""What the two kinds of shards are called."""
+
+SHARD_BYTES = 256 * 2**20
+"""A shard's size; also the most that is held in memory while writing."""
+
+
+def shard_name(stem: str, number: int) -> str:
+    """File name of a shard, for example `latents-00003.safetensors`."""
+    return f"{stem}-{number:05d}.safetensors"
+
+
+def rows_per_shard(row_numbers: int, dtype: torch.dtype) -> int:
+    """Rows that fill a shard when a row holds `row_numbers` numbers."""
+    return max(1, SHARD_BYTES // (row_numbers * dtype.itemsize))
+
+
+class ShardWriter:
+    """Appends rows and writes a shard whenever one is full. Every shard but the last has `rows` rows."""
+
+    def __init__(self, folder: Path, stem: str, dtype: torch.dtype) -> None:
+        self.folder, self.stem, self.dtype = folder, stem, dtype
+        self.rows: int | None = None  # rows a shard, known once the first rows are seen
+        self.count = 0
+        self.shapes: dict[str, list[int]] = {}
+        self._shards = 0
+        self._pending: list[dict[str, Tensor]] = []
+        self._pending_rows = 0
+
+    def append(self, rows: dict[str, Tensor]) -> None:
+        """Append rows: each tensor (N, ...), the same N and always the same keys and shapes.
+
+        Raises:
+            OSError: the shard cannot be written (full disk).
+        """
+        rows = {key: value.detach().to("cpu", self.dtype).contiguous() for key, value in rows.items()}
+        if self.rows is None:
+            self.shapes = {key: list(value.shape[1:]) for key, value in rows.items()}
+            self.rows = rows_per_shard(sum(value[0].numel() for value in rows.values()), self.dtype)
+        added = len(next(iter(rows.values())))
+        self.count += added
+        self._pending.append(rows)
+        self._pending_rows += added
+        while self._pending_rows >= self.rows:
+            self._write(self.rows)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._pending_rows:
+            self._write(self._pending_rows)
+
+    def _write(self, count: int) -> None:
+        keys = self._pending[0]
+        whole = {key: torch.cat([rows[key] for rows in self._pending]) for key in keys}
+        full = {key: value[:count].contiguous() for key, value in whole.items()}
+        try:
+            save_file(full, self.folder / shard_name(self.stem, self._shards))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        self._shards += 1
+        self._pending_rows -= count
+        self._pending = [{key: value[count:] for key, value in whole.items()}] if self._pending_rows else []
+
+
+class ShardReader:
+    """Reads rows by index from the shards a `ShardWriter` wrote; only the rows asked for come into memory."""
+
+    def __init__(self, folder: Path, stem: str, count: int, rows: int) -> None:
+        """Map the shards of `count` rows, `rows` a shard.
+
+        Raises:
+            UserError: a shard is missing or damaged.
+        """
+        self.rows = rows
+        self._shards = [_map(folder / shard_name(stem, i)) for i in range(-(-count // rows))]
+
+    def __call__(self, indices: Tensor) -> dict[str, Tensor]:
+        """Rows at `indices` (N,) long -> each key's (N, ...) in float32."""
+        shard = indices // self.rows
+        row = indices % self.rows
+        needed = shard.unique().tolist()
+        if len(needed) == 1:
+            return {key: value[row].float() for key, value in self._shards[needed[0]].items()}
+        first = self._shards[0]
+        out = {key: torch.empty(len(indices), *value.shape[1:]) for key, value in first.items()}
+        for number in needed:
+            here = (shard == number).nonzero().squeeze(1)
+            for key, value in self._shards[number].items():
+                out[key][here] = value[row[here]].float()
+        return out
+
+
+def _map(path: Path) -> dict[str, Tensor]:
+    """Tensors of a shard, backed by the file: a page is read when it is touched."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}). Run ddecli prepare again.") from error
