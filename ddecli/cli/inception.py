@@ -1,5 +1,50 @@
-"""`ddecli inception`."""
+"""`ddecli inception`: the Inception Score of a folder of images."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
 
 
-def inception() -> None:
-    """To be written."""
+def inception(
+    source: Annotated[Path, typer.Argument(help="A sample folder, or a folder of images.")],
+    classifier: Annotated[
+        str,
+        typer.Option(
+            help="tiny (shape x colour of the tiny world), inception (Inception-V3, the inception extra), "
+            "or a transformers ResNetForImageClassification folder."
+        ),
+    ] = "tiny",
+    splits: Annotated[int, typer.Option(min=1, help="Parts of the images that are scored apart.")] = 10,
+    seed: Annotated[int, typer.Option(help="Decides the order in which the images are cut into parts.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images classified at once; speed and memory only.")
+    ] = 64,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure how distinct and how varied the images of a folder are (Inception Score).
+
+    The result is written to inception.json in the folder.
+    """
+    from ddecli.core.console import console
+    from ddecli.core.devices import choose_device
+    from ddecli.core.files import write_json
+    from ddecli.scoring.inception import inception_score
+
+    result = inception_score(source, classifier, splits, seed, batch_size, choose_device(device))
+    if os.access(source, os.W_OK):
+        write_json(source / "inception.json", result)
+    else:
+        console.print(f"{source} cannot be written to: the result is printed only.")
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+        return
+    deviation = "" if result["std"] is None else f" (std {result['std']:.4f} over {result['splits']} splits)"
+    typer.echo(f"{source}: Inception Score {result['mean']:.4f}{deviation}, {result['images']} images")

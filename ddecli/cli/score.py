@@ -1,5 +1,163 @@
-"""`ddecli score`."""
+"""`ddecli score`: images to scores."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ddecli.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ddecli.scoring.scores import Scores
+    from ddecli.scoring.sources import ImageSet
+
+MAX_LISTED = 20
 
 
-def score() -> None:
-    """To be written."""
+def score(
+    source: Annotated[
+        list[Path], typer.Argument(help="A sample folder, a folder of images, or image files.")
+    ],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="clip, hps, pickscore or truth (tiny world); repeat it. The first three if not given."
+        ),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="One prompt for all images.")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="A text file with a prompt a line, in the order of the files' names, or a .jsonl file with "
+            "file_name and prompt. If not given: metadata.jsonl, metadata.csv, or a .txt beside each image."
+        ),
+    ] = None,
+    family: Annotated[
+        Literal["auto", "tiny", "real"],
+        typer.Option(
+            help="Scorers of the tiny world or of real pictures; auto goes by the size (64 pixels)."
+        ),
+    ] = "auto",
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC=FOLDER", help="A transformers CLIPModel folder to use for a metric."),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A second folder of the same protocol: print beat ratios and mean differences."),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images scored at once; speed and memory only.")
+    ] = 32,
+    max_bad: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of unusable images above which a folder is refused.")
+    ] = 0.01,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
+    ] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of scores.parquet and scores.json; the source folder if not given."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Score images for their prompts, and compare two folders.
+
+    Images of a folder that was scored with the same models before are not scored again.
+    """
+    from ddecli.core.devices import choose_device
+    from ddecli.scoring.presets import DEFAULT_METRICS, DIVERSITY, check_metrics
+    from ddecli.scoring.score import ScoringSettings, score_images
+    from ddecli.scoring.scores import summarise
+    from ddecli.scoring.sources import read_source, require_comparable
+
+    metrics = check_metrics(metric or DEFAULT_METRICS)
+    folders = dict(_scorer_folder(text) for text in scorer or [])
+    check_metrics(folders)
+    settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device))
+    images = read_source(source, prompt, prompts)
+    other = read_source([against], prompt, prompts) if against else None
+    if other:
+        require_comparable(images, other)
+    scores = score_images(images, settings, _out_folder(images.folder, out))
+    other_scores = score_images(other, settings, _out_folder(other.folder, None)) if other else None
+
+    asked = (*metrics, DIVERSITY) if "clip" in metrics else metrics
+    summaries = [asdict(summarise(name, scores.metrics[name])) for name in asked if name in scores.metrics]
+    comparison = _compare(scores, other_scores) if other_scores else []
+    if as_json:
+        answer = {"source": images.name, "scores": summaries, "skipped": len(scores.skipped)}
+        if images.folder is None:
+            answer["images"] = _per_image(images, scores)
+        if other_scores:
+            answer |= {"against": other_scores.name, "comparison": comparison}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    if images.folder is None and len(images.images) <= MAX_LISTED:
+        _print_table("scores", _per_image(images, scores))
+    _print_table(f"scores of {images.name}", summaries)
+    if other_scores:
+        _print_table(f"{scores.name} against {other_scores.name}", comparison)
+
+
+def _scorer_folder(text: str) -> tuple[str, Path]:
+    metric, equals, folder = text.partition("=")
+    if not (metric and equals and folder):
+        raise UserError(f"--scorer {text} must be METRIC=FOLDER, as in hps=weights/hps.")
+    return metric, Path(folder)
+
+
+def _out_folder(folder: Path | None, out: Path | None) -> Path | None:
+    """Where scores go: `out`, else the source folder if it can be written to, else nowhere."""
+    from ddecli.core.console import console
+    from ddecli.core.files import make_folder
+
+    if out is not None:
+        return make_folder(out)
+    if folder is not None and not os.access(folder, os.W_OK):
+        console.print(f"{folder} cannot be written to: the scores are printed only; give --out to keep them.")
+        return None
+    return folder
+
+
+def _per_image(images: ImageSet, scores: Scores) -> list[dict[str, Any]]:
+    """A row an image given by name, a column a metric."""
+    files = {(image.prompt_id, image.image_index): image for image in images.images}
+    rows = {key: {"file": str(image.path), "prompt": image.prompt} for key, image in files.items()}
+    for name, values in scores.metrics.items():
+        keys = zip(values.prompt_ids.tolist(), values.image_indices.tolist(), strict=True)
+        for key, value in zip(keys, values.scores.tolist(), strict=True):
+            rows[key][name] = value
+    return list(rows.values())
+
+
+def _compare(scores: Scores, other: Scores) -> list[dict[str, Any]]:
+    from ddecli.reporting.compare import compare
+
+    return [asdict(row) for row in compare(scores.table(), other.table())]
+
+
+def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in dict.fromkeys(name for row in rows for name in row):
+        table.add_column(
+            name.replace("_", " "), justify="left" if isinstance(rows[0].get(name), str) else "right"
+        )
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in dict.fromkeys(key for each in rows for key in each)))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

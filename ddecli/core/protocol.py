@@ -1,4 +1,4 @@
-"""What makes two sets of images comparable, and how a prompt is named in files."""
+"""The files beside sampled images, what makes two sets of images comparable, and how a prompt is named."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
+
+PROTOCOL, METADATA, CONTACT_SHEET = "protocol.json", "metadata.jsonl", "contact-sheet.png"
 
 COMPARED = (
     "prompt_set",

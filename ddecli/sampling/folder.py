@@ -9,11 +9,8 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_json, write_json, write_text
-from ddecli.core.protocol import prompt_id
+from ddecli.core.protocol import CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
 
-PROTOCOL = "protocol.json"
-METADATA = "metadata.jsonl"
-CONTACT_SHEET = "contact-sheet.png"
 OWN_FILES = (
     PROTOCOL,
     METADATA,

@@ -24,8 +24,9 @@ from transformers.utils import logging as transformers_logging
 from ddecli.core.console import console, progress
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
+from ddecli.core.protocol import CONTACT_SHEET
 from ddecli.core.seeds import torch_generator
-from ddecli.sampling.folder import CONTACT_SHEET, ImageTask, SampleFolder, list_tasks
+from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
 from ddecli.sampling.sheet import contact_sheet
 

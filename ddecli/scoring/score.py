@@ -1,0 +1,229 @@
+"""Score a set of images with each metric in turn; bad images are skipped, counted and listed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ddecli.core.console import console, progress
+from ddecli.core.errors import BadRow, UserError
+from ddecli.core.files import sha256_file
+from ddecli.scoring.clip import ClipScore
+from ddecli.scoring.clip_model import ClipScorer
+from ddecli.scoring.decode import decoded_batches
+from ddecli.scoring.hps import HumanPreferenceScore
+from ddecli.scoring.pickscore import PickScore
+from ddecli.scoring.presets import DIVERSITY, ScorerSource, check_metrics, scorer_source
+from ddecli.scoring.scores import SCORES_PARQUET, SKIPPED, MetricScores, Scores, load_scores
+from ddecli.scoring.sources import ImageSet, ScoredImage
+from ddecli.scoring.truth import TruthScore
+
+SCORERS: dict[str, type[ClipScorer]] = {
+    scorer.name: scorer for scorer in (ClipScore, HumanPreferenceScore, PickScore, TruthScore)
+}
+TINY_PIXELS = 64
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """How images are scored. `folders` replaces the model of a metric by a local one."""
+
+    metrics: tuple[str, ...]
+    family: str = "auto"
+    folders: dict[str, Path] = field(default_factory=dict)
+    batch_size: int = 32
+    max_bad: float = 0.01
+    device: str | torch.device = "cpu"
+
+
+def load_scorer(metric: str, source: ScorerSource, device: str | torch.device) -> ClipScorer:
+    """Load the scorer of a metric.
+
+    Raises:
+        UserError: unknown metric, or its weights are not at hand.
+    """
+    check_metrics([metric])
+    return SCORERS[metric](source, device)
+
+
+def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) -> Scores:
+    """Score every image of a source with every metric, and `diversity` beside `clip`.
+
+    What `out` already holds for the same images and the same scorers is taken over.
+
+    Args:
+        out: folder of scores.parquet, scores.json and scores-skipped.jsonl; None writes nothing.
+
+    Raises:
+        UserError: an image given by name is unreadable; more than `max_bad` of a folder's images are (one
+            is always let through); a scorer's weights are not at hand.
+    """
+    metrics = check_metrics(settings.metrics)
+    family = choose_family(source) if settings.family == "auto" else settings.family
+    sources = {metric: scorer_source(metric, family, settings.folders) for metric in metrics}
+    scores = Scores(source.name, protocol=source.protocol, images_sha256=images_sha256(source.images))
+    earlier = _earlier(scores, out)
+    bad: dict[int, BadRow] = {}
+    for metric in metrics:
+        scorer = load_scorer(metric, sources[metric], settings.device)
+        if earlier and earlier.cards.get(metric) == scorer.card:
+            console.print(f"{metric}: kept, {source.name} was scored with the same model before.")
+            _take_over(scores, earlier, metric)
+            continue
+        embeddings = embed_images(source.images, scorer, settings.batch_size, bad)
+        _check_bad(source, bad, settings.max_bad)
+        good = [position for position in range(len(source.images)) if position not in bad]
+        images = [source.images[position] for position in good]
+        embeddings = embeddings[good]
+        values = scorer.similarity(embeddings, embed_prompts(images, scorer))
+        scores.metrics[metric] = _metric_scores(images, values.numpy())
+        scores.cards[metric] = scorer.card
+        if metric == ClipScore.name:
+            _add_diversity(scores, images, embeddings, scorer)
+    if bad or not earlier:
+        scores.skipped = _list_skipped(source, bad)
+    if earlier:
+        for metric in earlier.metrics.keys() - scores.metrics.keys():
+            _take_over(scores, earlier, metric)
+        scores.skipped = scores.skipped or earlier.skipped
+    if out is not None:
+        scores.save(out)
+    if scores.skipped:
+        reasons = Counter(row["reason"] for row in scores.skipped)
+        listed = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        where = f", listed in {out / SKIPPED}" if out is not None else ""
+        console.print(f"{len(scores.skipped)} images skipped ({listed}){where}.")
+    return scores
+
+
+def embed_images(
+    images: list[ScoredImage], scorer: ClipScorer, batch_size: int, bad: dict[int, BadRow]
+) -> Tensor:
+    """Normalised image embeddings, (N, E); rows of unreadable images stay zero and are noted in `bad`."""
+    embeddings: Tensor | None = None
+    with progress(scorer.name, total=len(images), unit="images") as advance:
+        paths = [image.path for image in images]
+        for positions, pixels in decoded_batches(paths, scorer.preprocess, batch_size, bad):
+            batch = scorer.encode_pixels(torch.stack(pixels))
+            if embeddings is None:
+                embeddings = torch.zeros(len(images), batch.shape[1])
+            embeddings[positions] = batch
+            advance(len(positions))
+    return torch.zeros(len(images), 1) if embeddings is None else embeddings
+
+
+def embed_prompts(images: list[ScoredImage], scorer: ClipScorer) -> Tensor:
+    """Normalised embedding of each image's prompt, (N, E); every distinct prompt is encoded once."""
+    distinct = {
+        prompt: number for number, prompt in enumerate(dict.fromkeys(image.prompt for image in images))
+    }
+    return scorer.encode_prompts(list(distinct))[[distinct[image.prompt] for image in images]]
+
+
+def diversity_within_prompts(prompt_ids: np.ndarray, embeddings: Tensor) -> np.ndarray:
+    """Mean cosine distance of each image to the other images of its prompt; NaN where there is no other.
+
+    Args:
+        prompt_ids: (N,) texts.
+        embeddings: (N, E) normalised.
+
+    Returns:
+        (N,) float32.
+    """
+    distances = np.full(len(prompt_ids), np.nan, dtype=np.float32)
+    _, cluster = np.unique(prompt_ids, return_inverse=True)
+    order = np.argsort(cluster, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1):
+        if len(members) > 1:
+            cosines = (embeddings[members] @ embeddings[members].T).fill_diagonal_(0)
+            distances[members] = (1 - cosines.sum(1) / (len(members) - 1)).numpy()
+    return distances
+
+
+def choose_family(source: ImageSet) -> str:
+    """`tiny` for samples, or pictures, of at most 64 pixels; else `real`."""
+    if source.protocol is not None:
+        return "tiny" if source.protocol.get("resolution", TINY_PIXELS + 1) <= TINY_PIXELS else "real"
+    for image in source.images:
+        try:
+            with Image.open(image.path) as picture:
+                return "tiny" if max(picture.size) <= TINY_PIXELS else "real"
+        except (OSError, ValueError, Image.DecompressionBombError):
+            continue
+    return "real"
+
+
+def images_sha256(images: list[ScoredImage]) -> str:
+    """SHA-256 over which image is which, and the bytes of each; a missing file counts as empty."""
+    digest = hashlib.sha256()
+    for image in images:
+        content = sha256_file(image.path) if image.path.is_file() else ""
+        digest.update(f"{image.prompt_id} {image.image_index} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _earlier(scores: Scores, out: Path | None) -> Scores | None:
+    """The scores that `out` holds of the very same images, if any."""
+    if out is None or not (out / SCORES_PARQUET).exists():
+        return None
+    try:
+        earlier = load_scores(out)
+    except UserError:
+        return None
+    return earlier if earlier.images_sha256 == scores.images_sha256 else None
+
+
+def _take_over(scores: Scores, earlier: Scores, metric: str) -> None:
+    for name in (metric, DIVERSITY) if metric == ClipScore.name else (metric,):
+        if name in earlier.metrics:
+            scores.metrics[name] = earlier.metrics[name]
+            scores.cards[name] = earlier.cards[name]
+
+
+def _metric_scores(images: list[ScoredImage], values: np.ndarray) -> MetricScores:
+    return MetricScores(
+        np.array([image.prompt_id for image in images]),
+        np.array([image.image_index for image in images], dtype=np.int32),
+        values.astype(np.float32),
+    )
+
+
+def _add_diversity(scores: Scores, images: list[ScoredImage], embeddings: Tensor, scorer: ClipScorer) -> None:
+    prompt_ids = np.array([image.prompt_id for image in images])
+    distances = diversity_within_prompts(prompt_ids, embeddings)
+    several = ~np.isnan(distances)
+    if several.any():
+        chosen = [image for image, keep in zip(images, several, strict=True) if keep]
+        scores.metrics[DIVERSITY] = _metric_scores(chosen, distances[several])
+        scale = "mean cosine distance to the other images of the prompt"
+        scores.cards[DIVERSITY] = {**scorer.card, "name": DIVERSITY, "scale": scale}
+
+
+def _check_bad(source: ImageSet, bad: dict[int, BadRow], max_bad: float) -> None:
+    skipped = _list_skipped(source, bad)
+    if not skipped:
+        return
+    first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
+    if source.folder is None:
+        raise UserError(f"Cannot score {first}. Leave it out, or repair it.")
+    rows = len(source.images) + len(source.bad)
+    if len(skipped) > max(1, int(max_bad * rows)) or len(skipped) == rows:
+        raise UserError(
+            f"{len(skipped)} of {rows} images of {source.name} cannot be used (first: {first}), "
+            f"more than --max-bad {max_bad:g} allows. Repair or remove them, or raise --max-bad."
+        )
+
+
+def _list_skipped(source: ImageSet, bad: dict[int, BadRow]) -> list[dict[str, str]]:
+    rows = [
+        *source.bad,
+        *((str(source.images[position].path), error) for position, error in sorted(bad.items())),
+    ]
+    return [{"file": name, "reason": error.reason, "detail": error.detail} for name, error in rows]

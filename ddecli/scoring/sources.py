@@ -1,0 +1,235 @@
+"""Which images to score, with which prompts: a sample folder, or anybody's images."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ddecli.core.errors import BadRow, UserError
+from ddecli.core.files import read_json
+from ddecli.core.images import IMAGE_SUFFIXES
+from ddecli.core.protocol import (
+    CONTACT_SHEET,
+    METADATA,
+    PROTOCOL,
+    clean_prompt,
+    prompt_id,
+    require_same_protocol,
+)
+
+METADATA_CSV = "metadata.csv"
+NO_PROMPTS = (
+    "give --prompt TEXT (one for all), --prompts FILE, metadata.jsonl or .csv, or a .txt beside each image"
+)
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """An image file with its prompt and its number among the images of that prompt."""
+
+    path: Path
+    prompt: str
+    prompt_id: str
+    image_index: int
+
+
+@dataclass
+class ImageSet:
+    """The images of one source. `bad` rows cannot be used; `folder` is None for files given by name."""
+
+    name: str
+    images: list[ScoredImage]
+    bad: list[tuple[str, BadRow]] = field(default_factory=list)
+    folder: Path | None = None
+    protocol: dict[str, Any] | None = None
+
+
+def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path | None = None) -> ImageSet:
+    """Read one folder of images, or image files given by name, with their prompts.
+
+    Prompts come from `prompt` (one for all), else `prompts_file`, else the folder's metadata.jsonl or
+    metadata.csv, else a `.txt` file beside each image.
+
+    Raises:
+        UserError: missing path, no images, no prompts, an empty prompt, or counts that do not match.
+    """
+    if prompt is not None and prompts_file is not None:
+        raise UserError("Give either --prompt or --prompts, not both.")
+    if prompt is not None and not clean_prompt(prompt):
+        raise UserError("--prompt is empty: give the text the images were made for.")
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist.")
+    if any(path.is_dir() for path in paths):
+        if len(paths) > 1:
+            raise UserError("Give one folder, or image files, not several folders: score them one by one.")
+        return _read_folder(paths[0], prompt, prompts_file)
+    source = ImageSet(", ".join(path.name for path in paths[:3]) + (" ..." if len(paths) > 3 else ""), [])
+    _add(source, _with_prompts(paths, prompt, prompts_file, Path()))
+    if source.bad:
+        raise UserError(f"{source.bad[0][0]}: {source.bad[0][1]}; {NO_PROMPTS}.")
+    return source
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of a folder by name, without a sample's contact sheet.
+
+    Raises:
+        UserError: the folder is missing or has none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist.")
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.name != CONTACT_SHEET
+        and not path.name.startswith(".")
+    )
+    if not files:
+        raise UserError(f"{folder} has no image files ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    return files
+
+
+def read_protocol(folder: Path) -> dict[str, Any] | None:
+    """The protocol of a sample folder; None for anybody's images.
+
+    Raises:
+        UserError: the sample is not finished.
+    """
+    if not (folder / PROTOCOL).exists():
+        return None
+    if not (folder / METADATA).exists():
+        raise UserError(
+            f"{folder} is not finished: run the same `ddecli sample` command again to complete it."
+        )
+    return read_json(folder / PROTOCOL)
+
+
+def _read_folder(folder: Path, prompt: str | None, prompts_file: Path | None) -> ImageSet:
+    source = ImageSet(str(folder), [], folder=folder, protocol=read_protocol(folder))
+    if prompt is None and prompts_file is None and (folder / METADATA).exists():
+        _add(source, _metadata_rows(folder / METADATA, folder))
+    elif prompt is None and prompts_file is None and (folder / METADATA_CSV).exists():
+        _add(source, _metadata_rows(folder / METADATA_CSV, folder))
+    else:
+        _add(source, _with_prompts(image_files(folder), prompt, prompts_file, folder))
+    if not source.images:
+        reason = f" (first: {source.bad[0][0]}: {source.bad[0][1]})" if source.bad else ""
+        raise UserError(f"{folder} has no image with a prompt{reason}: {NO_PROMPTS}.")
+    return source
+
+
+def _with_prompts(
+    files: list[Path], prompt: str | None, prompts_file: Path | None, folder: Path
+) -> Iterator[dict[str, Any]]:
+    if prompt is not None:
+        yield from ({"path": file, "prompt": prompt} for file in files)
+    elif prompts_file is None:
+        yield from ({"path": file, "prompt": _sidecar(file)} for file in files)
+    elif prompts_file.suffix.lower() == ".jsonl":
+        yield from _metadata_rows(prompts_file, folder)
+    else:
+        lines = _read_text(prompts_file).splitlines()
+        if len(lines) != len(files):
+            raise UserError(
+                f"{prompts_file} has {len(lines)} lines for {len(files)} images: give one line an image."
+            )
+        yield from ({"path": file, "prompt": line} for file, line in zip(files, lines, strict=True))
+
+
+def _sidecar(file: Path) -> str | None:
+    text = file.with_suffix(".txt")
+    return _read_text(text) if text.is_file() else None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as UTF-8 text: {error}.") from error
+
+
+def _metadata_rows(file: Path, folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a metadata file, each with the image's `path`; what is wrong with a row is its `error`."""
+    text = _read_text(file)
+    if file.suffix.lower() == ".csv":
+        rows: Iterable[Any] = csv.DictReader(text.splitlines())
+    else:
+        rows = (_json_row(line) for line in text.splitlines() if line.strip())
+    for number, row in enumerate(rows, 1):
+        name = row.get("file_name") if isinstance(row, dict) else None
+        if not isinstance(name, str) or not name:
+            yield {"path": Path(f"{file.name}, row {number}"), "error": BadRow("row without file_name")}
+        elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            yield {"path": Path(name), "error": BadRow("path leaves the folder", name)}
+        else:
+            yield {**row, "path": folder / name, "prompt": row.get("prompt", row.get("text"))}
+
+
+def _json_row(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _add(source: ImageSet, rows: Iterable[dict[str, Any]]) -> None:
+    """Add rows to a source; images of one prompt without an `image_index` are numbered in order."""
+    numbers: Counter[str] = Counter()
+    seen: set[tuple[str, int]] = set()
+    for row in rows:
+        try:
+            image = _scored_image(row, numbers)
+            if (image.prompt_id, image.image_index) in seen:
+                raise BadRow("repeated row", f"image {image.image_index} of prompt {image.prompt_id}")
+        except BadRow as error:
+            source.bad.append((str(row["path"]), error))
+        else:
+            seen.add((image.prompt_id, image.image_index))
+            source.images.append(image)
+
+
+def _scored_image(row: dict[str, Any], numbers: Counter[str]) -> ScoredImage:
+    if "error" in row:
+        raise row["error"]
+    prompt = row.get("prompt")
+    if prompt is None:
+        raise BadRow("no prompt")
+    if not isinstance(prompt, str) or not clean_prompt(prompt):
+        raise BadRow("empty prompt")
+    prompt = clean_prompt(prompt)
+    identifier = prompt_id(prompt)
+    index = row.get("image_index")
+    if index is None or index == "":
+        index = numbers[identifier]
+    try:
+        index = int(index)
+    except (TypeError, ValueError) as error:
+        raise BadRow("image_index is no number", str(index)) from error
+    numbers[identifier] += 1
+    return ScoredImage(row["path"], prompt, identifier, index)
+
+
+def require_comparable(left: ImageSet, right: ImageSet) -> None:
+    """Refuse to compare sources of different protocols or, where one has none, of different prompts.
+
+    Raises:
+        UserError: names the difference.
+    """
+    if left.protocol is not None and right.protocol is not None:
+        require_same_protocol(left.protocol, right.protocol, left.name, right.name)
+        return
+    prompts = [{image.prompt_id: image.prompt for image in source.images} for source in (left, right)]
+    for source, mine, others in ((left, *prompts), (right, *reversed(prompts))):
+        only = [prompt for identifier, prompt in mine.items() if identifier not in others]
+        if only:
+            raise UserError(
+                f"{left.name} and {right.name} have different prompts: {len(only)} of {len(mine)} are in "
+                f'{source.name} only, first "{only[0][:60]}". Make both for the same prompts.'
+            )
