@@ -1,0 +1,124 @@
+"""Every objective against a second version of it: plain Python loops over floats, nothing shared."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.objectives.base import PairErrors
+from ddecli.objectives.presets import build_objective
+
+CASES = 240
+
+
+class SlowTable:
+    """Algorithm 1: one dictionary of running means by bin, each a list of the four errors."""
+
+    def __init__(self, T: int, decay: float, bins: int) -> None:
+        self.T, self.decay, self.bins = T, decay, bins
+        self.means: dict[int, list[float]] = {}
+
+    def bin_of(self, k: int) -> int:
+        return ((k - 1) * self.bins) // self.T
+
+    def after_step(self, visited: list[tuple[int, list[float]]]) -> None:
+        by_bin: dict[int, list[list[float]]] = {}
+        for k, four in visited:
+            by_bin.setdefault(self.bin_of(k), []).append(four)
+        for entry, visits in by_bin.items():
+            mean = [math.fsum(column) / len(visits) for column in zip(*visits, strict=True)]
+            if entry in self.means:
+                old = self.means[entry]
+                mean = [self.decay * o + (1 - self.decay) * m for o, m in zip(old, mean, strict=True)]
+            self.means[entry] = mean
+
+    def correction(self, t: int, abar: list[float]) -> float:
+        total = 0.0
+        for k in range(t + 1, self.T + 1):
+            if self.bin_of(k) in self.means:
+                policy_w, policy_l, reference_w, reference_l = self.means[self.bin_of(k)]
+                margin = (policy_w - reference_w) - (policy_l - reference_l)
+                total += step_weight(k, abar) * margin
+        return total
+
+
+def step_weight(k: int, abar: list[float]) -> float:
+    """`lambda_k`; abar[0] = 1 and abar[k] are in the paper's numbering."""
+    alpha = abar[k] / abar[k - 1]
+    beta = 1 - alpha
+    if k == 1:  # the posterior variance of k = 2
+        alpha_2 = abar[2] / abar[1]
+        variance = (1 - alpha_2) * (1 - abar[1]) / (1 - abar[2])
+        return beta**2 / (alpha * (1 - abar[1])) / (2 * variance)
+    return beta / (2 * alpha * (1 - abar[k - 1]))
+
+
+def slow(
+    loss: str, four: list[float], k: int, beta: float, abar: list[float], table: SlowTable
+) -> tuple[float, float | None, float, float]:
+    """Loss, logit, gradient weight, and the size of the terms of the logit (for the tolerance)."""
+    policy_w, policy_l, reference_w, reference_l = four
+    if loss == "sft":
+        return policy_w, None, 1.0, 0.0
+    margin = (policy_w - reference_w) - (policy_l - reference_l)
+    correction = 0.0
+    if loss == "uniform":
+        front = 0.5
+    elif loss == "dde-step":
+        front, correction = k * step_weight(k, abar), table.correction(k, abar)
+    else:
+        front = 0.5 * (1 - abar[k]) / abar[k]
+        correction = table.correction(k, abar) if loss == "dde" else 0.0
+    z = -beta * (front * margin + correction)
+    value = math.log1p(math.exp(-z)) if z > 0 else -z + math.log1p(math.exp(z))
+    towards = math.exp(-z) / (1 + math.exp(-z)) if z > 0 else 1 / (1 + math.exp(z))
+    return value, z, towards * beta * front, beta * (front + abs(correction))
+
+
+@pytest.mark.parametrize("loss", ["sft", "uniform", "dde-single", "dde-step", "dde"])
+def test_objectives_agree_with_the_slow_version(loss: str) -> None:
+    chance = random.Random(loss)
+    for _ in range(CASES // 5):
+        T = chance.randint(2, 14)
+        abar = [1.0, *sorted((chance.uniform(0.02, 0.999) for _ in range(T)), reverse=True)]
+        decay, bins = chance.choice([0.0, 0.5, 0.95]), chance.randint(1, T)
+        beta = 10 ** chance.uniform(-1, 1.5)
+        schedule = NoiseSchedule(torch.tensor(abar[1:], dtype=torch.float64))
+        objective = build_objective(loss, schedule, beta, decay, bins)
+        table = SlowTable(T, decay, bins)
+        assert (objective.table is not None) == (loss in ("dde", "dde-step"))
+
+        for _step in range(chance.randint(1, 4)):
+            visited, step_visits = [], None
+            for _micro_batch in range(chance.randint(1, 3)):
+                B = chance.randint(1, 5)
+                # Floats that a float32 holds, as the errors of a model are.
+                rows = [[float(np.float32(chance.uniform(0, 0.5))) for _ in range(4)] for _ in range(B)]
+                ks = [chance.randint(1, T) for _ in range(B)]
+                errors = PairErrors(
+                    *torch.tensor(rows, dtype=torch.float64).T, t=torch.tensor([k - 1 for k in ks])
+                )
+                output = objective(errors)
+                for i, (four, k) in enumerate(zip(rows, ks, strict=True)):
+                    value, z, weight, size = slow(loss, four, k, beta, abar, table)
+                    close = {"rel": 1e-5, "abs": 1e-6 * (1 + size)}
+                    assert float(output.loss[i]) == pytest.approx(value, **close)
+                    assert float(output.gradient_weight[i]) == pytest.approx(weight, **close)
+                    if z is None:
+                        assert output.logit is None
+                    else:
+                        assert float(output.logit[i]) == pytest.approx(z, **close)
+                visited += list(zip(ks, rows, strict=True))
+                if objective.table is not None:
+                    part = objective.table.visits(errors)
+                    step_visits = part if step_visits is None else step_visits + part
+            table.after_step(visited)
+            if objective.table is not None:
+                objective.table.update(step_visits)
+                expected = [table.correction(k, abar) for k in range(1, T + 1)]
+                assert objective.table.corrections().tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)

@@ -1,0 +1,219 @@
+"""Closed forms, symmetries and gradients of every objective."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.objectives.base import Objective, PairErrors
+from ddecli.objectives.presets import build_objective
+
+T = 40
+BETA = 3.0
+PAIRWISE = ["uniform", "dde-single", "dde-step", "dde"]
+SIDES = ("policy_w", "policy_l", "reference_w", "reference_l")
+
+
+@pytest.fixture(scope="module")
+def schedule() -> NoiseSchedule:
+    """A short schedule with SNR from 60 down to 0.1, exactly 1 at one timestep."""
+    alphas_cumprod = torch.sigmoid(torch.linspace(4.1, -2.3, T, dtype=torch.float64))
+    alphas_cumprod[25] = 0.5
+    return NoiseSchedule(alphas_cumprod)
+
+
+def random_errors(seed: int, B: int = 12, dtype: torch.dtype = torch.float32, t_below: int = T) -> PairErrors:
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand(4, B, generator=generator, dtype=dtype) * 0.5 + 0.05
+    return PairErrors(*values, t=torch.randint(0, t_below, (B,), generator=generator))
+
+
+def pick(errors: PairErrors, index: torch.Tensor) -> PairErrors:
+    return PairErrors(*(getattr(errors, side)[index] for side in SIDES), t=errors.t[index])
+
+
+def swapped(errors: PairErrors) -> PairErrors:
+    return PairErrors(errors.policy_l, errors.policy_w, errors.reference_l, errors.reference_w, errors.t)
+
+
+def objective_with_history(loss: str, schedule: NoiseSchedule, swap: bool = False) -> Objective:
+    """The objective after two updates of its table, if it has one."""
+    objective = build_objective(loss, schedule, BETA)
+    for seed in (100, 101):
+        errors = random_errors(seed, 60)
+        if objective.table is not None:
+            objective.table.update(objective.table.visits(swapped(errors) if swap else errors))
+    return objective
+
+
+def factor(loss: str, schedule: NoiseSchedule, t: int) -> float:
+    """What stands in front of `D(t)` in section 3 of the derivation, written out on its own."""
+    abar = schedule.alphas_cumprod.tolist()
+    if loss == "uniform":
+        return 0.5
+    if loss in ("dde-single", "dde"):
+        return 0.5 * (1 - abar[t]) / abar[t]
+    k, previous = t + 1, abar[t - 1]  # t > 0 here
+    alpha = abar[t] / previous
+    return k * (1 - alpha) / (2 * alpha * (1 - previous))
+
+
+def test_uniform_is_the_public_formula_to_the_last_bit(schedule: NoiseSchedule) -> None:
+    """`model_diff`, `ref_diff`, `scale_term`, `inside_term` as in the code published with Diffusion-DPO."""
+    beta_dpo = 5000
+    objective = build_objective("uniform", schedule, beta_dpo)
+    errors = random_errors(1, 4096)
+    model_diff = errors.policy_w - errors.policy_l
+    ref_diff = errors.reference_w - errors.reference_l
+    scale_term = -0.5 * beta_dpo
+    inside_term = scale_term * (model_diff - ref_diff)
+    output = objective(errors)
+    assert torch.equal(output.logit, inside_term)
+    assert torch.equal(output.loss, -F.logsigmoid(inside_term))
+
+    # The order matters: the same margin, subtracted the other way round, differs in the last bits.
+    other = (errors.policy_w - errors.reference_w) - (errors.policy_l - errors.reference_l)
+    assert not torch.equal(output.logit, scale_term * other)
+    torch.testing.assert_close(errors.margin, other, rtol=0, atol=2e-7)
+
+
+def test_dde_single_is_uniform_where_the_snr_is_one(schedule: NoiseSchedule) -> None:
+    errors = random_errors(2)
+    at_snr_one = PairErrors(*(getattr(errors, s) for s in SIDES), t=torch.full_like(errors.t, 25))
+    assert torch.equal(schedule.snr(at_snr_one.t), torch.ones(12))
+    uniform = build_objective("uniform", schedule, 5000)(at_snr_one)
+    single = build_objective("dde-single", schedule, 5000)(at_snr_one)
+    assert torch.equal(single.logit, uniform.logit)
+    assert torch.equal(single.gradient_weight, uniform.gradient_weight)
+    elsewhere = build_objective("dde-single", schedule, 5000)(random_errors(2))
+    assert not torch.equal(elsewhere.logit, uniform.logit)
+
+
+def test_dde_with_an_empty_table_is_dde_single(schedule: NoiseSchedule) -> None:
+    errors = random_errors(3)
+    single = build_objective("dde-single", schedule, BETA)(errors)
+    assert torch.equal(build_objective("dde", schedule, BETA)(errors).logit, single.logit)
+    assert not torch.equal(objective_with_history("dde", schedule)(errors).logit, single.logit)
+
+
+@pytest.mark.parametrize("loss", PAIRWISE)
+def test_swapping_the_sides_flips_the_logit(loss: str, schedule: NoiseSchedule) -> None:
+    errors = random_errors(4)
+    fresh = build_objective(loss, schedule, BETA)
+    assert torch.equal(fresh(swapped(errors)).logit, -fresh(errors).logit)
+
+    with_history = objective_with_history(loss, schedule)(errors).logit
+    both_swapped = objective_with_history(loss, schedule, swap=True)(swapped(errors)).logit
+    assert torch.equal(both_swapped, -with_history)
+
+
+@pytest.mark.parametrize("loss", PAIRWISE)
+def test_policy_equal_to_reference(loss: str, schedule: NoiseSchedule) -> None:
+    """Loss ln 2 and `dL/dD = beta * factor / 2`, with the sign that lowers the winner's error."""
+    errors = random_errors(5)
+    t = errors.t.clamp(min=1)
+    w = errors.policy_w.double().requires_grad_()
+    l = errors.policy_l.double().requires_grad_()  # noqa: E741
+    output = build_objective(loss, schedule, BETA)(PairErrors(w, l, w.detach(), l.detach(), t))
+    assert output.loss.tolist() == pytest.approx([math.log(2)] * 12, abs=1e-12)
+    assert (output.logit == 0).all()
+
+    output.loss.sum().backward()
+    expected = [BETA * factor(loss, schedule, int(index)) / 2 for index in t]
+    assert w.grad.tolist() == pytest.approx(expected, rel=1e-6)
+    assert l.grad.tolist() == pytest.approx([-value for value in expected], rel=1e-6)
+    assert output.gradient_weight.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", PAIRWISE)
+def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSchedule) -> None:
+    errors = random_errors(6)
+    objective = objective_with_history(loss, schedule)
+    better = PairErrors(
+        errors.policy_w - 0.04, errors.policy_l, errors.reference_w, errors.reference_l, errors.t
+    )
+    assert (objective(better).loss < objective(errors).loss).all()
+
+
+@pytest.mark.parametrize("loss", PAIRWISE)
+def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: NoiseSchedule) -> None:
+    """Autograd's `|dL/dD|`: D moves with policy_w one to one, and the table is a constant."""
+    objective = objective_with_history(loss, schedule)
+    errors = random_errors(7, dtype=torch.float64)
+    w = errors.policy_w.clone().requires_grad_()
+    output = objective(PairErrors(w, errors.policy_l, errors.reference_w, errors.reference_l, errors.t))
+    (gradient,) = torch.autograd.grad(output.loss.sum(), w)
+    torch.testing.assert_close(output.gradient_weight, gradient.abs(), rtol=1e-6, atol=1e-12)
+    assert (gradient > 0).all()
+    assert not output.gradient_weight.requires_grad
+
+
+@pytest.mark.parametrize("loss", ["sft", *PAIRWISE])
+def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
+    objective = objective_with_history(loss, schedule)
+    errors = random_errors(8, 6, torch.float64)
+    inputs = [getattr(errors, side).clone().requires_grad_() for side in SIDES]
+    assert torch.autograd.gradcheck(lambda *e: objective(PairErrors(*e, t=errors.t)).loss, inputs)
+
+
+@pytest.mark.parametrize("loss", ["sft", *PAIRWISE])
+def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: NoiseSchedule) -> None:
+    objective = objective_with_history(loss, schedule)
+    errors = random_errors(9, 13)
+    whole = objective(errors)
+    order = torch.randperm(13, generator=torch.Generator().manual_seed(1))
+    permuted = objective(pick(errors, order))
+    singles = [objective(pick(errors, torch.tensor([i]))) for i in range(13)]
+    for name in ("loss", "logit", "gradient_weight"):
+        values = getattr(whole, name)
+        if values is None:
+            assert loss == "sft"
+            continue
+        assert values.shape == (13,)
+        one_by_one = torch.cat([getattr(single, name) for single in singles])
+        torch.testing.assert_close(one_by_one, values, rtol=1e-6, atol=0)
+        torch.testing.assert_close(getattr(permuted, name), values[order], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("loss", PAIRWISE)
+def test_far_logits_stay_finite(loss: str, schedule: NoiseSchedule) -> None:
+    objective = build_objective(loss, schedule, 1e6)
+    errors = random_errors(10)
+    output = objective(errors)
+    for values in (output.loss, output.gradient_weight):
+        assert values.isfinite().all()
+        assert (values >= 0).all()
+
+
+def test_sft_looks_at_winners_only(schedule: NoiseSchedule) -> None:
+    objective = build_objective("sft", schedule, BETA)
+    policy_w = random_errors(11).policy_w
+    output = objective(PairErrors(policy_w, None, None, None, torch.zeros(12, dtype=torch.long)))
+    assert objective.winners_only
+    assert torch.equal(output.loss, policy_w)
+    assert output.logit is None
+    assert torch.equal(output.gradient_weight, torch.ones(12))
+    for loss in PAIRWISE:
+        pairwise = build_objective(loss, schedule, BETA)
+        assert not pairwise.winners_only
+        with pytest.raises(ValueError, match="both images"):
+            pairwise(PairErrors(policy_w, None, None, None, torch.zeros(12, dtype=torch.long)))
+
+
+@pytest.mark.parametrize("loss", ["dde", "dde-step"])
+def test_the_table_is_read_as_the_step_before_left_it(loss: str, schedule: NoiseSchedule) -> None:
+    objective = build_objective(loss, schedule, BETA)
+    errors = random_errors(12, 30, t_below=T - 1)
+    before = objective(errors).logit
+    visits = objective.table.visits(errors)
+    assert torch.equal(objective(errors).logit, before)  # neither a call nor counting visits moves the table
+    objective.table.update(visits)
+    assert not torch.equal(objective(errors).logit, before)
+    # The correction is a shift of the logit by -beta C(t), and a number without gradient.
+    shift = -BETA * objective.table.correction(errors.t)
+    torch.testing.assert_close(objective(errors).logit - before, shift, rtol=1e-4, atol=1e-5)
+    assert not objective.table.correction(errors.t).requires_grad
