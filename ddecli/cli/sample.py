@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ddecli.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ddecli.sampling.prompts import PromptSet
 
 WORLD = "world:"
 
@@ -58,7 +61,9 @@ def sample(
     ] = "auto",
     precision: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
-        typer.Option(help="Of the weights; auto is float16 on a GPU, float32 on a processor."),
+        typer.Option(
+            help="Of the weights; auto is float16 on a GPU, but float32 for tiny models and on a processor."
+        ),
     ] = "auto",
     shard: Annotated[
         str,
@@ -85,31 +90,24 @@ def sample(
     """
     from ddecli.core.devices import choose_device, choose_dtype
     from ddecli.models.load import load_pipeline
-    from ddecli.sampling.generate import SamplingSettings, is_tiny, sample_images
-    from ddecli.sampling.prompts import make_prompt_set, read_prompts
+    from ddecli.models.presets import resolve
+    from ddecli.sampling.generate import SamplingSettings, sample_images
 
-    if prompts and prompt:
-        raise UserError("Give either --prompts or --prompt, not both.")
     parts = parse_shard(shard)
-    prompt_set = None
-    if prompt:
-        prompt_set = make_prompt_set("command line", prompt, num_prompts)
-    elif prompts and not prompts.startswith(WORLD):
-        prompt_set = make_prompt_set(Path(prompts).name, read_prompts(Path(prompts)), num_prompts)
-    elif prompts:
-        prompt_set = make_prompt_set(prompts, _world_prompts(prompts), num_prompts)
-
-    where = choose_device(device)
-    pipeline = load_pipeline(model, where, choose_dtype(precision, where))
-    if prompt_set is None:
-        if not is_tiny(pipeline):
+    source = resolve(model)
+    if not prompts and not prompt:
+        if not source.is_tiny:
             raise UserError(
                 f"{model} needs prompts: give --prompts FILE (one prompt a line) or --prompt TEXT."
             )
-        prompt_set = make_prompt_set("world:validation", _world_prompts("world:validation"), num_prompts)
+        prompts = "world:validation"
+    prompt_set = _prompt_set(prompts, prompt or [], num_prompts)
+    where = choose_device(device)
+    dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
+    pipeline = load_pipeline(model, where, dtype)
     settings = SamplingSettings(images_per_prompt, steps, guidance_scale, seed, batch_size, parts, overwrite)
-    name = Path(model).resolve().name if Path(model).exists() else model.split("/")[-1]
-    summary = sample_images(pipeline, model, prompt_set, settings, out or Path("images") / name)
+    folder = out or Path("images") / Path(model).resolve().name
+    summary = sample_images(pipeline, source.name, prompt_set, settings, folder)
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False))
         return
@@ -131,7 +129,16 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _world_prompts(name: str) -> list[str]:
-    from ddecli.tinyworld.prompts import world_prompts
+def _prompt_set(prompts: str | None, prompt: list[str], first: int | None) -> PromptSet:
+    """The prompts asked for: a split of the world, a file, or those of the command line."""
+    from ddecli.sampling.prompts import make_prompt_set, read_prompts
 
-    return world_prompts(name.removeprefix(WORLD))
+    if prompts is None:
+        return make_prompt_set("command line", prompt, first)
+    if prompt:
+        raise UserError("Give either --prompts or --prompt, not both.")
+    if prompts.startswith(WORLD):
+        from ddecli.tinyworld.prompts import world_prompts
+
+        return make_prompt_set(prompts, world_prompts(prompts.removeprefix(WORLD)), first)
+    return make_prompt_set(Path(prompts).name, read_prompts(Path(prompts)), first)

@@ -1,0 +1,205 @@
+"""Images depend on seed, prompt and number alone; a sample can be stopped, continued and sharded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
+from PIL import Image
+
+from ddecli.core.errors import UserError
+from ddecli.sampling.folder import list_tasks
+from ddecli.sampling.generate import (
+    SamplingSettings,
+    default_guidance_scale,
+    default_steps,
+    initial_latents,
+    sample_images,
+)
+from ddecli.sampling.prompts import PromptSet, make_prompt_set
+
+SETTINGS = SamplingSettings(images_per_prompt=2, steps=2, seed=3)
+
+
+def pictures(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: np.array(Image.open(path)).astype(int) for path in sorted(folder.glob("*-0?.png"))}
+
+
+def assert_same_pictures(left: Path, right: Path) -> None:
+    ours, theirs = pictures(left), pictures(right)
+    assert ours.keys() == theirs.keys()
+    for name, picture in ours.items():
+        assert np.abs(picture - theirs[name]).max() <= 1, name
+
+
+def test_images_do_not_depend_on_batch_order_or_shards(
+    pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    sample_images(pipeline, "x", prompts, replace(SETTINGS, batch_size=6), tmp_path / "whole")
+    sample_images(pipeline, "x", prompts, replace(SETTINGS, batch_size=1), tmp_path / "single")
+    assert_same_pictures(tmp_path / "whole", tmp_path / "single")
+    turned = make_prompt_set("test", prompts.prompts[::-1])
+    sample_images(pipeline, "x", turned, replace(SETTINGS, batch_size=4), tmp_path / "turned")
+    assert_same_pictures(tmp_path / "whole", tmp_path / "turned")
+    for shard in (2, 3, 1):
+        summary = sample_images(
+            pipeline, "x", prompts, replace(SETTINGS, shard=(shard, 3)), tmp_path / "sharded"
+        )
+        assert summary.made == 2
+        assert summary.complete == (shard == 1)
+        assert (tmp_path / "sharded" / "metadata.jsonl").exists() == (shard == 1)
+    assert_same_pictures(tmp_path / "whole", tmp_path / "sharded")
+    left, right = (tmp_path / name / "metadata.jsonl" for name in ("whole", "sharded"))
+    assert left.read_text() == right.read_text()
+
+
+def test_an_image_is_what_stock_diffusers_makes(
+    pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    sample_images(pipeline, "x", prompts, SETTINGS, tmp_path / "out")
+    task = list_tasks(prompts.prompts, 2)[3]
+    pipeline.scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, clip_sample=False
+    )
+    stock = pipeline(
+        task.prompt,
+        latents=initial_latents(pipeline, task, 3)[None],
+        num_inference_steps=2,
+        guidance_scale=2.0,
+    ).images[0]
+    ours = np.array(Image.open(tmp_path / "out" / task.file_name)).astype(int)
+    assert np.abs(ours - np.array(stock)).max() <= 1
+
+
+def test_restart_makes_only_what_is_missing(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    sample_images(sd_pipeline, "x", prompts, SETTINGS, out)
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*-0?.png")}
+    content = pictures(out)
+    lost = sorted(before)[1:3]
+    for name in lost:
+        (out / name).unlink()
+    (out / "metadata.jsonl").unlink()
+    (out / f".{lost[0]}.123-abc.tmp").write_bytes(b"half an image")
+    summary = sample_images(sd_pipeline, "x", prompts, SETTINGS, out)
+    assert (summary.made, summary.kept, summary.complete) == (2, 4, True)
+    after = {path.name: path.stat().st_mtime_ns for path in out.glob("*-0?.png")}
+    assert {name for name in after if after[name] != before[name]} == set(lost)
+    assert all(np.abs(content[name] - picture).max() <= 1 for name, picture in pictures(out).items())
+    rows = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    assert [row["prompt"] for row in rows] == [prompt for prompt in prompts.prompts for _ in range(2)]
+    assert [row["image_index"] for row in rows] == [0, 1] * 3
+    assert all((out / row["file_name"]).exists() and row["seed"] == 3 for row in rows)
+
+
+def test_seed_prompt_and_number_each_change_the_noise(sd_pipeline: DiffusionPipeline) -> None:
+    first, second, other = list_tasks(("a", "b"), 2)[:3]
+    noises = [
+        initial_latents(sd_pipeline, task, seed)
+        for task, seed in ((first, 0), (second, 0), (other, 0), (first, 1))
+    ]
+    assert len({noise.numpy().tobytes() for noise in noises}) == 4
+    assert torch.equal(noises[0], initial_latents(sd_pipeline, first, 0))
+    assert noises[0].shape == (4, 8, 8)
+
+
+def test_other_settings_are_refused_and_overwritten_on_request(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "scores.parquet").write_text("of the earlier images")
+    with pytest.raises(UserError, match=r"steps 2, now 3.*--overwrite"):
+        sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, steps=3), tmp_path)
+    sample_images(
+        sd_pipeline, "x", prompts, replace(SETTINGS, steps=3, images_per_prompt=1, overwrite=True), tmp_path
+    )
+    assert len(pictures(tmp_path)) == 3
+    assert json.loads((tmp_path / "protocol.json").read_text())["steps"] == 3
+    assert (tmp_path / "notes.txt").exists()
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+def test_a_trained_model_is_not_mixed_with_its_base(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    weight = sd_pipeline.unet.conv_out.bias
+    with torch.no_grad():
+        weight += 1
+    try:
+        with pytest.raises(UserError, match="unet_sha256"):
+            sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    finally:
+        with torch.no_grad():
+            weight -= 1
+
+
+def test_foreign_images_and_sharded_overwrite_are_refused(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "holiday.png")
+    with pytest.raises(UserError, match=r"no protocol\.json"):
+        sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    with pytest.raises(UserError, match="--overwrite"):
+        sample_images(
+            sd_pipeline, "x", prompts, replace(SETTINGS, shard=(1, 2), overwrite=True), tmp_path / "out"
+        )
+
+
+def test_images_that_are_not_finite_are_refused(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    bias = sd_pipeline.unet.conv_out.bias
+    kept = bias.detach().clone()
+    with torch.no_grad():
+        bias.fill_(float("nan"))
+    try:
+        with pytest.raises(UserError, match="not finite"):
+            sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    finally:
+        with torch.no_grad():
+            bias.copy_(kept)
+    assert not pictures(tmp_path)
+
+
+def test_long_and_non_latin_prompts(
+    sd_pipeline: DiffusionPipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = make_prompt_set("test", ["word " * 2000, "絵", "🙂", "a dog", "a dog"])
+    summary = sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, images_per_prompt=1), tmp_path)
+    assert summary.complete
+    assert summary.images == 4
+    assert summary.duplicate_prompts == 1
+    assert summary.truncated_prompts == 1
+    assert len(capsys.readouterr().err) < 500
+
+
+def test_defaults_of_each_family(pipeline: DiffusionPipeline) -> None:
+    assert default_steps(pipeline) == 15
+    assert default_guidance_scale(pipeline) == 2.0
+
+
+def test_contact_sheet(sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path) -> None:
+    sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    sheet = Image.open(tmp_path / "contact-sheet.png").convert("RGB")
+    cell = Image.open(tmp_path / list_tasks(prompts.prompts, 2)[0].file_name).resize((96, 96), 0)
+    assert sheet.getpixel((0, 0)) == (255, 255, 255)
+    assert sheet.crop((24, 48, 120, 144)).tobytes() == cell.tobytes()
+
+
+def test_sample_is_an_imagefolder(sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path / "out")
+    rows = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert len(rows) == 6
+    assert sorted(rows["prompt"]) == sorted(prompts.prompts * 2)
