@@ -1,0 +1,159 @@
+"""Two models on the same prompts and seeds: differences, gains and beat ratios, each with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ddecli.core.errors import UserError
+from ddecli.reporting.bootstrap import Interval, gain_percent, percentile_interval, resampled_means
+from ddecli.reporting.scores import MetricScores, ScoreSet, check_same_protocol
+
+DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of `a`, the judged images, against `b`, the baseline.
+
+    Means are means over prompts of the means over a prompt's images. Intervals are 95 % percentile bootstrap
+    intervals over prompts; None with fewer than two prompts.
+
+    Attributes:
+        difference: mean of `a` minus mean of `b`.
+        gain_percent: the difference in percent of `mean_b`; None where that is not clearly above zero.
+        beat_ratio: share of image pairs (same prompt and image index) in which `a` scores higher; ties half.
+        tie_share: share of image pairs with equal scores.
+        sign_test_p: exact two-sided sign test over prompts (their mean differences, ties left out).
+        prompts: number of prompts.
+        pairs: number of image pairs (of prompts, for a metric that a prompt has once).
+    """
+
+    metric: str
+    mean_a: float
+    mean_b: float
+    difference: float
+    difference_interval: Interval | None
+    gain_percent: float | None
+    gain_interval: Interval | None
+    beat_ratio: float
+    beat_interval: Interval | None
+    tie_share: float
+    sign_test_p: float
+    prompts: int
+    pairs: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One metric of one set: mean over prompts, and its standard error over prompts (None for one prompt)."""
+
+    metric: str
+    mean: float
+    standard_error: float | None
+    prompts: int
+    images: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def compare(a: ScoreSet, b: ScoreSet, draws: int = DRAWS, seed: int = 0) -> list[Comparison]:
+    """Compare `a` with the baseline `b` in every metric that both have.
+
+    Args:
+        a: scores of the judged images.
+        b: scores of the baseline's images.
+        draws: bootstrap samples.
+        seed: of the bootstrap; the order of rows changes nothing.
+
+    Raises:
+        UserError: protocols or scorers differ, no metric in common, or not the same prompts and images.
+    """
+    check_same_protocol([a, b])
+    metrics = [metric for metric in a.metrics if metric in b.metrics]
+    if not metrics:
+        raise UserError(
+            f"{a.name} ({', '.join(a.metrics)}) and {b.name} ({', '.join(b.metrics)}) have no metric "
+            "in common: score both with the same --metrics."
+        )
+    return [_compare_metric(a, b, metric, draws, seed) for metric in metrics]
+
+
+def summarize(a: ScoreSet) -> list[Summary]:
+    """Mean of every metric with its standard error, clustered by prompt."""
+    summaries = []
+    for metric in a.metrics:
+        scores = a.metric(metric)
+        means = scores.prompt_means()
+        error = float(means.std(ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
+        summaries.append(Summary(metric, float(means.mean()), error, len(means), len(scores.score)))
+    return summaries
+
+
+def check_same_images(a: ScoreSet, b: ScoreSet, metric: str) -> None:
+    """Refuse two sets in which a metric was not measured on the same prompts and image indices.
+
+    Raises:
+        UserError: the first image that only one of them has.
+    """
+    here, there = a.metric(metric), b.metric(metric)
+    if _same(here.prompt_id, there.prompt_id) and _same(here.image_index, there.image_index):
+        return
+    keys_a, keys_b = _keys(here), _keys(there)
+    lone, name = (keys_a - keys_b, a.name) if keys_a - keys_b else (keys_b - keys_a, b.name)
+    prompt, image = min(lone)
+    raise UserError(
+        f"{a.name} and {b.name} do not hold the same images: prompt {prompt}, image {image} has a "
+        f"{metric} score only in {name}; sample and score both with the same prompts and images a prompt."
+    )
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(a.shape == b.shape and a.dtype.kind == b.dtype.kind and np.all(a == b))
+
+
+def _keys(scores: MetricScores) -> set[tuple[Any, int]]:
+    return set(zip(scores.prompt_id.tolist(), scores.image_index.tolist(), strict=True))
+
+
+def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str, draws: int, seed: int) -> Comparison:
+    from scipy.stats import binomtest
+
+    check_same_images(a, b, metric)
+    scores_a, scores_b = a.metric(metric), b.metric(metric)
+    _, prompt = np.unique(scores_a.prompt_id, return_inverse=True)
+    images = np.bincount(prompt).astype(float)
+    credit = (scores_a.score > scores_b.score) + 0.5 * (scores_a.score == scores_b.score)
+    means_a, means_b = scores_a.prompt_means(), scores_b.prompt_means()
+    differences = np.bincount(prompt, weights=scores_a.score - scores_b.score) / images
+
+    # Prompts may hold different numbers of images: the beat ratio is the quotient of two resampled means.
+    series = np.stack([means_a, means_b, differences, np.bincount(prompt, weights=credit), images], axis=1)
+    mean_a, mean_b, difference, won, held = series.mean(axis=0)
+    drawn = resampled_means(series, draws, seed).T
+    several = len(images) > 1
+    gain, gain_interval = gain_percent(mean_a, mean_b, drawn[0], drawn[1], interval=several)
+    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+    return Comparison(
+        metric=metric,
+        mean_a=float(mean_a),
+        mean_b=float(mean_b),
+        difference=float(difference),
+        difference_interval=percentile_interval(drawn[2]) if several else None,
+        gain_percent=gain,
+        gain_interval=gain_interval,
+        beat_ratio=float(won / held),
+        beat_interval=percentile_interval(drawn[3] / drawn[4]) if several else None,
+        tie_share=float(np.mean(scores_a.score == scores_b.score)),
+        sign_test_p=float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0,
+        prompts=len(images),
+        pairs=len(credit),
+    )
