@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +12,8 @@ import typer
 from ddecli.core.errors import UserError
 
 if TYPE_CHECKING:
+    from ddecli.reporting.compare import Comparison
+    from ddecli.reporting.scores import ScoreSet
     from ddecli.scoring.scores import Scores
     from ddecli.scoring.sources import ImageSet
 
@@ -71,10 +72,10 @@ def score(
     Images of a folder that was scored with the same models before are not scored again.
     """
     from ddecli.core.devices import choose_device
+    from ddecli.reporting.compare import compare, summarize
     from ddecli.scoring.presets import DEFAULT_METRICS, DIVERSITY, check_metrics
     from ddecli.scoring.score import ScoringSettings, score_images
-    from ddecli.scoring.scores import summarise
-    from ddecli.scoring.sources import read_source, require_comparable
+    from ddecli.scoring.sources import read_source
 
     metrics = check_metrics(metric or DEFAULT_METRICS)
     folders = dict(_scorer_folder(text) for text in scorer or [])
@@ -83,26 +84,29 @@ def score(
     images = read_source(source, prompt, prompts)
     other = read_source([against], prompt, prompts) if against else None
     if other:
-        require_comparable(images, other)
+        _require_comparable(images, other)
     scores = score_images(images, settings, _out_folder(images.folder, out))
-    other_scores = score_images(other, settings, _out_folder(other.folder, None)) if other else None
+    shown = (*metrics, DIVERSITY) if "clip" in metrics else metrics
+    mine = _score_set(scores, shown, with_protocol=not other or bool(other.protocol))
+    comparison = []
+    if other:
+        other_scores = score_images(other, settings, _out_folder(other.folder, None))
+        comparison = compare(mine, _score_set(other_scores, shown, with_protocol=bool(images.protocol)))
 
-    asked = (*metrics, DIVERSITY) if "clip" in metrics else metrics
-    summaries = [asdict(summarise(name, scores.metrics[name])) for name in asked if name in scores.metrics]
-    comparison = _compare(scores, other_scores) if other_scores else []
+    summaries = [summary.as_dict() for summary in summarize(mine)]
     if as_json:
         answer = {"source": images.name, "scores": summaries, "skipped": len(scores.skipped)}
         if images.folder is None:
             answer["images"] = _per_image(images, scores)
-        if other_scores:
-            answer |= {"against": other_scores.name, "comparison": comparison}
+        if other:
+            answer |= {"against": other.name, "comparison": [row.as_dict() for row in comparison]}
         typer.echo(json.dumps(answer, ensure_ascii=False))
         return
     if images.folder is None and len(images.images) <= MAX_LISTED:
         _print_table("scores", _per_image(images, scores))
     _print_table(f"scores of {images.name}", summaries)
-    if other_scores:
-        _print_table(f"{scores.name} against {other_scores.name}", comparison)
+    if other:
+        _print_table(f"{images.name} against {other.name}", [_comparison_row(row) for row in comparison])
 
 
 def _scorer_folder(text: str) -> tuple[str, Path]:
@@ -136,10 +140,45 @@ def _per_image(images: ImageSet, scores: Scores) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _compare(scores: Scores, other: Scores) -> list[dict[str, Any]]:
-    from ddecli.reporting.compare import compare
+def _score_set(scores: Scores, metrics: tuple[str, ...], with_protocol: bool) -> ScoreSet:
+    """The scores of some metrics as the comparison takes them."""
+    import numpy as np
 
-    return [asdict(row) for row in compare(scores.table(), other.table())]
+    from ddecli.reporting.scores import ScoreSet
+
+    columns = scores.columns()
+    rows = np.isin(columns["metric"], metrics)
+    chosen = {name: column[rows] for name, column in columns.items()}
+    return ScoreSet(scores.name, chosen, scores.protocol if with_protocol else {}, scores.cards)
+
+
+def _require_comparable(images: ImageSet, other: ImageSet) -> None:
+    """The same protocol, or, where one has none, the same prompts; checked before anything is scored."""
+    from ddecli.reporting.scores import ScoreSet, check_same_protocol
+    from ddecli.scoring.sources import require_same_prompts
+
+    if images.protocol and other.protocol:
+        check_same_protocol([ScoreSet(each.name, {}, each.protocol, {}) for each in (images, other)])
+    else:
+        require_same_prompts(images, other)
+
+
+def _comparison_row(row: Comparison) -> dict[str, Any]:
+    return {
+        "metric": row.metric,
+        "mean": row.mean_a,
+        "against": row.mean_b,
+        "difference": row.difference,
+        "95 % interval": _interval(row.difference_interval),
+        "beat ratio": row.beat_ratio,
+        "its interval": _interval(row.beat_interval),
+        "ties": row.tie_share,
+        "pairs": row.pairs,
+    }
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.4f} .. {interval[1]:.4f}"
 
 
 def _print_table(title: str, rows: list[dict[str, Any]]) -> None:

@@ -31,7 +31,10 @@ CLASSIFIER_SIZE = 32
 
 
 class ClassifierLogits(nn.Module):
-    """The tiny world's classifier for torchmetrics: uint8 (N, 3, height, width) to logits (N, classes)."""
+    """The tiny world's classifier for torchmetrics: uint8 (N, 3, height, width) to logits (N, classes).
+
+    Logits are float64: a class that no image of a part shows must not come out as probability 0.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -45,7 +48,7 @@ class ClassifierLogits(nn.Module):
         if pixels.shape[-2:] != (CLASSIFIER_SIZE, CLASSIFIER_SIZE):
             size = (CLASSIFIER_SIZE, CLASSIFIER_SIZE)
             pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
-        return self.network(pixel_values=pixels).logits
+        return self.network(pixel_values=pixels).logits.double()
 
 
 def inception_score(
@@ -88,7 +91,8 @@ def inception_score(
         raise UserError(
             f"{len(bad)} of {len(files)} images cannot be read, first {next(iter(bad.values()))}."
         )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that one part has no standard deviation
         torch.manual_seed(
             seed_of("inception", seed)
         )  # torchmetrics draws its order from torch's own generator

@@ -68,7 +68,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
     metrics = check_metrics(settings.metrics)
     family = choose_family(source) if settings.family == "auto" else settings.family
     sources = {metric: scorer_source(metric, family, settings.folders) for metric in metrics}
-    scores = Scores(source.name, protocol=source.protocol, images_sha256=images_sha256(source.images))
+    scores = Scores(source.name, protocol=source.protocol or {}, images_sha256=images_sha256(source.images))
     earlier = _earlier(scores, out)
     bad: dict[int, BadRow] = {}
     for metric in metrics:

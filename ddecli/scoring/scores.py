@@ -41,19 +41,19 @@ class Scores:
     name: str
     metrics: dict[str, MetricScores] = field(default_factory=dict)
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
-    protocol: dict[str, Any] | None = None
+    protocol: dict[str, Any] = field(default_factory=dict)
     images_sha256: str | None = None
     skipped: list[dict[str, str]] = field(default_factory=list)
 
-    def table(self) -> pa.Table:
-        """Columns prompt_id, image_index, metric, score; metric by metric, images in order."""
-        rows: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
-        for metric, values in self.metrics.items():
-            rows["prompt_id"] += values.prompt_ids.tolist()
-            rows["image_index"] += values.image_indices.tolist()
-            rows["metric"] += [metric] * len(values.scores)
-            rows["score"] += values.scores.tolist()
-        return pa.table(rows, schema=SCHEMA)
+    def columns(self) -> dict[str, np.ndarray]:
+        """Columns prompt_id, image_index, metric, score of one length; metric by metric, images in order."""
+        each = self.metrics.values()
+        return {
+            "prompt_id": np.concatenate([values.prompt_ids for values in each]),
+            "image_index": np.concatenate([values.image_indices for values in each]),
+            "metric": np.repeat(list(self.metrics), [len(values.scores) for values in each]),
+            "score": np.concatenate([values.scores for values in each]),
+        }
 
     def save(self, folder: Path) -> None:
         """Write scores.json, scores-skipped.jsonl and, last, scores.parquet."""
@@ -70,7 +70,7 @@ class Scores:
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.skipped)
         write_text(folder / SKIPPED, "".join(lines))
         with atomic_file(folder / SCORES_PARQUET) as temporary:
-            pq.write_table(self.table(), temporary)
+            pq.write_table(pa.table(self.columns(), schema=SCHEMA), temporary)
 
 
 def load_scores(folder: Path) -> Scores:
@@ -93,31 +93,3 @@ def load_scores(folder: Path) -> Scores:
             columns["prompt_id"][chosen], columns["image_index"][chosen], columns["score"][chosen]
         )
     return scores
-
-
-@dataclass(frozen=True)
-class MetricSummary:
-    """Mean of a metric over `images`; `standard_error` clustered by prompt, None for a single prompt."""
-
-    metric: str
-    mean: float
-    standard_error: float | None
-    images: int
-    prompts: int
-
-
-def summarise(metric: str, values: MetricScores) -> MetricSummary:
-    """Mean and its standard error, clustered by prompt.
-
-    With residuals summed by prompt, e_g = sum_i (x_gi - mean), G prompts and N images, the standard error is
-    sqrt(G / (G - 1) sum_g e_g^2) / N (Liang and Zeger 1986, for a mean).
-    """
-    scores = values.scores.astype(np.float64)
-    _, cluster = np.unique(values.prompt_ids, return_inverse=True)
-    mean = float(scores.mean())
-    prompts = int(cluster.max()) + 1
-    error = None
-    if prompts > 1:
-        residuals = np.bincount(cluster, weights=scores - mean)
-        error = float(np.sqrt(prompts / (prompts - 1) * np.sum(residuals**2)) / len(scores))
-    return MetricSummary(metric, mean, error, len(scores), prompts)

@@ -19,7 +19,6 @@ from ddecli.core.protocol import (
     PROTOCOL,
     clean_prompt,
     prompt_id,
-    require_same_protocol,
 )
 
 METADATA_CSV = "metadata.csv"
@@ -216,15 +215,12 @@ def _scored_image(row: dict[str, Any], numbers: Counter[str]) -> ScoredImage:
     return ScoredImage(row["path"], prompt, identifier, index)
 
 
-def require_comparable(left: ImageSet, right: ImageSet) -> None:
-    """Refuse to compare sources of different protocols or, where one has none, of different prompts.
+def require_same_prompts(left: ImageSet, right: ImageSet) -> None:
+    """Refuse to compare images of different prompts.
 
     Raises:
-        UserError: names the difference.
+        UserError: names the first prompt that only one of them has.
     """
-    if left.protocol is not None and right.protocol is not None:
-        require_same_protocol(left.protocol, right.protocol, left.name, right.name)
-        return
     prompts = [{image.prompt_id: image.prompt for image in source.images} for source in (left, right)]
     for source, mine, others in ((left, *prompts), (right, *reversed(prompts))):
         only = [prompt for identifier, prompt in mine.items() if identifier not in others]
