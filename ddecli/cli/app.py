@@ -52,6 +52,8 @@ def root(
 
 def main() -> None:
     """Run the command line; input that cannot be used ends in one sentence and exit code 2."""
+    for library in ("TRANSFORMERS", "DIFFUSERS"):  # their notes are for developers, not for our users
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:
         app()
     except UserError as error:

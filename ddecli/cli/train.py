@@ -1,5 +1,194 @@
-"""`ddecli train`."""
+"""`ddecli train`: preference pairs to an aligned model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ddecli.core.errors import UserError
+from ddecli.objectives.presets import LOSSES
+
+LOSS_HELP = (
+    "What is optimised: " + "; ".join(f"**{name}** {preset.summary}" for name, preset in LOSSES.items()) + "."
+)
 
 
-def train() -> None:
-    """To be written."""
+def train(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="What is trained: tiny, tiny-xl, sd15, sdxl, a diffusers folder, a run folder or a hub id. "
+            "Default: tiny."
+        ),
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help=f"{LOSS_HELP} Default: dde.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Pair store made by ddecli prepare for this model. Tiny models prepare the world's pairs if "
+            "not given."
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Optimizer steps. Default: the recipe of model and loss (see --dry-run)."),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Pairs an optimizer step, over all micro-batches and processes. Default: the recipe."
+        ),
+    ] = None,
+    micro_batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Pairs a forward pass on each process: memory and speed only, the result is the same up to "
+            "rounding. Default: 1, for tiny models the whole batch."
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate after warm-up; never scaled by anything. Default: the recipe."),
+    ] = None,
+    warmup: Annotated[
+        int | None,
+        typer.Option(help="Optimizer steps of linear warm-up, constant after. Default: the recipe."),
+    ] = None,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            help="Strength of the preference term; larger stays closer to the base model. Errors are means "
+            "over a latent's numbers, so 5000 means for uniform what it means in Diffusion-DPO. Default: the "
+            "recipe."
+        ),
+    ] = None,
+    ema_decay: Annotated[
+        float | None,
+        typer.Option(
+            help="Decay a step of the delayed table behind DDE's correction terms, 0 to 1. Default: 0.95."
+        ),
+    ] = None,
+    segment: Annotated[
+        str | None,
+        typer.Option(
+            help="Train only this part of the trajectory, as fractions: 0-0.1 is nearest the clean image, "
+            "0.9-1 nearest noise. Default: all of it."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of all draws: pairs, timesteps, noise. Default: 0.")
+    ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(metavar="RANK", help="Train LoRA adapters of this rank. Default: the whole U-Net."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda. Default: auto, the GPU if there is one.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the forward passes: float32, bfloat16 or float16; weights and errors stay float32. "
+            "Default: auto, bfloat16 on a GPU that has it, else float32."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/MODEL-LOSS.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of settings, such as the run.yaml of a run to repeat; options win over it."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the newest checkpoint in the run folder, if there is one."),
+    ] = False,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(help="Optimizer steps between checkpoints; the last two are kept. Default: 50."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print every resolved setting as YAML and stop.")
+    ] = False,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Run a few steps, then print the time and memory of the whole run and what "
+            "would help; nothing is kept.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Align a diffusion model with preference pairs."""
+    from ddecli.training.settings import resolve_settings
+
+    given: dict[str, Any] = {
+        "model": model, "loss": loss, "data": data, "steps": steps, "batch_size": batch_size,
+        "micro_batch_size": micro_batch_size, "lr": lr, "warmup": warmup, "beta": beta, "ema_decay": ema_decay,
+        "segment": segment, "seed": seed, "lora": lora, "device": device, "precision": precision,
+        "out": str(out) if out else None, "checkpoint_every": checkpoint_every,
+    }  # fmt: skip
+    settings = resolve_settings(given, config)
+    if dry_run:
+        import yaml
+
+        typer.echo(yaml.safe_dump(settings.model_dump(), sort_keys=False), nl=False)
+        return
+    settings = _with_pairs(settings)
+    if estimate:
+        from ddecli.training.estimate import estimate as estimate_run
+
+        _print(estimate_run(settings), as_json)
+        return
+    from ddecli.training.loop import train as run
+
+    _print(run(settings, resume), as_json)
+
+
+def _with_pairs(settings: Any) -> Any:
+    """Fill in the pair store of a tiny model, and prepare it where there is none yet."""
+    if settings.data is not None:
+        return settings
+    from accelerate import PartialState
+
+    from ddecli.cli.prepare import default_store, prepare
+    from ddecli.models.presets import resolve
+
+    if not resolve(settings.model).is_tiny:
+        raise UserError(f"Give --data for --model {settings.model}: a pair store made by ddecli prepare.")
+    store = default_store(settings.model)
+    with PartialState(cpu=settings.device == "cpu").main_process_first():
+        if not (store / "manifest.json").exists():
+            prepare(model=settings.model, out=store, device=settings.device)
+    return settings.model_copy(update={"data": str(store)})
+
+
+def _print(summary: Any, as_json: bool) -> None:
+    """Show a summary, on the main process only."""
+    import dataclasses
+    import json
+
+    from accelerate import PartialState
+    from rich.console import Console
+    from rich.table import Table
+
+    if not PartialState().is_main_process:
+        return
+    values = dataclasses.asdict(summary)
+    if as_json:
+        typer.echo(json.dumps(values))
+        return
+    table = Table(show_header=False)
+    for name, value in values.items():
+        shown = (
+            "\n".join(value)
+            if isinstance(value, list)
+            else f"{value:,.4g}"
+            if isinstance(value, float)
+            else value
+        )
+        table.add_row(name.replace("_", " "), str(shown))
+    Console().print(table)

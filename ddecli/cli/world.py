@@ -1,5 +1,43 @@
-"""`ddecli world`."""
+"""`ddecli world`: look at the built-in world, or build its models again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-app = typer.Typer()
+app = typer.Typer(
+    help="The built-in tiny world: look at it, or train its models again.", no_args_is_help=True
+)
+
+
+@app.command()
+def show(
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("world.png"),
+    seed: Annotated[int, typer.Option(help="Which scenes and pairs are drawn.")] = 0,
+) -> None:
+    """Draw a contact sheet of scenes, flaws and preference pairs."""
+    from ddecli.tinyworld.show import show_world
+
+    show_world(out, seed)
+    typer.echo(out)
+
+
+@app.command()
+def build(
+    out: Annotated[
+        Path, typer.Option(help="Folder to build in; the same folder again goes on where it stopped.")
+    ],
+    scale: Annotated[
+        float, typer.Option(min=0.0001, help="Share of the full training steps; small values try the recipe.")
+    ] = 1.0,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Build only this stage; repeat for more. Default: all, in order.")
+    ] = None,
+) -> None:
+    """Train every model of the world from nothing: the recipe of the weights in the package."""
+    from ddecli.tinyworld.build import build as build_world
+
+    build_world(out, scale, stage)
+    typer.echo(out)

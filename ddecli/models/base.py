@@ -1,0 +1,185 @@
+"""What every family of models does: encode, predict, switch adapters off, save."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, UNet2DConditionModel
+from diffusers.utils import convert_state_dict_to_diffusers
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor, nn
+
+from ddecli.core.errors import UserError
+from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.models.presets import ModelSource
+
+Conditioning = dict[str, Tensor]
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+class DiffusionModel(ABC):
+    """A latent diffusion model with its parts; the U-Net is what is trained.
+
+    Attributes:
+        unet: the policy. Training may replace it by a wrapped one (several processes).
+        schedule: the noise schedule the model was trained with.
+        resolution: width and height of pictures, pixels.
+        latent_shape: (C, H, W) of a picture of that size.
+        folder: where the model's files lie.
+        fingerprint: identifies autoencoder and text encoders, hence which pair stores fit.
+    """
+
+    family: str
+
+    def __init__(self, pipeline: DiffusionPipeline, source: ModelSource, folder: Path) -> None:
+        self.pipeline: Any = pipeline
+        self.source = source
+        self.folder = folder
+        self.fingerprint = fingerprint(folder)
+        self.unet: Any = pipeline.unet
+        self.schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
+        self.resolution: int = source.resolution or self.unet.config.sample_size * pipeline.vae_scale_factor
+        size = self.resolution // pipeline.vae_scale_factor
+        self.latent_shape: tuple[int, int, int] = (self.unet.config.in_channels, size, size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the U-Net lies."""
+        return next(self.unet.parameters()).device
+
+    @property
+    def name(self) -> str:
+        """The name the model was asked for by."""
+        return self.source.name
+
+    @torch.inference_mode()
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) in [-1, 1] to the latents' means (N, C, h, w) float32, scaled for the U-Net."""
+        vae = self.pipeline.vae
+        pixels = pixels.to(vae.device, vae.dtype)
+        latents = vae.encode(pixels).latent_dist.mean.float()
+        return (latents - (vae.config.get("shift_factor") or 0.0)) * vae.config.scaling_factor
+
+    @abstractmethod
+    def encode_prompts(self, prompts: list[str]) -> Conditioning:
+        """Prompts to what `predict` is conditioned on, each (N, ...) float32. Long prompts are cut, as in sampling."""
+
+    @abstractmethod
+    def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
+        """Run the U-Net.
+
+        Args:
+            latents: noisy latents (N, C, H, W).
+            t: timesteps (N,) long, diffusers' indices.
+            conditioning: of `encode_prompts`, each (N, ...).
+            sizes: (N, 6) original height and width, crop top and left, target height and width; used by SDXL.
+
+        Returns:
+            (N, C, H, W): whatever the model predicts (noise, v or the clean latents).
+        """
+
+    def token_counts(self, prompts: list[str]) -> list[int]:
+        """Tokens of each prompt before it is cut to `max_tokens`, start and end marks included."""
+        return [len(ids) for ids in self.pipeline.tokenizer(prompts).input_ids]
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a prompt that the text encoder sees."""
+        return self.pipeline.tokenizer.model_max_length
+
+    def add_lora(self, rank: int, seed: int) -> None:
+        """Freeze the U-Net and add LoRA adapters (Hu et al. 2021) of this rank to its attention, alpha = rank."""
+        self.unet.requires_grad_(False)
+        config = LoraConfig(
+            r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=list(LORA_TARGETS)
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.unet.add_adapter(config)
+
+    @property
+    def has_lora(self) -> bool:
+        """Whether adapters were added."""
+        return bool(getattr(self.pipeline.unet, "peft_config", None))
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Parameters that are trained, by name."""
+        return {name: value for name, value in self.pipeline.unet.named_parameters() if value.requires_grad}
+
+    def reference(self, dtype: torch.dtype) -> DiffusionModel:
+        """The frozen reference. With LoRA the same U-Net (see `without_lora`), never a second one.
+
+        In full training a copy whose matrices are kept in `dtype`, the precision they are multiplied in anyway under
+        autocast; normalisation stays in float32, as autocast leaves it. So reference and policy agree to the last bit
+        as long as their weights do.
+        """
+        twin = copy.copy(self)
+        if self.has_lora:
+            twin.unet = self.pipeline.unet  # not the wrapped one: several processes need not agree on it
+            return twin
+        twin.unet = copy.deepcopy(self.pipeline.unet).requires_grad_(False)
+        for module in twin.unet.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                module.to(dtype)
+        return twin
+
+    @contextlib.contextmanager
+    def without_lora(self) -> Iterator[None]:
+        """Adapters off within the block, on again after it, whatever happens in it."""
+        if not self.has_lora:
+            yield
+            return
+        self.pipeline.unet.disable_adapters()
+        try:
+            yield
+        finally:
+            self.pipeline.unet.enable_adapters()
+
+    def save(self, folder: Path) -> None:
+        """Write what stock diffusers loads: LoRA weights, or the base's files with the trained U-Net."""
+        unet = self.pipeline.unet
+        if self.has_lora:
+            layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
+            type(self.pipeline).save_lora_weights(folder, unet_lora_layers=layers)
+        else:
+            shutil.copytree(self.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("unet"))
+            unet.save_pretrained(folder / "unet")
+
+
+def load_unet_weights(unet: UNet2DConditionModel, state: dict[str, Tensor]) -> None:
+    """Load the trainable part of a U-Net's state.
+
+    Raises:
+        UserError: the state belongs to another U-Net.
+    """
+    missing = [name for name in state if name not in dict(unet.named_parameters())]
+    if missing:
+        raise UserError(f"The checkpoint does not fit the model: it has no parameter {missing[0]}.")
+    unet.load_state_dict(state, strict=False)
+
+
+def fingerprint(folder: Path) -> str:
+    """Identify the autoencoder and text encoders in a diffusers folder, without reading gigabytes.
+
+    Hashes each weight file's size and its first and last MiB, and every configuration and vocabulary.
+    """
+    digest = hashlib.sha256()
+    for part in ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
+        for path in sorted((folder / part).glob("*")):
+            if path.suffix not in {".json", ".txt", ".safetensors"}:
+                continue
+            digest.update(f"{part}/{path.name}:{path.stat().st_size}".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(2**20))
+                file.seek(max(0, path.stat().st_size - 2**20))
+                digest.update(file.read())
+    return digest.hexdigest()[:16]

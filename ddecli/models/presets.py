@@ -1,0 +1,121 @@
+"""Models by name: a preset, a diffusers folder, a run, or a hub id. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ddecli.core.errors import UserError
+
+FAMILIES = {"StableDiffusionPipeline": "sd", "StableDiffusionXLPipeline": "sdxl"}
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from.
+
+    location: a diffusers folder, or a hub id.
+    family: `sd` or `sdxl`; None for a hub id whose model_index.json has not been read.
+    lora: folder of LoRA weights to load on top, of a run trained with LoRA.
+    """
+
+    name: str
+    location: str
+    family: str | None
+    resolution: int | None
+    steps: int = 50
+    guidance_scale: float = 7.5
+    lora: Path | None = None
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether this is a model of the built-in world, or a run that started from one."""
+        return self.resolution is not None and self.resolution <= 64
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    """The presets of presets.yaml by name."""
+    import yaml
+
+    return yaml.safe_load(
+        resources.files("ddecli.models").joinpath("presets.yaml").read_text(encoding="utf-8")
+    )
+
+
+def builtin_weights(name: str) -> Path:
+    """Folder of a model that ships inside the package."""
+    return Path(str(resources.files("ddecli.tinyworld").joinpath("weights", name)))
+
+
+def resolve(name: str) -> ModelSource:
+    """Find a model by preset name, folder (a diffusers pipeline or a run of `ddecli train`) or hub id.
+
+    Raises:
+        UserError: no such preset or folder, or a folder that holds neither a pipeline nor a run.
+    """
+    known = presets()
+    if name in known:
+        return _preset(name, known[name])
+    folder = Path(name)
+    if folder.is_dir():
+        return _run(folder) if (folder / "run.yaml").is_file() else _pipeline_folder(name, folder)
+    if HUB_ID.fullmatch(name) and not name.startswith((".", "/")) and not folder.parent.is_dir():
+        return ModelSource(name, name, family=None, resolution=None)
+    raise UserError(
+        f"Unknown model {name!r}: it is no preset ({', '.join(known)}), no folder, and no hub id such as owner/model."
+    )
+
+
+def _preset(name: str, entry: dict[str, Any]) -> ModelSource:
+    source = entry["source"]
+    location = (
+        str(builtin_weights(source.removeprefix("builtin:"))) if source.startswith("builtin:") else source
+    )
+    settings = {key: value for key, value in entry.items() if key != "source"}
+    return ModelSource(name, location, **settings)
+
+
+def _pipeline_folder(name: str, folder: Path) -> ModelSource:
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise UserError(
+            f"{folder} holds no model: neither model_index.json (a diffusers pipeline) nor run.yaml (a run)."
+        )
+    try:
+        kind = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{index} cannot be read: {error}.") from error
+    if kind not in FAMILIES:
+        raise UserError(f"{folder} is a {kind}; supported are {' and '.join(FAMILIES)}.")
+    return ModelSource(name, str(folder), FAMILIES[kind], _resolution(folder))
+
+
+def _resolution(folder: Path) -> int | None:
+    """The resolution a pipeline was made for: the U-Net's sample size times the autoencoder's factor."""
+    try:
+        unet = json.loads((folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
+        return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _run(folder: Path) -> ModelSource:
+    import yaml
+
+    model = folder / "model"
+    if not model.is_dir():
+        raise UserError(
+            f"{folder} is a run without a finished model; go on with ddecli train --resume --out {folder}."
+        )
+    settings = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
+    base = resolve(settings["model"])
+    if (model / LORA_WEIGHTS).is_file():
+        return replace(base, name=str(folder), lora=model)
+    return replace(base, name=str(folder), location=str(model))

@@ -1,0 +1,235 @@
+"""The world's scorers: a CLIP trained on clean pairs, and three models fine-tuned from it.
+
+`hps` and `pickscore` learn from choices of two groups of annotators, `truth` regresses the voters' exact
+utility. None of them sees a scene that the preference pairs contain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+from ddecli.core.seeds import numpy_rng
+from ddecli.tinyworld import scenes
+from ddecli.tinyworld.annotators import VOTERS, Annotators
+from ddecli.tinyworld.bank import Bank, batch_indices, to_pixels
+from ddecli.tinyworld.drawing import RESOLUTION, draw
+from ddecli.tinyworld.fit import fit
+from ddecli.tinyworld.scenes import Description, Scene
+from ddecli.tinyworld.tokenizer import MAX_TOKENS
+
+CLIP_BATCH = 96
+PAIR_BATCH = 64
+
+
+def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
+    """An untrained CLIP: a vision transformer of 4 x 4 patches and a three-layer text transformer."""
+    torch.manual_seed(1)
+    special = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    text = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
+    text |= {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": MAX_TOKENS,
+        "projection_dim": 64,
+        **special,
+    }
+    vision = {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 6}
+    vision |= {"image_size": RESOLUTION, "patch_size": 4, "projection_dim": 64}
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=64))
+
+
+def new_image_processor() -> CLIPImageProcessorPil:
+    """Preprocessing of every scorer: shorter side to 32, centre crop, [-1, 1]."""
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": RESOLUTION},
+        crop_size={"height": RESOLUTION, "width": RESOLUTION},
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+
+
+def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> dict[str, Tensor]:
+    """Token ids and attention mask, (N, L) each."""
+    return dict(tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"))
+
+
+def embed_text(clip: CLIPModel, tokens: dict[str, Tensor]) -> Tensor:
+    """Normalised text embeddings, (N, P)."""
+    return functional.normalize(clip.get_text_features(**tokens).pooler_output, dim=-1)
+
+
+def embed_pictures(clip: CLIPModel, pixels: Tensor) -> Tensor:
+    """Normalised picture embeddings, (N, P), of pixels in [-1, 1]."""
+    return functional.normalize(clip.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
+
+
+def altered(description: Description, rng: np.random.Generator) -> Description:
+    """A description that differs in one thing: what a good scorer must tell apart."""
+    changes: dict[str, tuple[str, ...]] = {"background": scenes.BACKGROUNDS, "size": scenes.SIZES}
+    changes |= {"place": scenes.PLACES, "relation": scenes.RELATIONS}
+    fields = [name for name in changes if getattr(description, name) is not None]
+    if description.background is not None and rng.random() < 0.4:
+        field = str(rng.choice(fields))
+        others = [value for value in changes[field] if value != getattr(description, field)]
+        return replace(description, **{field: str(rng.choice(others))})
+    things = list(description.things)
+    victim = int(rng.integers(len(things)))
+    kinds = {"shape": scenes.SHAPES, "colour": scenes.COLOURS, "texture": scenes.TEXTURES}
+    field = str(rng.choice(list(kinds)))
+    others = [value for value in kinds[field] if value != getattr(things[victim], field)]
+    things[victim] = replace(things[victim], **{field: str(rng.choice(others))})
+    changed = replace(description, things=tuple(things))
+    if description.layout == "couple" and rng.random() < 0.3:  # the same things the other way round
+        changed = replace(description, things=description.things[::-1])
+    return changed
+
+
+def train_clip(tokenizer: CLIPTokenizer, bank: Bank, steps: int, folder: Path) -> CLIPModel:
+    """Contrastive training (Radford et al. 2021) on clean scenes; every caption also meets one altered caption."""
+    clip = new_clip(tokenizer)
+
+    def loss_of_step(step: int) -> Tensor:
+        rng = numpy_rng("clip captions", step)
+        indices = batch_indices("clip", step, len(bank), CLIP_BATCH)
+        meant = [bank.scenes[index].description for index in indices]
+        texts = [scenes.caption(each, rng) for each in meant]
+        texts += [scenes.caption(altered(each, rng), rng) for each in meant]
+        pictures = embed_pictures(clip, bank.pixels(indices))
+        logits = clip.logit_scale.exp() * pictures @ embed_text(clip, tokenize(tokenizer, texts)).T
+        right = torch.arange(len(indices))
+        to_text = functional.cross_entropy(logits, right)
+        to_picture = functional.cross_entropy(logits[:, : len(indices)].T, right)
+        return (to_text + to_picture) / 2
+
+    fit("clip", clip, loss_of_step, steps=steps, learning_rate=1e-3, folder=folder)
+    return clip
+
+
+@torch.inference_mode()
+def through_autoencoder(autoencoder: AutoencoderKL, pictures: Tensor) -> Tensor:
+    """Encode and decode: scorers of generated pictures learn from pictures that came out of the decoder."""
+    pixels = to_pixels(pictures)
+    return autoencoder.decode(autoencoder.encode(pixels).latent_dist.mean).sample.clamp(-1, 1)
+
+
+def choice_batch(
+    name: str, step: int, size: int
+) -> tuple[list[Description], list[Scene], list[Scene], Tensor]:
+    """Descriptions, two flawed scenes of each, and their pictures, (2 * size, 3, 32, 32) uint8."""
+    rng = numpy_rng("choices", name, step)
+    first = [scenes.random_scene(rng) for _ in range(size)]
+    second = [
+        Scene(each.description, scenes.random_flaws(rng, each.description), int(rng.integers(2**62)))
+        for each in first
+    ]
+    pictures = np.stack([draw(scene) for scene in first + second])
+    return [each.description for each in first], first, second, torch.from_numpy(pictures).permute(0, 3, 1, 2)
+
+
+def _fine_tune(
+    name: str,
+    clip: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    autoencoder: AutoencoderKL,
+    loss_of_cosines: Callable[[Tensor, list[Scene], list[Scene], np.random.Generator], Tensor],
+    steps: int,
+    folder: Path,
+) -> None:
+    def loss_of_step(step: int) -> Tensor:
+        meant, first, second, pictures = choice_batch(name, step, PAIR_BATCH)
+        rng = numpy_rng("votes", name, step)
+        pixels = through_autoencoder(autoencoder, pictures) if step % 2 else to_pixels(pictures)
+        texts = embed_text(clip, tokenize(tokenizer, [scenes.caption(each, rng) for each in meant]))
+        cosines = (embed_pictures(clip, pixels.clone()).view(2, PAIR_BATCH, -1) * texts).sum(-1)
+        return loss_of_cosines(cosines, first, second, rng)
+
+    fit(name, clip, loss_of_step, steps=steps, learning_rate=5e-4, folder=folder)
+
+
+def train_preference_scorer(
+    name: str,
+    clip: CLIPModel,
+    tokenizer: CLIPTokenizer,
+    autoencoder: AutoencoderKL,
+    annotators: Annotators,
+    steps: int,
+    folder: Path,
+) -> None:
+    """Fine-tune `clip` in place on a group's choices: cross-entropy of softmax(exp(logit_scale) cos), ties 1/2
+    (the loss of PickScore, Kirstain et al. 2023)."""
+
+    def loss_of_cosines(
+        cosines: Tensor, first: list[Scene], second: list[Scene], rng: np.random.Generator
+    ) -> Tensor:
+        pairs = zip(first, second, strict=True)
+        votes = torch.tensor([annotators.prefer_first(a.flaws, b.flaws, rng) for a, b in pairs])
+        logits = clip.logit_scale.exp() * (cosines[0] - cosines[1])
+        return functional.binary_cross_entropy_with_logits(logits, votes)
+
+    _fine_tune(name, clip, tokenizer, autoencoder, loss_of_cosines, steps, folder)
+
+
+UTILITY_SPAN = 3.0
+"""Utility -3 .. 0 (three flaws of severity 1 .. none) is laid on cosines 0 .. 1."""
+
+
+def train_truth(
+    clip: CLIPModel, tokenizer: CLIPTokenizer, autoencoder: AutoencoderKL, steps: int, folder: Path
+) -> None:
+    """Fine-tune `clip` in place so that its cosine is the voters' exact utility, 1 + u / 3."""
+
+    def loss_of_cosines(
+        cosines: Tensor, first: list[Scene], second: list[Scene], rng: np.random.Generator
+    ) -> Tensor:
+        utilities = [[VOTERS.utility(scene.flaws) for scene in side] for side in (first, second)]
+        return functional.mse_loss(cosines, 1 + torch.tensor(utilities) / UTILITY_SPAN) * 10
+
+    _fine_tune("truth", clip, tokenizer, autoencoder, loss_of_cosines, steps, folder)
+
+
+@torch.inference_mode()
+def agreement(clip: CLIPModel, tokenizer: CLIPTokenizer, batches: int = 8) -> dict[str, Any]:
+    """How well a scorer judges drawn scenes it has not seen.
+
+    Returns:
+        `voters`: share of pairs on whose better picture it agrees with the voters' utility;
+        `utility_correlation`: Pearson correlation of its cosine with the utility;
+        `caption`: share of clean scenes whose caption it prefers to an altered one.
+    """
+    cosines, utilities, told_apart = [], [], []
+    for step in range(batches):
+        meant, first, second, pictures = choice_batch("agreement", step, PAIR_BATCH)
+        rng = numpy_rng("agreement", step)
+        texts = embed_text(clip, tokenize(tokenizer, [scenes.plain_caption(each) for each in meant]))
+        cosines.append((embed_pictures(clip, to_pixels(pictures)).view(2, PAIR_BATCH, -1) * texts).sum(-1))
+        utilities.append(
+            torch.tensor([[VOTERS.utility(each.flaws) for each in side] for side in (first, second)])
+        )
+        clean = np.stack([draw(Scene(each, scenes.Flaws(), int(rng.integers(2**62)))) for each in meant])
+        seen = embed_pictures(clip, to_pixels(torch.from_numpy(clean).permute(0, 3, 1, 2)))
+        wrong = [scenes.plain_caption(altered(each, rng)) for each in meant]
+        told_apart.append(
+            (seen * texts).sum(-1) > (seen * embed_text(clip, tokenize(tokenizer, wrong))).sum(-1)
+        )
+    cosine, utility = torch.cat(cosines, dim=1), torch.cat(utilities, dim=1)
+    better, seems_better = utility[0] - utility[1], cosine[0] - cosine[1]
+    agree = (better * seems_better > 0)[better != 0].float().mean()
+    correlation = torch.corrcoef(torch.stack([cosine.flatten(), utility.flatten().float()]))[0, 1]
+    return {
+        "voters": round(float(agree), 4),
+        "utility_correlation": round(float(correlation), 4),
+        "caption": round(float(torch.cat(told_apart).float().mean()), 4),
+    }

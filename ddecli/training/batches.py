@@ -1,0 +1,57 @@
+"""From draws to what a training step works on: latents, noise, timesteps, conditioning of a few pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ddecli.data.draws import Draws
+from ddecli.data.store import PairStore
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`B` pairs; the `2 B` rows of `latents`, `eps`, `conditioning` and `sizes` are winners, then losers."""
+
+    latents: Tensor  # (2B, C, H, W) float32, clean
+    eps: Tensor  # (2B, C, H, W) float32, the same for both sides of a pair
+    t: Tensor  # (2B,) long
+    conditioning: dict[str, Tensor]  # each (2B, ...)
+    sizes: Tensor  # (2B, 6) long
+
+    def winners(self) -> Batch:
+        """The winners' half, (B, ...)."""
+        half = len(self.t) // 2
+        conditioning = {key: value[:half] for key, value in self.conditioning.items()}
+        return Batch(self.latents[:half], self.eps[:half], self.t[:half], conditioning, self.sizes[:half])
+
+
+class Batches:
+    """Reads the batch of any draws from a pair store."""
+
+    def __init__(self, store: PairStore, draws: Draws, device: torch.device) -> None:
+        self.store, self.draws, self.device = store, draws, device
+
+    def __call__(self, numbers: range) -> Batch:
+        """The pairs of draws `numbers`, on the device."""
+        drawn = self.draws.batch(numbers)
+        images = torch.cat(
+            [self.store.chosen_index[drawn.pair_index], self.store.rejected_index[drawn.pair_index]]
+        )
+        prompts = self.store.prompt_index[drawn.pair_index]
+        prompts = torch.where(drawn.drop_prompt, self.store.empty_prompt_index, prompts)
+        conditioning = self.store.conditioning(prompts)
+        return Batch(
+            latents=self.store.latents(images).to(self.device, non_blocking=True),
+            eps=self._both(drawn.eps),
+            t=self._both(drawn.t),
+            conditioning={key: self._both(value) for key, value in conditioning.items()},
+            sizes=self.store.sizes(images).to(self.device),
+        )
+
+    def _both(self, rows: Tensor) -> Tensor:
+        """One row a pair to one row an image: winners, then losers."""
+        rows = rows.to(self.device, non_blocking=True)
+        return torch.cat([rows, rows])

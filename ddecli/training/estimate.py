@@ -1,0 +1,113 @@
+"""`ddecli train --estimate`: a few real steps, then the time and memory of the whole run and what would help."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ddecli.core.console import progress
+from ddecli.training.errors import noise_errors
+from ddecli.training.loop import Trainer, peak_memory_mb
+from ddecli.training.record import Alarm
+from ddecli.training.settings import TrainSettings
+
+WARM_UP, MEASURED = 1, 3
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take. Shares are of the time of one step."""
+
+    steps: int
+    seconds_per_step: float
+    hours: float
+    pairs_per_second: float
+    peak_memory_mb: float
+    data_share: float
+    reference_share: float
+    advice: list[str]
+
+
+def estimate(settings: TrainSettings) -> Estimate:
+    """Run a few steps of a run without keeping anything, and extrapolate.
+
+    Large batches are measured on at most eight micro-batches and scaled.
+    """
+    measured = settings.model_copy(
+        update={
+            "batch_size": min(settings.batch_size, 8 * settings.micro_batch_size),
+            "steps": WARM_UP + MEASURED,
+        }
+    )
+    trainer = Trainer(measured)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        progress("estimating", measured.steps, unit="step") as advance,
+    ):
+        alarm = Alarm(Path(scratch))
+        for step in range(measured.steps):
+            if step == WARM_UP:
+                _wait(trainer.accelerator.device)
+                began = time.monotonic()
+            trainer.step(step, alarm)
+            advance()
+    _wait(trainer.accelerator.device)
+    seconds = (time.monotonic() - began) / MEASURED
+    data, reference = _parts(trainer)
+    seconds_per_step = seconds * settings.batch_size / measured.batch_size
+    return Estimate(
+        steps=settings.steps,
+        seconds_per_step=seconds_per_step,
+        hours=settings.steps * seconds_per_step / 3600,
+        pairs_per_second=measured.batch_size / seconds,
+        peak_memory_mb=peak_memory_mb(),
+        data_share=data / seconds,
+        reference_share=0.0 if trainer.objective.winners_only else reference / seconds,
+        advice=_advice(settings, trainer, data / seconds),
+    )
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _parts(trainer: Trainer) -> tuple[float, float]:
+    """Seconds a step that go into reading the data and into the reference's forward passes."""
+    data = reference = 0.0
+    for draws in trainer.micro_batches(0):
+        began = time.monotonic()
+        batch = trainer.batches(draws)
+        _wait(trainer.accelerator.device)
+        data += time.monotonic() - began
+        began = time.monotonic()
+        with torch.no_grad(), trainer.reference.without_lora():
+            noise_errors(trainer.reference, batch, trainer.autocast())
+        _wait(trainer.accelerator.device)
+        reference += time.monotonic() - began
+    return data, reference
+
+
+def _advice(settings: TrainSettings, trainer: Trainer, data_share: float) -> list[str]:
+    device = trainer.accelerator.device
+    advice = []
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        if free > total / 2 and settings.micro_batch_size < settings.batch_size:
+            advice.append(
+                f"{free / 2**30:.0f} GiB of GPU memory are free: --micro-batch-size "
+                f"{2 * settings.micro_batch_size} would be faster."
+            )
+        if trainer.dtype == torch.float32:
+            advice.append("--precision bfloat16 would be about twice as fast.")
+    elif torch.cuda.is_available():
+        advice.append("There is a GPU: --device cuda.")
+    if not settings.lora and not trainer.objective.winners_only:
+        advice.append("--lora 16 needs no second U-Net and no optimizer state of the whole one: less memory.")
+    if data_share > 0.2:
+        advice.append("Reading the pair store takes long: put it on a local disk.")
+    return advice

@@ -1,0 +1,174 @@
+"""What a run tells of itself: a line of metrics a step, the credit map, and the alarms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import atomic_file, write_text
+from ddecli.objectives.base import ObjectiveOutput, PairErrors
+from ddecli.objectives.delayed_table import DelayedTable
+from ddecli.training.checkpoint import latest_step
+
+CREDIT_BINS = 50
+EXPLODED = 4.0
+"""The winners' error may not exceed this many times the reference's (or, without one, the first step's)."""
+
+
+def columns_of(errors: PairErrors, output: ObjectiveOutput) -> Tensor:
+    """What one forward pass says of its `B` pairs, as one (B, 8) float64 tensor that processes can gather."""
+    absent = torch.full_like(output.loss, torch.nan)
+    parts = (
+        errors.t,
+        errors.policy_w,
+        errors.policy_l,
+        errors.reference_w,
+        errors.reference_l,
+        output.loss,
+        output.logit,
+        output.gradient_weight,
+    )
+    return torch.stack([(absent if part is None else part.detach()).double() for part in parts], dim=1)
+
+
+def errors_of(columns: Tensor) -> PairErrors:
+    """The errors in gathered columns, (B,) float32 each."""
+    policy_w, policy_l, reference_w, reference_l = columns[:, 1:5].float().unbind(1)
+    return PairErrors(policy_w, policy_l, reference_w, reference_l, columns[:, 0].long())
+
+
+def step_metrics(columns: Tensor) -> dict[str, float | None]:
+    """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit."""
+    names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
+    mean = dict(zip(names, columns[:, 1:].mean(0).tolist(), strict=True))
+    metrics: dict[str, float | None] = {"loss": mean["loss"], "gradient_weight": mean["gradient_weight"]}
+    metrics |= {f"error_{name}": _number(mean[name]) for name in names[:4]}
+    logit = columns[:, 6]
+    if logit.isnan().any():
+        return metrics | dict.fromkeys(("implicit_accuracy", "logit", "logit_std", "margin"))
+    margin = errors_of(columns).margin.double()
+    low, middle, high = torch.quantile(margin, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
+    wins = (logit > 0).double() + (logit == 0).double() / 2
+    return metrics | {
+        "implicit_accuracy": wins.mean().item(),
+        "logit": mean["logit"],
+        "logit_std": logit.std(correction=0).item(),
+        "margin": margin.mean().item(),
+        "margin_q05": low,
+        "margin_q50": middle,
+        "margin_q95": high,
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value
+
+
+class CreditMap:
+    """Gradient weight `|dL/dD|` by timestep bin and optimizer step, and the correction terms of DDE.
+
+    Arrays of credit.npz: `bin_edges` (bins + 1,) timesteps; `gradient_weight_sum` and `count` (steps, bins), whose
+    ratio is the mean gradient weight; `corrections` (steps, bins), `C(t)` at the first timestep of each bin, and
+    `table` (4, table bins) for objectives with a delayed table.
+    """
+
+    def __init__(self, steps: int, num_timesteps: int) -> None:
+        self.edges = torch.linspace(0, num_timesteps, CREDIT_BINS + 1).round().long()
+        self.weight_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+        self.count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+        self.corrections = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+
+    def add(self, step: int, columns: Tensor, table: DelayedTable | None) -> None:
+        """Record one optimizer step."""
+        bins = torch.bucketize(columns[:, 0].long(), self.edges[1:], right=True)
+        self.weight_sum[step].index_add_(0, bins, columns[:, 7])
+        self.count[step].index_add_(0, bins, torch.ones_like(columns[:, 7]))
+        if table is not None:
+            self.corrections[step] = table.corrections()[self.edges[:-1]].double().cpu()
+
+    def state(self) -> dict[str, Tensor]:
+        """For the checkpoint."""
+        return {"weight_sum": self.weight_sum, "count": self.count, "corrections": self.corrections}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over a checkpoint's state; the run may have become longer."""
+        for name, value in state.items():
+            rows = min(len(value), len(self.count))
+            getattr(self, name)[:rows] = value[:rows]
+
+    def save(self, path: Path, table: DelayedTable | None) -> None:
+        """Write credit.npz."""
+        arrays: dict[str, Any] = {
+            "bin_edges": self.edges,
+            "gradient_weight_sum": self.weight_sum,
+            "count": self.count,
+        }
+        if table is not None:
+            arrays |= {"corrections": self.corrections}
+            arrays |= {f"table_{name}": value.cpu() for name, value in table.state_dict().items()}
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **{name: np.asarray(value) for name, value in arrays.items()})
+
+
+class MetricsLog:
+    """metrics.jsonl: a line a step, flushed; a resumed run first drops the lines it will write again."""
+
+    def __init__(self, path: Path, first_step: int) -> None:
+        self.path = path
+        kept = []
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines[:first_step] if line.endswith("}")]
+        write_text(path, "".join(f"{line}\n" for line in kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, metrics: dict[str, Any]) -> None:
+        """Append one step."""
+        self._file.write(json.dumps(metrics) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """End of the run."""
+        self._file.close()
+
+
+class Alarm:
+    """Stops a run that is breaking the model, before its checkpoints are overwritten."""
+
+    def __init__(self, checkpoints: Path) -> None:
+        self.checkpoints = checkpoints
+        self.first_winner_error: float | None = None
+
+    def check(self, step: int, metrics: dict[str, float | None], gradient_norm: float) -> None:
+        """Look at one step, before its update is applied.
+
+        Raises:
+            UserError: loss or gradient is not finite, or the winners' error has exploded.
+        """
+        loss, winner = metrics["loss"], metrics["error_policy_w"]
+        assert loss is not None
+        if not (np.isfinite(loss) and np.isfinite(gradient_norm)) or winner is None:
+            self._stop(step, "the loss or its gradient is no longer a number")
+            return
+        if self.first_winner_error is None:
+            self.first_winner_error = winner
+        expected = metrics["error_reference_w"] or self.first_winner_error
+        if winner > EXPLODED * expected:
+            self._stop(
+                step, f"the error on preferred images is {winner / expected:.1f} times the reference's"
+            )
+
+    def _stop(self, step: int, what: str) -> None:
+        good = latest_step(self.checkpoints)
+        kept = (
+            "No checkpoint had been written yet" if good is None else f"The checkpoint of step {good} is kept"
+        )
+        raise UserError(
+            f"Training stopped at step {step}: {what}. {kept}; try a lower --lr or a larger --beta."
+        )

@@ -1,0 +1,121 @@
+"""Every setting of a training run, where its value comes from, and the checks on it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ddecli.core.errors import UserError
+from ddecli.diffusion.timesteps import parse_segment
+from ddecli.models.presets import resolve
+from ddecli.objectives.presets import loss_preset
+
+
+class TrainSettings(BaseModel):
+    """The settings of `ddecli train`, resolved; written to run.yaml, from which the run can be repeated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field("tiny", description="preset, diffusers folder, run folder or hub id")
+    loss: str = Field("dde", description="name of the loss")
+    data: str | None = Field(None, description="pair store; None prepares the model's default pairs")
+    out: str = Field("", description="run folder")
+    steps: int = Field(ge=1, description="optimizer steps")
+    batch_size: int = Field(ge=1, description="pairs an optimizer step, over all processes")
+    micro_batch_size: int = Field(ge=1, description="pairs a forward pass, on each process")
+    lr: float = Field(gt=0, allow_inf_nan=False, description="learning rate after warm-up; never scaled")
+    warmup: int = Field(0, ge=0, description="optimizer steps of linear warm-up, then constant")
+    beta: float = Field(1.0, gt=0, allow_inf_nan=False, description="strength of the preference")
+    ema_decay: float = Field(0.95, ge=0, lt=1, description="decay of the delayed table (dde, dde-step)")
+    correction_bins: int | None = Field(
+        None, ge=1, description="bins of the delayed table; None: one a timestep"
+    )
+    segment: str | None = Field(None, description="part of the trajectory to train, such as 0.3-0.4")
+    gamma: float = Field(0.9, gt=0, le=1, description="discount of the discounted loss")
+    prompt_dropout: float = Field(0.0, ge=0, le=1, description="share of samples trained on the empty prompt")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay")
+    lora: int | None = Field(None, ge=1, description="LoRA rank; None trains the whole U-Net")
+    seed: int = Field(0, ge=0, description="seed of every draw")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    checkpoint_every: int = Field(50, ge=1, description="optimizer steps between checkpoints")
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.out)
+
+
+def resolve_settings(given: dict[str, Any], config: Path | None = None) -> TrainSettings:
+    """Fill in what was not given: the recipe of model and loss < the config file < `given`.
+
+    Args:
+        given: options by name; None means not given.
+        config: a YAML file of settings, such as a run's run.yaml.
+
+    Raises:
+        UserError: unknown model, loss, segment or setting, or a value out of range.
+    """
+    chosen = read_config(config) if config else {}
+    chosen |= {key: value for key, value in given.items() if value is not None}
+    model, loss = chosen.setdefault("model", "tiny"), chosen.setdefault("loss", "dde")
+    loss_preset(loss)
+    source = resolve(model)
+    if chosen.get("segment") is not None:
+        parse_segment(chosen["segment"])
+    settings = recipe(model, loss, tiny=source.is_tiny) | chosen
+    settings.setdefault("micro_batch_size", settings["batch_size"] if source.is_tiny else 1)
+    if not settings.get("out"):
+        settings["out"] = str(Path("runs") / run_name(settings))
+    try:
+        return TrainSettings(**settings)
+    except ValidationError as error:
+        raise UserError(_one_sentence(error)) from error
+
+
+def recipe(model: str, loss: str, tiny: bool) -> dict[str, Any]:
+    """The recommended settings of recipes.yaml for a model and a loss."""
+    text = resources.files("ddecli.training").joinpath("recipes.yaml").read_text(encoding="utf-8")
+    recipes = yaml.safe_load(text)
+    entry = dict(recipes.get(model) or recipes["tiny" if tiny else "default"])
+    return entry | entry.pop("losses")[loss]
+
+
+def run_name(settings: dict[str, Any]) -> str:
+    """Default name of a run: model, loss, and what is unusual about it."""
+    parts = [Path(settings["model"]).name, settings["loss"]]
+    parts += [settings["segment"]] if settings.get("segment") else []
+    parts += [f"lora{settings['lora']}"] if settings.get("lora") else []
+    return "-".join(parts)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a YAML file of settings.
+
+    Raises:
+        UserError: missing, no YAML, no mapping, or an unknown setting.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings; write one `name: value` a line.")
+    unknown = [key for key in values if key not in TrainSettings.model_fields]
+    if unknown:
+        raise UserError(
+            f"{path} has an unknown setting {unknown[0]!r}; known are {', '.join(TrainSettings.model_fields)}."
+        )
+    return values
+
+
+def _one_sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    option = "--" + name.replace("_", "-")
+    return f"{option} {first.get('input')!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
