@@ -96,9 +96,7 @@ class NoiseSchedule:
         alpha = abar / abar_previous
         beta = 1 - alpha
         posterior_variance = beta * (1 - abar_previous) / (1 - abar)
-        posterior_variance[0] = posterior_variance[
-            1
-        ]  # 0 at k = 1, which is no density: clipped, as DDPM does
+        posterior_variance[0] = posterior_variance[1]  # it is 0 at k = 1, no density: clipped, as in DDPM
         mean_gap = beta**2 / (alpha * (1 - abar))  # ||mu_q - mu_theta||^2 = mean_gap ||eps - eps_theta||^2
         return mean_gap / (2 * posterior_variance)
 
