@@ -1,5 +1,74 @@
-"""`ddecli table`."""
+"""`ddecli table`: the paper's tables from scored folders."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddecli.core.errors import UserError
 
 
-def table() -> None:
-    """To be written."""
+def table(
+    number: Annotated[
+        int,
+        typer.Argument(
+            help="The paper's table: 2 (SD15), 3 (SDXL), 4 (Inception Score before and after training)."
+        ),
+    ],
+    rows: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="LABEL=FOLDER...",
+            help="A row and its scored images (table 4: a folder with inception.json). The first row is the "
+            "base. One label several times: the folders are its training seeds. In table 4 the base of "
+            "NAME+METHOD is the row NAME.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write OUT.md, OUT.csv and OUT.tex instead of printing; as in paper/table2."),
+    ] = None,
+    draws: Annotated[
+        int,
+        typer.Option(min=100, help="Bootstrap samples behind each interval; more are slower and steadier."),
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Build a table of the paper: mean scores, and gains over the base beside the paper's figures.
+
+    Example: `ddecli table 2 BASE=images/tiny DDE=images/tiny-dde --out paper/table2`
+    """
+    from ddecli.core.console import console
+    from ddecli.core.files import write_text
+    from ddecli.reporting.render import to_csv, to_latex, to_markdown, to_rich
+    from ddecli.reporting.tables import build_table
+
+    built = build_table(number, _folders(rows), draws, seed)
+    if out is not None:
+        stem = out.with_suffix("") if out.suffix in (".md", ".csv", ".tex") else out
+        for suffix, render in ((".md", to_markdown), (".csv", to_csv), (".tex", to_latex)):
+            write_text(stem.with_name(stem.name + suffix), render(built))
+        console.print(f"Wrote {stem}.md, .csv and .tex", highlight=False, soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(built.as_dict(), ensure_ascii=False))
+    elif out is None and sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(to_rich(built))
+    elif out is None:
+        typer.echo(to_markdown(built), nl=False)
+
+
+def _folders(rows: list[str]) -> dict[str, list[str]]:
+    folders: dict[str, list[str]] = {}
+    for row in rows:
+        label, equals, folder = (part.strip() for part in row.partition("="))
+        if not (label and equals and folder):
+            raise UserError(f"{row!r} is no row of a table: write LABEL=FOLDER, as in DDE=images/tiny-dde.")
+        folders.setdefault(label, []).append(folder)
+    return folders

@@ -82,7 +82,7 @@ def compare(a: ScoreSet, b: ScoreSet, draws: int = DRAWS, seed: int = 0) -> list
     if not metrics:
         raise UserError(
             f"{a.name} ({', '.join(a.metrics)}) and {b.name} ({', '.join(b.metrics)}) have no metric "
-            "in common: score both with the same --metrics."
+            "in common: score both with the same --metric."
         )
     return [_compare_metric(a, b, metric, draws, seed) for metric in metrics]
 

@@ -49,16 +49,16 @@ def slow_intervals(a, b, draws, seed):
 def test_intervals_agree_with_a_slow_loop():
     a, b = two_sets(prompts=20, images=3)
     (found,) = compare(a, b, draws=20_000)
-    slow = slow_intervals(a, b, 4_000, seed=7)
+    slow = slow_intervals(a, b, 3_000, seed=7)
     for interval, expected in zip(
         (found.difference_interval, found.gain_interval, found.beat_interval), slow, strict=True
     ):
         width = expected[1] - expected[0]
-        np.testing.assert_allclose(interval, expected, atol=0.06 * width)
+        np.testing.assert_allclose(interval, expected, atol=0.08 * width)
 
 
 def test_difference_interval_is_the_normal_one_for_many_prompts():
-    a, b = two_sets(prompts=3_000, images=2)
+    a, b = two_sets(prompts=1_000, images=2)
     (found,) = compare(a, b, draws=4_000)
     differences = a.metric("clip").prompt_means() - b.metric("clip").prompt_means()
     error = differences.std(ddof=1) / np.sqrt(len(differences))
@@ -68,11 +68,11 @@ def test_difference_interval_is_the_normal_one_for_many_prompts():
 
 def test_intervals_cover_the_truth():
     covered = 0
-    for seed in range(200):
+    for seed in range(120):
         a, b = two_sets(prompts=40, images=2, seed=seed, shift=0.05)
-        (found,) = compare(a, b, draws=500, seed=seed)
+        (found,) = compare(a, b, draws=300, seed=seed)
         covered += found.difference_interval.low <= 0.05 <= found.difference_interval.high
-    assert 178 <= covered <= 199  # 95 % of 200 is 190; a percentile interval of 40 prompts covers about 94 %
+    assert 105 <= covered <= 119  # 95 % of 120 is 114; a percentile interval of 40 prompts covers about 94 %
 
 
 def test_prompts_not_images_are_drawn():

@@ -1,0 +1,59 @@
+"""The lines under a table: what was measured, with what, how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ddecli.reporting.cells import Row
+
+DIGEST = 12
+"""Characters of a hash that are shown."""
+
+
+def protocol_note(protocol: Mapping[str, Any]) -> str:
+    """How the images were sampled."""
+    fields = [f"{name} {_short(value)}" for name, value in protocol.items() if name != "model"]
+    return (
+        f"Protocol: {', '.join(fields)}." if fields else "Protocol: not recorded (images of unknown origin)."
+    )
+
+
+def model_note(protocols: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What each row was sampled from."""
+    rows = []
+    for label, given in protocols.items():
+        models = [protocol.get("model") for protocol in given]
+        names = [str(model.get("name") if isinstance(model, dict) else model) for model in models if model]
+        rows.append(f"{label} from {' and '.join(names) or 'unknown'}")
+    return f"Models: {'; '.join(rows)}."
+
+
+def scorer_note(cards: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> str:
+    """Model, version and scale of each scorer."""
+    return f"Scorers: {'; '.join(f'{metric}: {card_text(cards.get(metric, {}))}' for metric in metrics)}."
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """A scorer's card in a few words."""
+    fields = [f"{name} {_short(value)}" for name, value in card.items() if _is_plain(name, value)]
+    return ", ".join(fields) or "no card"
+
+
+def seed_note(rows: Sequence[Row]) -> str:
+    """How many trainings stand behind each row."""
+    several = [f"{row.label} {row.seeds}" for row in rows if row.seeds > 1]
+    if not several:
+        return "Training seeds: one a row."
+    others = ", the others 1" if len(several) < len(rows) else ""
+    return f"Training seeds: {', '.join(several)}{others}; ± is the standard deviation over them."
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    return name != "name" and value is not None and not isinstance(value, dict | list)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    is_digest = len(text) > 2 * DIGEST and all(letter in "0123456789abcdef" for letter in text)
+    return text[:DIGEST] if is_digest else text

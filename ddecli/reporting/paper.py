@@ -1,0 +1,44 @@
+"""What is known of the paper's own tables."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+NOT_AVAILABLE = "not available"
+METHODS = {"uni": "uniform", "disc": "discounted", "ddesingle": "dde-single", "ddestep": "dde-step"}
+"""Labels as the paper writes them, in small letters and digits only, and the methods' names."""
+
+
+@cache
+def _numbers() -> dict[Any, Any]:
+    return yaml.safe_load(Path(__file__).with_name("paper_numbers.yaml").read_text(encoding="utf-8"))
+
+
+def tables() -> list[int]:
+    """Numbers of the paper's tables that can be rebuilt."""
+    return [key for key in _numbers() if isinstance(key, int)]
+
+
+def metrics(number: int) -> list[str]:
+    """Metrics of a table, in the paper's order."""
+    return _numbers()[number]["metrics"]
+
+
+def note(number: int) -> str:
+    """Where the paper's figures come from, and what they belong to."""
+    numbers = _numbers()
+    return (
+        f'Paper: figures for {numbers[number]["model"]} that the text of "{numbers["source"]}" states; '
+        "another model or other scorers give other sizes."
+    )
+
+
+def figure(number: int, label: str, metric: str) -> str:
+    """The paper's figure for a row and metric, or "not available"."""
+    plain = re.sub(r"[^a-z0-9]", "", label.lower())
+    return _numbers()[number]["figures"].get(METHODS.get(plain, plain), {}).get(metric, NOT_AVAILABLE)

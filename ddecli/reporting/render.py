@@ -1,0 +1,235 @@
+"""A table as Markdown, CSV, LaTeX (booktabs), and for the terminal.
+
+Markdown, LaTeX and the terminal show two blocks: the scores, the best in bold, and the gains over the base
+with the paper's figures beside them. CSV has a row a (method, metric).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ddecli.reporting import paper
+from ddecli.reporting.bootstrap import Interval
+from ddecli.reporting.cells import Cell, Row, Table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+NAMES = {
+    "clip": "CLIP",
+    "hps": "HPS",
+    "pickscore": "PS",
+    "aesthetic": "Aesthetic",
+    "truth": "Truth",
+    "diversity": "Diversity",
+    "inception": "Inception Score",
+}
+DIGITS = 4
+"""Significant digits of the largest score in a column."""
+NOTHING = "–"
+CSV_COLUMNS = (
+    "table",
+    "label",
+    "base",
+    "seeds",
+    "metric",
+    "mean",
+    "spread",
+    "standard_error",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "gain_percent",
+    "gain_low",
+    "gain_high",
+    "paper",
+    "best",
+    "notes",
+)
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",  # after a line break it would begin an argument
+    "±": r"$\pm$",
+    NOTHING: "--",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A grid of texts; `bold` holds the (row, column) places of the best."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    bold: frozenset[tuple[int, int]] = frozenset()
+
+
+def blocks(table: Table) -> list[Block]:
+    """The blocks that a person reads: scores, then gains (if there is more than a base)."""
+    best = {
+        (number, column + 1)
+        for number, row in enumerate(table.rows)
+        for column, metric in enumerate(table.metrics)
+        if row.cells[metric].best
+    }
+    decimals = {metric: _decimals([row.cells[metric] for row in table.rows]) for metric in table.metrics}
+    scores = Block(
+        f"Table {table.number}: mean scores",
+        ["Method", *(_name(metric) for metric in table.metrics)],
+        [[row.label, *(_score(row.cells[m], decimals[m]) for m in table.metrics)] for row in table.rows],
+        frozenset(best),
+    )
+    gained = [row for row in table.rows if row.base is not None]
+    return [scores, _gain_block(table, gained, decimals)] if gained else [scores]
+
+
+def to_markdown(table: Table) -> str:
+    """GitHub Markdown: a heading and a pipe table a block, then the notes as a list."""
+    parts = []
+    for block in blocks(table):
+        lines = ["| " + " | ".join(map(_markdown, block.header)) + " |"]
+        lines.append("| :-- |" + " --: |" * (len(block.header) - 1))
+        for number, row in enumerate(block.rows):
+            texts = [
+                f"**{_markdown(t)}**" if (number, c) in block.bold else _markdown(t)
+                for c, t in enumerate(row)
+            ]
+            lines.append("| " + " | ".join(texts) + " |")
+        parts.append(f"### {_markdown(block.title)}\n\n" + "\n".join(lines))
+    parts.append("\n".join(f"- {_markdown(note)}" for note in table.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """One row a (method, metric) in full precision, empty where there is nothing; the notes in a column."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in table.rows:
+        for metric, cell in row.cells.items():
+            low, high = cell.difference_interval or (None, None)
+            gain_low, gain_high = cell.gain_interval or (None, None)
+            writer.writerow(
+                {
+                    "table": table.number,
+                    "label": row.label,
+                    "base": row.base,
+                    "seeds": row.seeds,
+                    "metric": metric,
+                    "mean": cell.mean,
+                    "spread": cell.spread,
+                    "standard_error": cell.standard_error,
+                    "difference": cell.difference,
+                    "difference_low": low,
+                    "difference_high": high,
+                    "gain_percent": cell.gain_percent,
+                    "gain_low": gain_low,
+                    "gain_high": gain_high,
+                    "paper": cell.paper,
+                    "best": int(cell.best),
+                    "notes": " ".join(table.notes),
+                }
+            )
+    return text.getvalue()
+
+
+def to_latex(table: Table) -> str:
+    """A `table` environment for the booktabs package: a tabular a block, then the notes in small print."""
+    lines = ["% \\usepackage{booktabs}", "\\begin{table}", "\\centering", "\\small"]
+    for block in blocks(table):
+        lines += [
+            f"{_latex(block.title)}\\\\[2pt]",
+            f"\\begin{{tabular}}{{l{'r' * (len(block.header) - 1)}}}",
+        ]
+        lines += ["\\toprule", " & ".join(map(_latex, block.header)) + r" \\", "\\midrule"]
+        for number, row in enumerate(block.rows):
+            texts = [
+                f"\\textbf{{{_latex(t)}}}" if (number, c) in block.bold else _latex(t)
+                for c, t in enumerate(row)
+            ]
+            lines.append(" & ".join(texts) + r" \\")
+        lines += ["\\bottomrule", "\\end{tabular}", "", "\\medskip"]
+    lines += [
+        "\\begin{minipage}{\\linewidth}\\footnotesize",
+        *(f"{_latex(note)}\\par" for note in table.notes),
+    ]
+    return "\n".join([*lines, "\\end{minipage}", "\\end{table}", ""])
+
+
+def to_rich(table: Table) -> RenderableType:
+    """For a terminal."""
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    for block in blocks(table):
+        grid = RichTable(title=Text(block.title), title_justify="left")
+        for column, name in enumerate(block.header):
+            grid.add_column(Text(name), justify="right" if column else "left")
+        for number, row in enumerate(block.rows):
+            grid.add_row(
+                *(Text(t, style="bold" if (number, c) in block.bold else "") for c, t in enumerate(row))
+            )
+        parts.append(grid)
+    return Group(*parts, *(Text(note, style="dim") for note in table.notes))
+
+
+def _gain_block(table: Table, rows: Sequence[Row], decimals: dict[str, int]) -> Block:
+    header = ["Method"]
+    lines = [[row.label] for row in rows]
+    for metric in table.metrics:
+        absolute = all(row.cells[metric].gain_percent is None for row in rows)
+        header.append(f"{_name(metric)} ({'difference' if absolute else '%'})")
+        for line, row in zip(lines, rows, strict=True):
+            line.append(_gain(row.cells[metric], absolute, decimals[metric]))
+        if metric in paper.metrics(table.number):
+            header.append("paper")
+            for line, row in zip(lines, rows, strict=True):
+                line.append(row.cells[metric].paper)
+    bases = list(dict.fromkeys(str(row.base) for row in rows))
+    return Block(f"Gains over {' and '.join(bases)}, with 95 % intervals", header, lines)
+
+
+def _score(cell: Cell, decimals: int) -> str:
+    return f"{cell.mean:.{decimals}f}" + ("" if cell.spread is None else f" ± {cell.spread:.{decimals}f}")
+
+
+def _gain(cell: Cell, absolute: bool, decimals: int) -> str:
+    value, interval = cell.gain_percent, cell.gain_interval
+    if absolute:
+        value, interval = cell.difference, cell.difference_interval
+    return NOTHING if value is None else _with_interval(value, interval, decimals if absolute else 1)
+
+
+def _with_interval(value: float, interval: Interval | None, decimals: int) -> str:
+    text = f"{value:+.{decimals}f}"
+    return text if interval is None else f"{text} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
+
+
+def _decimals(cells: Sequence[Cell]) -> int:
+    largest = max(abs(cell.mean) for cell in cells)
+    return min(6, max(0, DIGITS - 1 - math.floor(math.log10(largest)))) if largest else DIGITS
+
+
+def _name(metric: str) -> str:
+    return NAMES.get(metric, metric)
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_|<])", r"\\\1", text)
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX_ESCAPES.get(letter, letter) for letter in text)
