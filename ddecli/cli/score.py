@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ddecli.scoring.sources import ImageSet
 
 MAX_LISTED = 20
+"""Images given by name that are listed one by one."""
+PLAIN_WIDTH = 140
+"""Width of a table in characters where standard output is no terminal."""
 
 
 def score(
@@ -106,7 +109,10 @@ def score(
         _print_table("scores", _per_image(images, scores))
     _print_table(f"scores of {images.name}", summaries)
     if other:
-        _print_table(f"{images.name} against {other.name}", [_comparison_row(row) for row in comparison])
+        _print_table(
+            f"{images.name} against {other.name} (95 % intervals)",
+            [_comparison_row(row) for row in comparison],
+        )
 
 
 def _scorer_folder(text: str) -> tuple[str, Path]:
@@ -168,17 +174,16 @@ def _comparison_row(row: Comparison) -> dict[str, Any]:
         "metric": row.metric,
         "mean": row.mean_a,
         "against": row.mean_b,
-        "difference": row.difference,
-        "95 % interval": _interval(row.difference_interval),
-        "beat ratio": row.beat_ratio,
-        "its interval": _interval(row.beat_interval),
-        "ties": row.tie_share,
+        "difference": _with_interval(row.difference, row.difference_interval),
+        "beat ratio": _with_interval(row.beat_ratio, row.beat_interval),
+        "ties": f"{100 * row.tie_share:.1f} %",
         "pairs": row.pairs,
     }
 
 
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "-" if interval is None else f"{interval[0]:.4f} .. {interval[1]:.4f}"
+def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """The value and its 95 % interval."""
+    return f"{value:.4f}" if interval is None else f"{value:.4f} ({interval[0]:.4f} .. {interval[1]:.4f})"
 
 
 def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
@@ -193,7 +198,10 @@ def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
         )
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in dict.fromkeys(key for each in rows for key in each)))
-    Console().print(table)
+    output = Console()
+    if not output.is_terminal:
+        output.width = PLAIN_WIDTH
+    output.print(table)
 
 
 def _cell(value: Any) -> str:

@@ -90,7 +90,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
     if bad or not earlier:
         scores.skipped = _list_skipped(source, bad)
     if earlier:
-        for metric in earlier.metrics.keys() - scores.metrics.keys():
+        for metric in [name for name in earlier.metrics if name not in scores.metrics]:
             _take_over(scores, earlier, metric)
         scores.skipped = scores.skipped or earlier.skipped
     if out is not None:

@@ -1,0 +1,57 @@
+"""`ddecli inception` as it is typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+from PIL import Image
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models.save_classifier(tmp_path_factory.mktemp("classifier") / "classifier")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images"
+    path.mkdir()
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path / f"{number:02d}.png")
+    return path
+
+
+def test_result_is_printed_and_written(ddecli: Run, folder: Path, classifier: Path) -> None:
+    typed = ddecli("inception", folder, "--classifier", classifier, "--splits", 4)
+    assert typed.code == 0, typed.error
+    assert "Inception Score" in typed.out
+    assert "over 4 splits" in typed.out
+    answer = json.loads(ddecli("inception", folder, "--classifier", classifier, "--splits", 4, "--json").out)
+    assert answer == json.loads((folder / "inception.json").read_text())
+    assert answer["images"] == 12
+    assert answer["conventions"]["std"] == "n - 1"
+    assert answer["mean"] >= 1
+
+
+def test_wrong_input_ends_in_one_sentence(
+    ddecli: Run, folder: Path, classifier: Path, tmp_path: Path
+) -> None:
+    for arguments, sentence in (
+        ((folder, "--classifier", classifier, "--splits", 20), "fewer than 20 splits"),
+        ((folder, "--classifier", tmp_path), "no config.json"),
+        ((tmp_path / "none",), "no folder of images"),
+        ((tmp_path, "--classifier", classifier), "no image files"),
+    ):
+        typed = ddecli("inception", *arguments)
+        assert typed.code == 2
+        assert sentence in typed.error
+        assert typed.error.count("\n") == 1

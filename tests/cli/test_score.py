@@ -1,0 +1,171 @@
+"""`ddecli score` as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+from PIL import Image
+
+from ddecli.core.protocol import prompt_id
+
+Run = Callable[..., Any]
+PROMPTS = ("a red circle", "a blue star")
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    folder = tiny_models.save_clip(tmp_path_factory.mktemp("scorer") / "clip")
+    options = (("--scorer", f"{metric}={folder}") for metric in ("clip", "hps", "pickscore"))
+    return tuple(part for option in options for part in option)
+
+
+def sample(folder: Path, seed: int = 0, **protocol: object) -> Path:
+    """A finished sample of two prompts, three images each."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    rows = []
+    for prompt in PROMPTS:
+        for index in range(3):
+            name = f"{prompt_id(prompt)}-{index:02d}.png"
+            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / name)
+            rows.append({"file_name": name, "prompt": prompt, "image_index": index})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"prompt_set": "test", "steps": 2, "resolution": 32, "model": {"name": folder.name}}
+    (folder / "protocol.json").write_text(json.dumps(settings | protocol))
+    return folder
+
+
+def test_a_sample_is_scored_with_the_default_metrics(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = sample(tmp_path / "base")
+    typed = ddecli("score", folder, *scorer)
+    assert typed.code == 0, typed.error
+    for word in ("clip", "hps", "pickscore", "diversity", "standard error"):
+        assert word in typed.out
+    assert {"scores.parquet", "scores.json", "scores-skipped.jsonl"} <= {
+        file.name for file in folder.iterdir()
+    }
+    answer = json.loads(ddecli("score", folder, *scorer, "--metric", "hps", "--json").out)
+    assert [row["metric"] for row in answer["scores"]] == ["hps"]
+    assert answer["scores"][0]["images"] == 6
+
+
+def test_against(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) -> None:
+    base, trained = sample(tmp_path / "base"), sample(tmp_path / "trained", seed=1)
+    typed = ddecli("score", trained, *scorer, "--metric", "clip", "--against", base, "--json")
+    assert typed.code == 0, typed.error
+    rows = {row["metric"]: row for row in json.loads(typed.out)["comparison"]}
+    assert set(rows) == {"clip", "diversity"}
+    assert 0 <= rows["clip"]["beat_ratio"] <= 1
+    low, high = rows["clip"]["difference_interval"]
+    assert low <= rows["clip"]["difference"] <= high
+    assert (base / "scores.parquet").exists()
+    same = shutil.copytree(base, tmp_path / "same")
+    twin = json.loads(ddecli("score", same, *scorer, "--metric", "clip", "--against", base, "--json").out)
+    assert [(row["beat_ratio"], row["tie_share"]) for row in twin["comparison"]] == [(0.5, 1.0)] * 2
+    assert "beat ratio" in ddecli("score", same, *scorer, "--metric", "clip", "--against", base).out
+
+
+def test_against_another_protocol_or_other_prompts(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path
+) -> None:
+    base, slower = sample(tmp_path / "base"), sample(tmp_path / "slower", steps=50)
+    typed = ddecli("score", base, *scorer, "--against", slower)
+    assert typed.code == 2
+    assert "steps is 2 in the first and 50 in the second" in typed.error
+    assert not (base / "scores.parquet").exists()
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(next(base.glob("*.png")), photos / "a.png")
+    (photos / "a.txt").write_text("a dog")
+    typed = ddecli("score", photos, *scorer, "--against", base)
+    assert typed.code == 2
+    assert "different prompts" in typed.error
+
+    for file in base.glob("*.png"):
+        shutil.copy(file, photos)
+        prompt = PROMPTS[0] if file.name.startswith(prompt_id(PROMPTS[0])) else PROMPTS[1]
+        (photos / file.with_suffix(".txt").name).write_text(prompt)
+    (photos / "a.png").unlink()
+    typed = ddecli("score", photos, *scorer, "--against", base, "--json")
+    assert typed.code == 0, typed.error
+    assert json.loads(typed.out)["comparison"][0]["beat_ratio"] == 0.5
+
+
+def test_files_given_by_name_are_printed_one_by_one(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path
+) -> None:
+    files = [tmp_path / "a.png", tmp_path / "b.png"]
+    for number, file in enumerate(files):
+        Image.new("RGB", (32, 32), (200 * number, 0, 0)).save(file)
+    typed = ddecli("score", *files, "--prompt", "a red circle", *scorer, "--metric", "clip", "--json")
+    rows = json.loads(typed.out)["images"]
+    assert [row["file"] for row in rows] == [str(file) for file in files]
+    assert all(-1 <= row["clip"] <= 1 for row in rows)
+    assert not (tmp_path / "scores.parquet").exists()
+    assert "a.png" in ddecli("score", *files, "--prompt", "a", *scorer, "--metric", "clip").out
+    out = tmp_path / "out"
+    assert ddecli("score", files[0], "--prompt", "a", *scorer, "--metric", "clip", "--out", out).code == 0
+    assert (out / "scores.parquet").exists()
+
+
+def test_a_folder_that_cannot_be_written_to(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sample(tmp_path / "base")
+    can = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and can(path, mode))
+    typed = ddecli("score", folder, *scorer, "--metric", "clip", "--json")
+    assert typed.code == 0
+    assert "printed only" in typed.error.replace("\n", " ")
+    assert json.loads(typed.out)["scores"]
+    assert not (folder / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("none",), "none does not exist"),
+        (("empty", "--prompt", "a"), "no image files"),
+        (("bare",), "no image with a prompt"),
+        (("bare", "--prompt", ""), "--prompt is empty"),
+        (("bare", "--prompt", "a", "--metric", "clap"), "clap"),
+        (("bare", "--prompt", "a", "--scorer", "clip"), "METRIC=FOLDER"),
+        (("bare", "--prompt", "a", "--scorer", "clip=none", "--metric", "clip"), "no config.json"),
+        (("bare", "--prompt", "a", "--family", "real"), "No weights of hps"),
+        (("html.jpg", "--prompt", "a", "--metric", "clip"), "html.jpg"),
+        (("truncated.jpg", "--prompt", "a", "--metric", "clip"), "truncated.jpg"),
+        (("bare", "--prompts", "none.txt"), "none.txt"),
+    ],
+)
+def test_wrong_input_ends_in_one_sentence(
+    ddecli: Run,
+    scorer: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bare").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "bare" / "a.png")
+    Image.effect_noise((32, 32), 50).save(tmp_path / "whole.jpg")
+    (tmp_path / "truncated.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
+    (tmp_path / "html.jpg").write_text("<html>not found</html>")
+    folders = () if "--scorer" in arguments or "--family" in arguments else scorer
+    typed = ddecli("score", *arguments, *folders)
+    assert typed.code == 2
+    assert sentence in typed.error
+    assert typed.error.count("\n") == 1 or "clip:" in typed.error
+    assert "Traceback" not in typed.error
