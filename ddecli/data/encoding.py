@@ -4,36 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.data.pictures import Picture
 from ddecli.data.shards import EMBEDDINGS, LATENTS, ShardWriter
 
-
-class Encoder(Protocol):
-    """What preparing needs of a `DiffusionModel`: its autoencoder and its text encoders."""
-
-    resolution: int
-    latent_shape: tuple[int, int, int]
-    fingerprint: str
-
-    def encode_images(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, 3, H, W) in [-1, 1] -> latents (N, C, h, w) float32, scaled."""
-
-    def encode_prompts(self, prompts: list[str]) -> dict[str, Tensor]:
-        """N prompts -> conditioning, each (N, ...)."""
+if TYPE_CHECKING:
+    from ddecli.models.base import DiffusionModel
 
 
 class EncodedImages:
     """The store's pictures: an index by their bytes and by their pixels, and their latents in shards."""
 
-    def __init__(self, model: Encoder, folder: Path, dtype: torch.dtype, batch_size: int) -> None:
+    def __init__(self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int) -> None:
         self.model, self.batch_size = model, batch_size
         self.writer = ShardWriter(folder, LATENTS, dtype)
         self.known: dict[bytes, int | None] = {}  # digest of the bytes -> index, None if it cannot be encoded
@@ -105,10 +93,11 @@ class EncodedImages:
 class EncodedPrompts:
     """The store's prompts and their embeddings in shards; prompt 0 is the empty one."""
 
-    def __init__(self, model: Encoder, folder: Path, dtype: torch.dtype, batch_size: int) -> None:
+    def __init__(self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int) -> None:
         self.model, self.batch_size = model, batch_size
         self.writer = ShardWriter(folder, EMBEDDINGS, dtype)
         self.known: dict[str, int] = {}
+        self.long = 0  # prompts that are cut
         self.add([""])
 
     @torch.inference_mode()
@@ -125,8 +114,9 @@ class EncodedPrompts:
             rows = {key: value.to("cpu", self.writer.dtype) for key, value in embeddings.items()}
             for key, value in rows.items():
                 if not value.isfinite().all():
-                    raise UserError(f"The text encoder's {key} is not finite; store it as float32.")
+                    raise UserError(f"The text encoder's {key} is not finite; try --latent-dtype float32.")
             self.writer.append(rows)
+            self.long += sum(count > self.model.max_tokens for count in self.model.token_counts(some))
             for prompt in some:
                 self.known[prompt] = len(self.known)
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,11 +21,14 @@ from ddecli.core.console import progress
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import atomic_folder, sha256_file, write_json
 from ddecli.core.manifest import versions
-from ddecli.data.encoding import EncodedImages, EncodedPrompts, Encoder
+from ddecli.data.encoding import EncodedImages, EncodedPrompts
 from ddecli.data.pairs import DUPLICATE, SAME_PICTURE, Pair, Rejects
 from ddecli.data.pictures import Picture, read_picture
 from ddecli.data.shards import EMBEDDINGS, LATENTS
 from ddecli.data.store import BAD_ROWS, FORMAT_VERSION, MANIFEST
+
+if TYPE_CHECKING:
+    from ddecli.models.base import DiffusionModel
 
 LOOK_AHEAD = 2
 """Chunks of pairs read and decoded in threads while one is encoded."""
@@ -42,20 +45,20 @@ class PrepareSummary:
     prompts: int  # with the empty one
     dropped: dict[str, int]  # rows by reason
     upscaled_images: int  # shorter side smaller than the model's resolution
-    long_prompts: int | None  # cut at the text encoder's length; None if the model does not tell
+    long_prompts: int  # longer than the text encoder takes: what is beyond is not seen by the model
     bytes: int
     seconds: float
 
 
 def prepare(
     pairs: Iterable[Pair],
-    model: Encoder,
+    model: DiffusionModel,
     out: Path,
     *,
     source: str,
-    model_name: str,
     rejects: Rejects | None = None,
     total: int | None = None,
+    limit: int | None = None,
     max_bad: float = 0.01,
     batch_size: int | None = None,
     dtype: torch.dtype | None = None,
@@ -69,9 +72,9 @@ def prepare(
         model: its autoencoder and text encoders are used.
         out: the store's folder.
         source: what the pairs are, for the manifest.
-        model_name: the model's name, for the manifest.
         rejects: the collector the pairs' source reports to.
         total: rows the pairs come from, if known (for the progress bar, and to stop early).
+        limit: take only the first pairs.
         max_bad: largest share of bad rows (damaged or incomplete); ties and duplicates do not count.
         batch_size: pictures encoded together; default 64 up to 256 pixels, 16 at 512, 4 at 1024.
         dtype: of stored latents and embeddings; default float32 up to 1,024 numbers a latent, else float16.
@@ -93,9 +96,12 @@ def prepare(
         images = EncodedImages(model, folder, dtype, batch_size)
         prompts = EncodedPrompts(model, folder, dtype, batch_size)
         rows = _PairRows()
-        with progress("Preparing pairs", total or 0, unit="pairs") as advance:
+        wanted = islice(pairs, limit)
+        pairs_at_once = max(1, batch_size // 2)
+        expected = min(total or 0, limit) if limit else total or 0
+        with progress("Preparing pairs", expected, unit="pairs") as advance:
             done = 0
-            for chunk in _read_ahead(pairs, max(1, batch_size // 2), model.resolution, images.known, threads):
+            for chunk in _read_ahead(wanted, pairs_at_once, model.resolution, images.known, threads):
                 _add_chunk(chunk, images, prompts, rows, rejects)
                 if total:
                     _check_bad_share(rejects, total, max_bad, out)
@@ -115,7 +121,7 @@ def prepare(
         manifest = {
             "format": FORMAT_VERSION,
             "source": source,
-            "model": {"name": model_name, "fingerprint": model.fingerprint, "resolution": model.resolution},
+            "model": {"name": model.name, "fingerprint": model.fingerprint, "resolution": model.resolution},
             "latent_shape": list(model.latent_shape),
             "dtype": str(dtype).removeprefix("torch."),
             "counts": {"pairs": len(rows), "images": images.writer.count, "prompts": prompts.writer.count},
@@ -135,7 +141,7 @@ def prepare(
         prompts=prompts.writer.count,
         dropped=dict(rejects.counts),
         upscaled_images=images.upscaled,
-        long_prompts=_long_prompts(model, list(prompts.known)),
+        long_prompts=prompts.long,
         bytes=sum(file.stat().st_size for file in out.iterdir()),
         seconds=time.monotonic() - began,
     )
@@ -253,13 +259,6 @@ def _check_bad_share(rejects: Rejects, rows: int, max_bad: float, out: Path) -> 
 def _reasons(rejects: Rejects) -> str:
     counts = (f"{reason}: {count}" for reason, count in rejects.counts.most_common())
     return ", ".join(counts) or "it is empty"
-
-
-def _long_prompts(model: Any, prompts: list[str]) -> int | None:
-    """Prompts with more tokens than the text encoder takes; what is beyond is not seen by the model."""
-    if not hasattr(model, "token_counts"):
-        return None
-    return sum(count > model.max_tokens for count in model.token_counts(prompts))
 
 
 def _files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -88,14 +88,19 @@ class PairStore:
                 f"{folder} is a pair store of format {version}, this version reads format {FORMAT_VERSION}. "
                 "Run ddecli prepare again."
             )
-        model = manifest["model"]
-        if model_fingerprint is not None and model["fingerprint"] != model_fingerprint:
+        try:
+            model = manifest["model"]
+            if model_fingerprint is not None and model["fingerprint"] != model_fingerprint:
+                raise UserError(
+                    f"{folder} was prepared for another model ({model['name']}): its latents or text "
+                    "embeddings do not fit. Run ddecli prepare with the model that is trained."
+                )
+            _check_files(folder, manifest["files"], verify)
+            return cls(folder, manifest)
+        except (KeyError, TypeError) as error:
             raise UserError(
-                f"{folder} was prepared for another model ({model['name']}): its latents or text embeddings "
-                "do not fit. Run ddecli prepare with the model that is trained."
-            )
-        _check_files(folder, manifest["files"], verify)
-        return cls(folder, manifest)
+                f"{folder / MANIFEST} is damaged ({error!r}). Run ddecli prepare again."
+            ) from error
 
     def __len__(self) -> int:
         """Number of pairs."""

@@ -1,76 +1,58 @@
-"""A tiny encoder of the real classes, and pictures to encode."""
+"""A tiny model of the real classes, and pictures to encode."""
 
 from __future__ import annotations
 
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from diffusers import AutoencoderKL
 from PIL import Image
-from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from ddecli.models.base import DiffusionModel
+from ddecli.models.load import load_model
+from tests.tiny_models import sd_pipeline
 
 
-class TinyEncoder:
-    """What `prepare` needs of a model: 32x32 pixels -> 4x8x8 latents, prompts of 16 tokens."""
+class Counting:
+    """A model that counts what it encodes."""
 
-    resolution = 32
-    latent_shape = (4, 8, 8)
-    fingerprint = "tiny-encoder-0"
-    max_tokens = 16
+    def __init__(self, model: DiffusionModel) -> None:
+        self.model = model
+        self.images = 0
+        self.prompts: list[str] = []
 
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        blocks = 3
-        self.vae = AutoencoderKL(
-            block_out_channels=(8,) * blocks,
-            down_block_types=("DownEncoderBlock2D",) * blocks,
-            up_block_types=("UpDecoderBlock2D",) * blocks,
-            norm_num_groups=4,
-        ).eval()
-        letters = sorted(ByteLevel.alphabet())
-        entries = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-        vocabulary = {entry: index for index, entry in enumerate(entries)}
-        self.tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=self.max_tokens)
-        self.text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(entries),
-                hidden_size=16,
-                intermediate_size=16,
-                num_hidden_layers=1,
-                num_attention_heads=2,
-                max_position_embeddings=self.max_tokens,
-                bos_token_id=self.tokenizer.bos_token_id,
-                eos_token_id=self.tokenizer.eos_token_id,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
-        ).eval()
-        self.encoded_images = 0
-        self.encoded_prompts: list[str] = []
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        assert pixels.shape[1:] == (3, 32, 32)
-        self.encoded_images += len(pixels)
-        return self.vae.encode(pixels).latent_dist.mode()
+        self.images += len(pixels)
+        return self.model.encode_images(pixels)
 
     def encode_prompts(self, prompts: list[str]) -> dict[str, Tensor]:
-        self.encoded_prompts += prompts
-        tokens = self.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
-        states = self.text_encoder(tokens.input_ids)
-        return {"prompt_embeds": states.last_hidden_state, "pooled_prompt_embeds": states.pooler_output}
+        self.prompts += prompts
+        return self.model.encode_prompts(prompts)
 
-    def token_counts(self, prompts: list[str]) -> list[int]:
-        return [len(ids) for ids in self.tokenizer(prompts).input_ids]
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Stable Diffusion pipeline: 32x32 pixels, 4x8x8 latents, prompts of 16 tokens."""
+    folder = tmp_path_factory.mktemp("model")
+    sd_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(model_folder: Path) -> DiffusionModel:
+    return load_model(str(model_folder))
 
 
 @pytest.fixture
-def encoder() -> TinyEncoder:
-    return TinyEncoder()
+def model(loaded: DiffusionModel) -> Counting:
+    return Counting(loaded)
 
 
 def picture(number: int, size: tuple[int, int] = (32, 32)) -> Image.Image:
