@@ -22,7 +22,7 @@ def table(
     rows: Annotated[
         list[str],
         typer.Argument(
-            metavar="LABEL=FOLDER...",
+            metavar="LABEL=FOLDER",
             help="A row and its scored images (table 4: a folder with inception.json). The first row is the "
             "base. One label several times: the folders are its training seeds. In table 4 the base of "
             "NAME+METHOD is the row NAME.",

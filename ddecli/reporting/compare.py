@@ -117,7 +117,7 @@ def check_same_images(a: ScoreSet, b: ScoreSet, metric: str) -> None:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(a.shape == b.shape and a.dtype.kind == b.dtype.kind and np.all(a == b))
+    return a.shape == b.shape and a.tolist() == b.tolist()
 
 
 def _keys(scores: MetricScores) -> set[tuple[Any, int]]:

@@ -57,7 +57,9 @@ class ScoreSet:
         rows = np.flatnonzero(self.table["metric"] == name)
         prompt_id, image_index = self.table["prompt_id"][rows], self.table["image_index"][rows]
         order = np.lexsort((image_index, prompt_id))
-        return MetricScores(prompt_id[order], image_index[order], self.table["score"][rows][order])
+        return MetricScores(
+            prompt_id[order], image_index[order], self.table["score"][rows][order].astype(np.float64)
+        )
 
 
 def load_scores(path: str | Path) -> ScoreSet:

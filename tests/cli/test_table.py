@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
+from score_sets import score_set, write
 
 from ddecli.cli.app import main
-from tests.reporting.world import score_set, write
 
 INCEPTION = {
     "mean": 4.0,

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
+from score_sets import card, score_set
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.bootstrap import resampled_means
 from ddecli.reporting.compare import compare, summarize
-from tests.reporting.world import card, score_set
 
 
 def two_sets(prompts=30, images=4, seed=0, shift=0.1):
@@ -49,12 +49,12 @@ def slow_intervals(a, b, draws, seed):
 def test_intervals_agree_with_a_slow_loop():
     a, b = two_sets(prompts=20, images=3)
     (found,) = compare(a, b, draws=20_000)
-    slow = slow_intervals(a, b, 3_000, seed=7)
+    slow = slow_intervals(a, b, 2_000, seed=7)
     for interval, expected in zip(
         (found.difference_interval, found.gain_interval, found.beat_interval), slow, strict=True
     ):
         width = expected[1] - expected[0]
-        np.testing.assert_allclose(interval, expected, atol=0.08 * width)
+        np.testing.assert_allclose(interval, expected, atol=0.1 * width)
 
 
 def test_difference_interval_is_the_normal_one_for_many_prompts():
@@ -186,6 +186,14 @@ def test_different_images_are_refused():
     a.table["prompt_id"] = a.table["prompt_id"].astype(str)
     with pytest.raises(UserError, match="do not hold the same images"):
         compare(a, b)
+
+
+def test_ids_may_be_kept_as_text_or_as_objects():
+    a, b = two_sets()
+    for scores, kind in ((a, str), (b, object)):
+        scores.table["prompt_id"] = scores.table["prompt_id"].astype(str).astype(kind)
+    (found,) = compare(a, b, draws=10)
+    assert found.prompts == 30
 
 
 def test_nothing_in_common_is_refused():

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from score_sets import score_set, write
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.scores import load_scores
-from tests.reporting.world import score_set, write
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from score_sets import score_set, write
 
 from ddecli.core.errors import UserError
 from ddecli.reporting import paper
 from ddecli.reporting.compare import compare
 from ddecli.reporting.inception import METRIC, InceptionResult, inception_table
 from ddecli.reporting.tables import build_table, paper_table
-from tests.reporting.world import score_set, write
 
 
 def noisy(seed, shift=0.0, prompts=40, images=4):

@@ -1,4 +1,4 @@
-"""Score sets made by hand for the tests of reporting."""
+"""Score sets made by hand for the tests of reporting and `ddecli table`."""
 
 from __future__ import annotations
 
