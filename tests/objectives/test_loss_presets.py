@@ -33,6 +33,13 @@ def test_discounted_is_uniform_with_other_timesteps() -> None:
     assert float(ten_steps[999] / ten_steps[899]) == 2
 
 
+def test_segments_reach_the_uniform_sampler() -> None:
+    inside = build_sampler("dde", 1000, "0.3-0.4").probabilities
+    assert inside.nonzero().flatten().tolist() == list(range(300, 400))
+    with pytest.raises(UserError, match="'0.4-0.3'"):
+        build_sampler("dde", 1000, "0.4-0.3")
+
+
 def test_settings_reach_the_table() -> None:
     table = build_objective("dde", SCHEDULE, 5000, ema_decay=0.5, correction_bins=2).table
     assert table is not None
