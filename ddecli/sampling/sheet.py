@@ -6,6 +6,7 @@ import textwrap
 from itertools import groupby
 from pathlib import Path
 
+import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from ddecli.sampling.folder import ImageTask
@@ -15,7 +16,8 @@ MAX_COLUMNS = 8
 SMALLEST, LARGEST = 96, 192
 """Smallest and largest side of a picture on the sheet, in pixels."""
 MARGIN, GAP = 24, 8
-FONT_SIZE = 15
+FONT_SIZE = 14
+"""Of DejaVu Sans, which comes with matplotlib and has Latin, Greek and Cyrillic letters."""
 LINE_HEIGHT = 20
 ROW_GAP = 20
 INK = (32, 32, 32)
@@ -30,7 +32,7 @@ def contact_sheet(folder: Path, tasks: list[ImageTask]) -> Image.Image:
     columns = min(MAX_COLUMNS, max(len(row) for row in rows))
     with Image.open(folder / rows[0][0].file_name) as first:
         cell_width, cell_height = _cell_size(first.size)
-    font = ImageFont.load_default(FONT_SIZE)
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), FONT_SIZE)
     width = max(2 * MARGIN + columns * (cell_width + GAP) - GAP, 480)
     captions = [_caption(row[0].prompt, font, width - 2 * MARGIN) for row in rows]
     row_heights = [len(lines) * LINE_HEIGHT + 4 + cell_height for lines in captions]
@@ -60,7 +62,7 @@ def _cell_size(size: tuple[int, int]) -> tuple[int, int]:
     return round(width * factor), round(height * factor)
 
 
-def _caption(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _caption(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """At most two lines of text that fit into `width` pixels."""
     characters = max(8, int(width / max(font.getlength(text) / len(text), 1)))
     return textwrap.wrap(text, characters, max_lines=2, placeholder=" ...") or [text[:characters]]
