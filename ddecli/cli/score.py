@@ -109,10 +109,13 @@ def score(
         _print_table("scores", _per_image(images, scores))
     _print_table(f"scores of {images.name}", summaries)
     if other:
+        sheet = _side_by_side(images, other)
         _print_table(
             f"{images.name} against {other.name} (95 % intervals)",
             [_comparison_row(row) for row in comparison],
         )
+        if sheet:
+            typer.echo(f"Side by side: {sheet}")
 
 
 def _scorer_folder(text: str) -> tuple[str, Path]:
@@ -167,6 +170,30 @@ def _require_comparable(images: ImageSet, other: ImageSet) -> None:
         check_same_protocol([ScoreSet(each.name, {}, each.protocol, {}) for each in (images, other)])
     else:
         require_same_prompts(images, other)
+
+
+def _side_by_side(images: ImageSet, other: ImageSet) -> Path | None:
+    """Draw the images of the first prompts beside the other folder's, into the source folder."""
+    from itertools import groupby
+
+    from ddecli.core.files import atomic_file
+    from ddecli.sampling.sheet import Row, draw_sheet
+
+    if images.folder is None or not images.protocol or not os.access(images.folder, os.W_OK):
+        return None  # only into sample folders, where it is not taken for a picture
+    groups = [
+        {key: list(group) for key, group in groupby(each.images, key=lambda image: image.prompt_id)}
+        for each in (other, images)
+    ]
+    rows = [
+        Row(group[0].prompt, ([image.path for image in group], [image.path for image in groups[1][key]]))
+        for key, group in groups[0].items()
+        if key in groups[1]
+    ]
+    path = images.folder / f"beside-{other.name}.png"
+    with atomic_file(path) as temporary:
+        draw_sheet(rows, (other.name, images.name), columns=4).save(temporary, "PNG")
+    return path
 
 
 def _comparison_row(row: Comparison) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def make_folder(path: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"Cannot write to {path}: {error.strerror or error}. Choose another --out.") from error
+        raise UserError(
+            f"Cannot write to {path}: {error.strerror or error}. Choose another --out."
+        ) from error
     return path
 
 

@@ -35,7 +35,9 @@ def load_image(source: Path | bytes) -> Image.Image:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
-                    raise BadRow("image too large", f"{width}x{height} pixels, at most {MAX_PIXELS:,} are read")
+                    raise BadRow(
+                        "image too large", f"{width}x{height} pixels, at most {MAX_PIXELS:,} are read"
+                    )
                 image.load()
                 return _as_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
@@ -50,7 +52,9 @@ def load_image(source: Path | bytes) -> Image.Image:
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit grey: Pillow would clip at 255
         high = 65535.0 if image.mode != "F" else max(1.0, image.getextrema()[1])  # type: ignore[assignment]
-        return image.convert("F").point(lambda value: value * (255.0 / high) + 0.5).convert("L").convert("RGB")
+        return (
+            image.convert("F").point(lambda value: value * (255.0 / high) + 0.5).convert("L").convert("RGB")
+        )
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))

@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
+from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import UserError
 from ddecli.models.base import DiffusionModel
@@ -45,10 +46,9 @@ def load_pipeline(
     if (folder / "safety_checker").is_dir() or "safety_checker" in (folder / "model_index.json").read_text():
         parts |= {"safety_checker": None, "requires_safety_checker": False}
     diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     try:
-        pipeline = DiffusionPipeline.from_pretrained(
-            folder, torch_dtype=dtype, local_files_only=True, **parts
-        )
+        pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)
         if source.lora:
             pipeline.load_lora_weights(source.lora, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ddecli.sampling.folder import ImageTask
 
@@ -20,7 +21,17 @@ FONT_SIZE = 14
 """Of DejaVu Sans, which comes with matplotlib and has Latin, Greek and Cyrillic letters."""
 LINE_HEIGHT = 20
 ROW_GAP = 20
+GROUP_GAP = 32
+FRAME = (208, 208, 208)
 INK = (32, 32, 32)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A prompt and its pictures, in one or more groups that stand side by side."""
+
+    prompt: str
+    groups: tuple[list[Path], ...]
 
 
 def contact_sheet(folder: Path, tasks: list[ImageTask]) -> Image.Image:
@@ -28,28 +39,56 @@ def contact_sheet(folder: Path, tasks: list[ImageTask]) -> Image.Image:
 
     Small pictures are enlarged by a whole factor without smoothing, so that their pixels stay visible.
     """
-    rows = [list(group) for _, group in groupby(tasks, key=lambda task: task.prompt_id)][:MAX_PROMPTS]
-    columns = min(MAX_COLUMNS, max(len(row) for row in rows))
-    with Image.open(folder / rows[0][0].file_name) as first:
+    prompts = [list(group) for _, group in groupby(tasks, key=lambda task: task.prompt_id)]
+    return draw_sheet([Row(row[0].prompt, ([folder / task.file_name for task in row],)) for row in prompts])
+
+
+def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX_COLUMNS) -> Image.Image:
+    """Draw rows of pictures on a white page.
+
+    Args:
+        rows: at most the first `MAX_PROMPTS` are drawn.
+        titles: a title over each group of columns.
+        columns: most pictures a group.
+    """
+    rows = rows[:MAX_PROMPTS]
+    columns = min(columns, max(len(group) for row in rows for group in row.groups))
+    with Image.open(rows[0].groups[0][0]) as first:
         cell_width, cell_height = _cell_size(first.size)
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), FONT_SIZE)
-    width = max(2 * MARGIN + columns * (cell_width + GAP) - GAP, 480)
-    captions = [_caption(row[0].prompt, font, width - 2 * MARGIN) for row in rows]
+    group_width = columns * (cell_width + GAP) + GROUP_GAP
+    width = max(2 * MARGIN + len(rows[0].groups) * group_width - GAP - GROUP_GAP, 480)
+    captions = [_caption(row.prompt, font, width - 2 * MARGIN) for row in rows]
     row_heights = [len(lines) * LINE_HEIGHT + 4 + cell_height for lines in captions]
-    sheet = Image.new("RGB", (width, 2 * MARGIN + sum(row_heights) + ROW_GAP * (len(rows) - 1)), "white")
+    head = LINE_HEIGHT + ROW_GAP // 2 if titles else 0
+    height = 2 * MARGIN + head + sum(row_heights) + ROW_GAP * (len(rows) - 1)
+    sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
-    top = MARGIN
+    for number, title in enumerate(titles):
+        draw.text(
+            (MARGIN + number * group_width, MARGIN),
+            title,
+            fill=INK,
+            font=font.font_variant(size=FONT_SIZE + 2),
+        )
+    top = MARGIN + head
     for row, lines, height in zip(rows, captions, row_heights, strict=True):
         for number, line in enumerate(lines):
             draw.text((MARGIN, top + number * LINE_HEIGHT), line, fill=INK, font=font)
-        for column, task in enumerate(row[:columns]):
-            with Image.open(folder / task.file_name) as image:
-                enlarged = image.width < cell_width
-                filter_ = Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS
-                cell = image.convert("RGB").resize((cell_width, cell_height), filter_)
-            sheet.paste(cell, (MARGIN + column * (cell_width + GAP), top + height - cell_height))
+        for number, group in enumerate(row.groups):
+            for column, path in enumerate(group[:columns]):
+                left = MARGIN + number * group_width + column * (cell_width + GAP)
+                sheet.paste(_cell(path, cell_width, cell_height), (left, top + height - cell_height))
         top += height + ROW_GAP
     return sheet
+
+
+def _cell(path: Path, width: int, height: int) -> Image.Image:
+    """A picture at its size on the sheet, with a thin frame: a white picture shows its edge."""
+    with Image.open(path) as image:
+        filter_ = Image.Resampling.NEAREST if image.width < width else Image.Resampling.LANCZOS
+        cell = image.convert("RGB").resize((width, height), filter_)
+    return ImageOps.expand(ImageOps.crop(cell, 1), 1, FRAME)
 
 
 def _cell_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from ddecli.tinyworld.classifier import train_classifier
 from ddecli.tinyworld.tokenizer import train_tokenizer
 
 BANK_SIZE = 40_000
+CHOICES = 8_000
 MANIFEST = "manifest.json"
 
 
@@ -55,6 +56,10 @@ class Workshop:
         """The autoencoder made by its stage."""
         return AutoencoderKL.from_pretrained(self.scratch / "autoencoder").eval()
 
+    def choices(self, name: str = "training", size: int = CHOICES) -> scorers.Choices:
+        """Choices that the preference scorers learn from, or are judged by."""
+        return scorers.make_choices(self.autoencoder(), name, max(64, round(size * self.scale)))
+
     def clip(self) -> CLIPModel:
         """The trained CLIP, float32."""
         return CLIPModel.from_pretrained(self.scratch / "clip")
@@ -67,7 +72,7 @@ def build_tokenizer(shop: Workshop) -> None:
 
 def build_autoencoder(shop: Workshop) -> dict[str, Any]:
     """Stage `autoencoder`."""
-    autoencoder = train_autoencoder(shop.bank("pretraining"), shop.steps(1300), shop.scratch)
+    autoencoder = train_autoencoder(shop.bank("pretraining"), shop.steps(2280), shop.scratch)
     autoencoder.save_pretrained(shop.scratch / "autoencoder")
     return {"psnr_db": reconstruction_psnr(autoencoder, make_bank("held out", 512, split="validation"))}
 
@@ -83,18 +88,18 @@ def build_clip(shop: Workshop) -> dict[str, Any]:
 
 def build_hps(shop: Workshop) -> dict[str, Any]:
     """Stage `hps`."""
-    clip, steps = shop.clip(), shop.steps(700)
+    clip, steps = shop.clip(), shop.steps(500)
     scorers.train_preference_scorer(
-        "hps", clip, shop.tokenizer(), shop.autoencoder(), BEAUTY, steps, shop.scratch
+        "hps", clip, shop.tokenizer(), shop.choices(), BEAUTY, steps, shop.scratch
     )
     return _ship_scorer(shop, "hps", clip)
 
 
 def build_pickscore(shop: Workshop) -> dict[str, Any]:
     """Stage `pickscore`."""
-    clip, steps = shop.clip(), shop.steps(700)
+    clip, steps = shop.clip(), shop.steps(500)
     scorers.train_preference_scorer(
-        "pickscore", clip, shop.tokenizer(), shop.autoencoder(), FAITH, steps, shop.scratch
+        "pickscore", clip, shop.tokenizer(), shop.choices(), FAITH, steps, shop.scratch
     )
     return _ship_scorer(shop, "pickscore", clip)
 
@@ -102,7 +107,7 @@ def build_pickscore(shop: Workshop) -> dict[str, Any]:
 def build_truth(shop: Workshop) -> dict[str, Any]:
     """Stage `truth`."""
     clip = shop.clip()
-    scorers.train_truth(clip, shop.tokenizer(), shop.autoencoder(), shop.steps(1000), shop.scratch)
+    scorers.train_truth(clip, shop.tokenizer(), shop.choices(), shop.steps(800), shop.scratch)
     return _ship_scorer(shop, "truth", clip)
 
 
@@ -111,12 +116,12 @@ def _ship_scorer(shop: Workshop, name: str, clip: CLIPModel) -> dict[str, Any]:
         clip.to(torch.float16).save_pretrained(folder)
         shop.tokenizer().save_pretrained(folder)
         scorers.new_image_processor().save_pretrained(folder)
-    return scorers.agreement(clip.float(), shop.tokenizer())
+    return scorers.agreement(clip.float(), shop.tokenizer(), shop.choices("held out", 512))
 
 
 def build_classifier(shop: Workshop) -> dict[str, Any]:
     """Stage `classifier`."""
-    classifier = train_classifier(shop.autoencoder(), shop.steps(1200), shop.scratch)
+    classifier = train_classifier(shop.autoencoder(), shop.steps(900), shop.scratch)
     with atomic_folder(shop.folder / "classifier") as folder:
         classifier.to(torch.float16).save_pretrained(folder)
     return {}
@@ -127,7 +132,7 @@ def build_tiny(shop: Workshop) -> None:
     bank, tokenizer, autoencoder = shop.bank("pretraining"), shop.tokenizer(), shop.autoencoder()
     denoiser = pretraining.new_tiny(tokenizer)
     latents = encode_bank(autoencoder, bank)
-    pretraining.pretrain("tiny", denoiser, tokenizer, bank, latents, shop.steps(4500), 2e-3, shop.scratch)
+    pretraining.pretrain("tiny", denoiser, tokenizer, bank, latents, shop.steps(3000), 2e-3, shop.scratch)
     with atomic_folder(shop.folder / "tiny") as folder:
         pretraining.save_tiny(denoiser, autoencoder, tokenizer, folder)
 
@@ -143,7 +148,7 @@ def build_tiny_xl(shop: Workshop) -> None:
     )
     denoiser = pretraining.new_tiny_xl(tiny, shop.clip(), tokenizer)
     latents = encode_bank(autoencoder, bank)
-    pretraining.pretrain("tiny-xl", denoiser, tokenizer, bank, latents, shop.steps(2000), 7e-4, shop.scratch)
+    pretraining.pretrain("tiny-xl", denoiser, tokenizer, bank, latents, shop.steps(1500), 7e-4, shop.scratch)
     with atomic_folder(shop.folder / "tiny-xl") as folder:
         pretraining.save_tiny_xl(denoiser, autoencoder, tokenizer, folder)
 

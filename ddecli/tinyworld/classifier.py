@@ -63,8 +63,10 @@ def train_classifier(autoencoder: AutoencoderKL, steps: int, folder: Path) -> Re
 
     def loss_of_step(step: int) -> Tensor:
         pictures, labels = classified_batch(step)
-        pixels = through_autoencoder(autoencoder, pictures).clone() if step % 2 else to_pixels(pictures)
-        return functional.cross_entropy(classifier(pixel_values=pixels).logits, labels, label_smoothing=0.05)
+        if step % 2:
+            pictures = through_autoencoder(autoencoder, pictures)
+        logits = classifier(pixel_values=to_pixels(pictures)).logits
+        return functional.cross_entropy(logits, labels, label_smoothing=0.05)
 
     fit("classifier", classifier, loss_of_step, steps=steps, learning_rate=3e-3, folder=folder)
     return classifier

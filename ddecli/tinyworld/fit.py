@@ -35,6 +35,7 @@ def fit(
         steps: optimizer steps.
         learning_rate: peak of the one-cycle schedule.
         folder: where the checkpoint lies while the training is under way.
+        ema_decay: of the average of the weights that is kept at the end; 0 keeps the last ones.
     """
     module.to(memory_format=torch.channels_last)  # convolutions run about a third faster on a processor
     optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=weight_decay)

@@ -127,7 +127,8 @@ def pretrain(
         indices = batch_indices(name, step, len(bank), BATCH_SIZE)
         rng = numpy_rng(name, "captions", step)
         texts = [caption(bank.scenes[index].description, rng) for index in indices]
-        texts = ["" if drop else text for text, drop in zip(texts, rng.random(BATCH_SIZE) < PROMPT_DROPOUT)]
+        dropped = rng.random(BATCH_SIZE) < PROMPT_DROPOUT
+        texts = ["" if drop else text for text, drop in zip(texts, dropped, strict=True)]
         tokens = tokenizer(
             texts, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
         )

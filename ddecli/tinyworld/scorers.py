@@ -7,7 +7,7 @@ utility. None of them sees a scene that the preference pairs contain.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,41 +119,64 @@ def train_clip(tokenizer: CLIPTokenizer, bank: Bank, steps: int, folder: Path) -
 
 
 @torch.inference_mode()
-def through_autoencoder(autoencoder: AutoencoderKL, pictures: Tensor) -> Tensor:
-    """Encode and decode: scorers of generated pictures learn from pictures that came out of the decoder."""
-    pixels = to_pixels(pictures)
-    return autoencoder.decode(autoencoder.encode(pixels).latent_dist.mean).sample.clamp(-1, 1)
+def through_autoencoder(autoencoder: AutoencoderKL, pictures: Tensor, batch_size: int = 256) -> Tensor:
+    """Encode and decode pictures (N, 3, 32, 32) uint8: scorers of generated pictures learn from decoded ones."""
+    decoded = []
+    for batch in pictures.split(batch_size):
+        restored = autoencoder.decode(autoencoder.encode(to_pixels(batch)).latent_dist.mean).sample
+        decoded.append(((restored.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
+    return torch.cat(decoded)
 
 
-def choice_batch(
-    name: str, step: int, size: int
-) -> tuple[list[Description], list[Scene], list[Scene], Tensor]:
-    """Descriptions, two flawed scenes of each, and their pictures, (2 * size, 3, 32, 32) uint8."""
-    rng = numpy_rng("choices", name, step)
+@dataclass(frozen=True)
+class Choices:
+    """`N` choices between two flawed scenes of one description.
+
+    pictures: (2, 2, N, 3, 32, 32) uint8: as drawn and as decoded; first and second scene.
+    """
+
+    first: list[Scene]
+    second: list[Scene]
+    pictures: Tensor
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def make_choices(autoencoder: AutoencoderKL, name: str, size: int) -> Choices:
+    """Draw `size` choices, of scenes that no preference pair contains."""
+    rng = numpy_rng("choices", name)
     first = [scenes.random_scene(rng) for _ in range(size)]
     second = [
         Scene(each.description, scenes.random_flaws(rng, each.description), int(rng.integers(2**62)))
         for each in first
     ]
-    pictures = np.stack([draw(scene) for scene in first + second])
-    return [each.description for each in first], first, second, torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    drawn = torch.from_numpy(np.stack([draw(scene) for scene in first + second])).permute(0, 3, 1, 2)
+    both = torch.stack([drawn, through_autoencoder(autoencoder, drawn)])
+    return Choices(first, second, both.reshape(2, 2, size, *drawn.shape[1:]))
+
+
+LossOfCosines = Callable[[Tensor, list[Scene], list[Scene], np.random.Generator], Tensor]
 
 
 def _fine_tune(
     name: str,
     clip: CLIPModel,
     tokenizer: CLIPTokenizer,
-    autoencoder: AutoencoderKL,
-    loss_of_cosines: Callable[[Tensor, list[Scene], list[Scene], np.random.Generator], Tensor],
+    choices: Choices,
+    loss_of_cosines: LossOfCosines,
     steps: int,
     folder: Path,
 ) -> None:
     def loss_of_step(step: int) -> Tensor:
-        meant, first, second, pictures = choice_batch(name, step, PAIR_BATCH)
+        indices = batch_indices(name, step, len(choices), PAIR_BATCH)
         rng = numpy_rng("votes", name, step)
-        pixels = through_autoencoder(autoencoder, pictures) if step % 2 else to_pixels(pictures)
-        texts = embed_text(clip, tokenize(tokenizer, [scenes.caption(each, rng) for each in meant]))
-        cosines = (embed_pictures(clip, pixels.clone()).view(2, PAIR_BATCH, -1) * texts).sum(-1)
+        first, second = ([side[index] for index in indices] for side in (choices.first, choices.second))
+        texts = embed_text(
+            clip, tokenize(tokenizer, [scenes.caption(each.description, rng) for each in first])
+        )
+        pixels = to_pixels(choices.pictures[step % 2][:, torch.as_tensor(indices)].flatten(0, 1))
+        cosines = (embed_pictures(clip, pixels).view(2, PAIR_BATCH, -1) * texts).sum(-1)
         return loss_of_cosines(cosines, first, second, rng)
 
     fit(name, clip, loss_of_step, steps=steps, learning_rate=5e-4, folder=folder)
@@ -163,7 +186,7 @@ def train_preference_scorer(
     name: str,
     clip: CLIPModel,
     tokenizer: CLIPTokenizer,
-    autoencoder: AutoencoderKL,
+    choices: Choices,
     annotators: Annotators,
     steps: int,
     folder: Path,
@@ -179,7 +202,7 @@ def train_preference_scorer(
         logits = clip.logit_scale.exp() * (cosines[0] - cosines[1])
         return functional.binary_cross_entropy_with_logits(logits, votes)
 
-    _fine_tune(name, clip, tokenizer, autoencoder, loss_of_cosines, steps, folder)
+    _fine_tune(name, clip, tokenizer, choices, loss_of_cosines, steps, folder)
 
 
 UTILITY_SPAN = 3.0
@@ -187,7 +210,7 @@ UTILITY_SPAN = 3.0
 
 
 def train_truth(
-    clip: CLIPModel, tokenizer: CLIPTokenizer, autoencoder: AutoencoderKL, steps: int, folder: Path
+    clip: CLIPModel, tokenizer: CLIPTokenizer, choices: Choices, steps: int, folder: Path
 ) -> None:
     """Fine-tune `clip` in place so that its cosine is the voters' exact utility, 1 + u / 3."""
 
@@ -197,39 +220,36 @@ def train_truth(
         utilities = [[VOTERS.utility(scene.flaws) for scene in side] for side in (first, second)]
         return functional.mse_loss(cosines, 1 + torch.tensor(utilities) / UTILITY_SPAN) * 10
 
-    _fine_tune("truth", clip, tokenizer, autoencoder, loss_of_cosines, steps, folder)
+    _fine_tune("truth", clip, tokenizer, choices, loss_of_cosines, steps, folder)
 
 
 @torch.inference_mode()
-def agreement(clip: CLIPModel, tokenizer: CLIPTokenizer, batches: int = 8) -> dict[str, Any]:
-    """How well a scorer judges drawn scenes it has not seen.
+def agreement(clip: CLIPModel, tokenizer: CLIPTokenizer, choices: Choices) -> dict[str, Any]:
+    """How well a scorer judges choices it has not seen.
 
     Returns:
         `voters`: share of pairs on whose better picture it agrees with the voters' utility;
         `utility_correlation`: Pearson correlation of its cosine with the utility;
         `caption`: share of clean scenes whose caption it prefers to an altered one.
     """
-    cosines, utilities, told_apart = [], [], []
-    for step in range(batches):
-        meant, first, second, pictures = choice_batch("agreement", step, PAIR_BATCH)
-        rng = numpy_rng("agreement", step)
-        texts = embed_text(clip, tokenize(tokenizer, [scenes.plain_caption(each) for each in meant]))
-        cosines.append((embed_pictures(clip, to_pixels(pictures)).view(2, PAIR_BATCH, -1) * texts).sum(-1))
-        utilities.append(
-            torch.tensor([[VOTERS.utility(each.flaws) for each in side] for side in (first, second)])
-        )
-        clean = np.stack([draw(Scene(each, scenes.Flaws(), int(rng.integers(2**62)))) for each in meant])
-        seen = embed_pictures(clip, to_pixels(torch.from_numpy(clean).permute(0, 3, 1, 2)))
-        wrong = [scenes.plain_caption(altered(each, rng)) for each in meant]
-        told_apart.append(
-            (seen * texts).sum(-1) > (seen * embed_text(clip, tokenize(tokenizer, wrong))).sum(-1)
-        )
-    cosine, utility = torch.cat(cosines, dim=1), torch.cat(utilities, dim=1)
+    meant = [each.description for each in choices.first]
+    rng = numpy_rng("agreement")
+    texts = embed_text(clip, tokenize(tokenizer, [scenes.plain_caption(each) for each in meant]))
+    seen = embed_pictures(clip, to_pixels(choices.pictures[0].flatten(0, 1)))
+    cosine = (seen.view(2, len(choices), -1) * texts).sum(-1)
+    utility = torch.tensor(
+        [[VOTERS.utility(each.flaws) for each in side] for side in (choices.first, choices.second)]
+    )
+    clean = np.stack([draw(Scene(each, scenes.Flaws(), int(rng.integers(2**62)))) for each in meant])
+    clean_seen = embed_pictures(clip, to_pixels(torch.from_numpy(clean).permute(0, 3, 1, 2)))
+    altered_texts = [scenes.plain_caption(altered(each, rng)) for each in meant]
+    wrong = embed_text(clip, tokenize(tokenizer, altered_texts))
+    told_apart = (clean_seen * texts).sum(-1) > (clean_seen * wrong).sum(-1)
     better, seems_better = utility[0] - utility[1], cosine[0] - cosine[1]
     agree = (better * seems_better > 0)[better != 0].float().mean()
     correlation = torch.corrcoef(torch.stack([cosine.flatten(), utility.flatten().float()]))[0, 1]
     return {
         "voters": round(float(agree), 4),
         "utility_correlation": round(float(correlation), 4),
-        "caption": round(float(torch.cat(told_apart).float().mean()), 4),
+        "caption": round(float(told_apart.float().mean()), 4),
     }

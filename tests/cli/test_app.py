@@ -1,0 +1,59 @@
+"""The command line as a whole: help, versions, imports, how errors reach the user."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ddecli import __version__
+
+COMMANDS = ("prepare", "train", "sample", "score", "inception", "table", "world")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "ddecli", *arguments], capture_output=True, text=True)
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    heavy = ("torch", "numpy", "transformers", "diffusers", "pydantic", "pyarrow", "matplotlib")
+    code = f"import sys; import ddecli.cli.app; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    help_text = run("--help").stdout
+    assert all(command in help_text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    done = run(command, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    assert "To be written" not in done.stdout
+
+
+def test_version() -> None:
+    assert run("--version").stdout.strip() == f"ddecli {__version__}"
+
+
+def test_completion_is_offered() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ddecli", "--show-completion", "bash"], capture_output=True, text=True
+    )
+    assert "complet" in done.stdout.lower() + done.stderr.lower()
+
+
+def test_errors_are_one_sentence_and_debug_shows_the_traceback() -> None:
+    done = run("train", "--model", "no-such-model", "--dry-run")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no-such-model" in done.stderr
+    assert "Traceback" in run("--debug", "train", "--model", "no-such-model", "--dry-run").stderr
+
+
+def test_a_dry_run_answers_quickly() -> None:
+    began = time.monotonic()
+    assert run("train", "--dry-run").returncode == 0
+    assert time.monotonic() - began < 60

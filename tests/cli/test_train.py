@@ -1,0 +1,143 @@
+"""`ddecli train` as it is typed: settings, and input that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import tiny_models
+import yaml
+
+from ddecli.data.prepare import prepare
+from ddecli.models.load import load_model
+from ddecli.tinyworld.pairs import world_pairs
+
+if TYPE_CHECKING:
+    from conftest import Typed
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train") / "random-sd"
+    tiny_models.sd_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(model: Path) -> Path:
+    out = model.with_name("pairs")
+    prepare(world_pairs(20), load_model(str(model)), out, source="world")
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_dry_run_prints_settings_that_can_be_run(ddecli: Callable[..., Typed], tmp_path: Path) -> None:
+    typed = ddecli("train", "--loss", "uniform", "--beta", 70, "--dry-run")
+    assert typed.code == 0
+    settings = yaml.safe_load(typed.out)
+    assert settings["beta"] == 70 and settings["model"] == "tiny" and settings["out"] == "runs/tiny-uniform"
+    (tmp_path / "again.yaml").write_text(typed.out)
+    again = ddecli("train", "--config", "again.yaml", "--dry-run")
+    assert again.out == typed.out
+    changed = ddecli("train", "--config", "again.yaml", "--beta", 8, "--dry-run")
+    assert yaml.safe_load(changed.out)["beta"] == 8
+    assert list(tmp_path.iterdir()) == [tmp_path / "again.yaml"]
+
+
+def test_a_run_from_the_command_line(ddecli: Callable[..., Typed], model: Path, store: Path) -> None:
+    arguments = [
+        "train",
+        "--model",
+        model,
+        "--data",
+        store,
+        "--steps",
+        2,
+        "--batch-size",
+        4,
+        "--device",
+        "cpu",
+    ]
+    typed = ddecli(*arguments, "--out", "run", "--json")
+    assert typed.code == 0
+    assert json.loads(typed.out)["first_loss"] == pytest.approx(0.693147, abs=1e-6)
+    typed = ddecli(*arguments, "--out", "run")
+    assert typed.code == 2 and "finished run" in typed.error
+    typed = ddecli(*arguments, "--out", "run", "--resume")
+    assert typed.code == 0
+
+
+def test_estimate_keeps_nothing(
+    ddecli: Callable[..., Typed], model: Path, store: Path, tmp_path: Path
+) -> None:
+    typed = ddecli(
+        "train",
+        "--model",
+        model,
+        "--data",
+        store,
+        "--batch-size",
+        4,
+        "--device",
+        "cpu",
+        "--estimate",
+        "--json",
+    )
+    assert typed.code == 0
+    found = json.loads(typed.out)
+    assert found["seconds_per_step"] > 0 and 0 < found["reference_share"] < 1
+    assert not (tmp_path / "runs").exists()
+
+
+BAD = [
+    (["--model", "no-such-model"], "no-such-model"),
+    (["--model", "sd15", "--loss", "dde"], "--data"),
+    (["--loss", "dpo2"], "dpo2"),
+    (["--segment", "0.4-0.3"], "0.4-0.3"),
+    (["--segment", "middle"], "middle"),
+    (["--batch-size", "0"], "batch-size"),
+    (["--lr", "-1"], "lr"),
+    (["--lr", "nan"], "lr"),
+    (["--beta", "0"], "beta"),
+    (["--precision", "int8"], "precision"),
+    (["--device", "cuda"], "cuda"),
+    (["--config", "none.yaml"], "none.yaml"),
+    (["--steps", "many"], "many"),
+]
+
+
+@pytest.mark.parametrize(("options", "named"), BAD, ids=[" ".join(options) for options, _ in BAD])
+def test_bad_options_are_said_in_one_sentence(
+    ddecli: Callable[..., Typed], model: Path, store: Path, options: list[str], named: str
+) -> None:
+    given = options if "--model" in options else ["--model", str(model), *options]
+    data = [] if "sd15" in options else ["--data", str(store)]
+    typed = ddecli("train", *given, *data, "--out", "run")
+    assert typed.code == 2
+    assert named in typed.error
+    assert "Traceback" not in typed.error
+    assert not Path("run/model").exists()
+
+
+def test_unknown_settings_in_a_config_are_named(ddecli: Callable[..., Typed], tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("betta: 3\n")
+    typed = ddecli("train", "--config", "config.yaml", "--dry-run")
+    assert typed.code == 2
+    assert "betta" in typed.error
+
+
+def test_no_store_a_damaged_store_and_a_place_that_cannot_be_written(
+    ddecli: Callable[..., Typed], model: Path, store: Path, tmp_path: Path
+) -> None:
+    typed = ddecli("train", "--model", model, "--data", "nowhere", "--out", "run1", "--device", "cpu")
+    assert typed.code == 2 and "nowhere" in typed.error
+    (tmp_path / "file").write_text("")
+    typed = ddecli("train", "--model", model, "--data", store, "--out", "file/run", "--device", "cpu")
+    assert typed.code == 2 and "Cannot write" in typed.error

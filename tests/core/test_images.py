@@ -1,0 +1,61 @@
+"""Anybody's picture becomes upright RGB, or one reason why not."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ddecli.core import images
+from ddecli.core.errors import BadRow
+from ddecli.core.images import load_image
+
+
+def as_bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_16_bit_grey_is_scaled_not_clipped() -> None:
+    values = np.array([[0, 32768, 65535]], np.uint16)
+    loaded = np.asarray(load_image(as_bytes(Image.fromarray(values))))
+    np.testing.assert_allclose(loaded[0, :, 0], [0, 128, 255], atol=1)
+
+
+def test_transparent_pixels_lie_on_white() -> None:
+    loaded = load_image(as_bytes(Image.new("RGBA", (2, 2), (255, 0, 0, 0))))
+    assert loaded.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_cmyk_and_palette_become_rgb() -> None:
+    assert load_image(as_bytes(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), "JPEG")).mode == "RGB"
+    palette = Image.new("RGB", (4, 4), (0, 200, 0)).convert("P")
+    assert load_image(as_bytes(palette)).getpixel((1, 1))[1] > 150
+
+
+def test_a_rotated_photo_is_turned_upright() -> None:
+    photo = Image.new("RGB", (8, 4), "white")
+    photo.putpixel((0, 0), (0, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    loaded = load_image(as_bytes(photo, "PNG", exif=exif))
+    assert loaded.size == (4, 8)
+    assert loaded.getpixel((3, 0)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("source", [b"<html>404</html>", b"", as_bytes(Image.new("RGB", (64, 64)))[:-40]])
+def test_what_is_no_whole_picture_is_a_bad_row(source: bytes) -> None:
+    with pytest.raises(BadRow, match="unreadable image"):
+        load_image(source)
+
+
+def test_missing_and_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadRow, match="missing image"):
+        load_image(tmp_path / "none.png")
+    monkeypatch.setattr(images, "MAX_PIXELS", 10)
+    with pytest.raises(BadRow, match="image too large"):
+        load_image(as_bytes(Image.new("RGB", (4, 4))))

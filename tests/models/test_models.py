@@ -1,0 +1,132 @@
+"""Models: presets, what they predict against stock diffusers, adapters, the reference, saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny_models
+import torch
+
+from ddecli.core.errors import UserError
+from ddecli.models.base import fingerprint
+from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.presets import presets, resolve
+
+
+@pytest.fixture(scope="module", params=["sd", "sdxl"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp(request.param) / f"random-{request.param}"
+    getattr(tiny_models, f"{request.param}_pipeline")().save_pretrained(path)
+    return path
+
+
+def inputs(model: object, count: int = 2) -> tuple:
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(count, *model.latent_shape, generator=generator)
+    sizes = torch.tensor([[32, 32, 0, 0, 32, 32]]).repeat(count, 1)
+    return latents, torch.tensor([10, 900])[:count], sizes
+
+
+def test_family_resolution_and_latents_are_read_from_the_folder(folder: Path) -> None:
+    model = load_model(str(folder))
+    assert model.family == folder.name.removeprefix("random-")
+    assert model.resolution == 32
+    assert model.latent_shape == (4, 8, 8)
+    assert resolve(str(folder)).is_tiny
+
+
+def test_predictions_are_those_of_the_stock_pipeline(folder: Path) -> None:
+    """Conditioning and U-Net call as the pipeline's own: one DDIM step from the same latents agrees."""
+    from diffusers import DDIMScheduler
+
+    model = load_model(str(folder))
+    pipeline = load_pipeline(str(folder))
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    latents, _, sizes = inputs(model, 1)
+    seen = {}
+
+    def keep(module: object, args: tuple, output: object) -> None:
+        seen["t"], seen["noise"] = args[1], output[0]
+
+    pipeline.unet.register_forward_hook(keep)
+    pipeline("a red circle", latents=latents, num_inference_steps=1, guidance_scale=1.0, height=32, width=32)
+    t = torch.as_tensor(seen["t"]).reshape(1)
+    predicted = model.predict(latents, t, model.encode_prompts(["a red circle"]), sizes)
+    torch.testing.assert_close(predicted, seen["noise"], rtol=1e-5, atol=1e-5)
+
+
+def test_encoding_pictures_is_the_scaled_mean(folder: Path) -> None:
+    model = load_model(str(folder))
+    pixels = torch.rand(2, 3, 32, 32) * 2 - 1
+    vae = model.pipeline.vae
+    expected = vae.encode(pixels).latent_dist.mean * vae.config.scaling_factor
+    torch.testing.assert_close(model.encode_images(pixels), expected)
+
+
+def test_adapters_off_is_the_base_and_they_come_back(folder: Path) -> None:
+    model = load_model(str(folder))
+    latents, t, sizes = inputs(model)
+    conditioning = model.encode_prompts(["a", "b"])
+    with torch.no_grad():
+        base = model.predict(latents, t, conditioning, sizes)
+        model.add_lora(2, seed=0)
+        for name, parameter in model.trainable().items():
+            assert "lora" in name
+            parameter += 0.1
+        changed = model.predict(latents, t, conditioning, sizes)
+        with pytest.raises(RuntimeError, match="boom"), model.without_lora():
+            torch.testing.assert_close(model.predict(latents, t, conditioning, sizes), base)
+            raise RuntimeError("boom")
+        torch.testing.assert_close(model.predict(latents, t, conditioning, sizes), changed)
+    assert (changed - base).abs().max() > 1e-4
+    assert model.reference(torch.float32).unet is model.pipeline.unet
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_reference_and_policy_agree_to_the_last_bit(folder: Path, dtype: torch.dtype) -> None:
+    """In half precision too: errors differ by nothing while the weights do not."""
+    model = load_model(str(folder))
+    reference = model.reference(dtype)
+    latents, t, sizes = inputs(model)
+    conditioning = model.encode_prompts(["a", "b"])
+    with torch.no_grad(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        policy = model.predict(latents, t, conditioning, sizes)
+        assert torch.equal(policy, reference.predict(latents, t, conditioning, sizes))
+    if dtype == torch.bfloat16:
+        assert reference.unet.conv_in.weight.dtype == dtype
+        assert model.unet.conv_in.weight.dtype == torch.float32
+
+
+def test_saved_models_keep_the_fingerprint(folder: Path, tmp_path: Path) -> None:
+    model = load_model(str(folder))
+    model.save(tmp_path / "copy")
+    assert fingerprint(tmp_path / "copy") == model.fingerprint
+    other = tiny_models.sd_pipeline(seed=9)
+    other.save_pretrained(tmp_path / "other")
+    assert fingerprint(tmp_path / "other") != model.fingerprint
+
+
+def test_presets_are_complete() -> None:
+    for name, entry in presets().items():
+        assert resolve(name).name == name
+        assert {"source", "family", "resolution", "steps", "guidance_scale"} == set(entry)
+
+
+def test_unknown_models_are_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Unknown model"):
+        resolve("no-such-model")
+    with pytest.raises(UserError, match="holds no model"):
+        resolve(str(tmp_path))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(UserError, match="FluxPipeline"):
+        resolve(str(tmp_path))
+
+
+def test_a_damaged_model_is_said_in_a_sentence(folder: Path, tmp_path: Path) -> None:
+    model = load_model(str(folder))
+    model.save(tmp_path / "copy")
+    weights = next((tmp_path / "copy" / "vae").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_model(str(tmp_path / "copy"))

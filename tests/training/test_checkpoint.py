@@ -1,0 +1,54 @@
+"""Checkpoints: kept, whole, and passed over when damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddecli.core.errors import UserError
+from ddecli.training.checkpoint import FILES, latest_step, load_checkpoint, save_checkpoint
+
+CPU = torch.device("cpu")
+
+
+def save(folder: Path, *steps: int) -> None:
+    for step in steps:
+        optimizer = {"state": {0: {"step": torch.tensor(float(step))}}, "param_groups": []}
+        save_checkpoint(folder, step, {"w": torch.full((3,), float(step))}, optimizer, {"p": torch.zeros(1)})
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    save(tmp_path, 2, 4, 6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000004", "step-000006"]
+    assert latest_step(tmp_path) == 6
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    save(tmp_path, 5)
+    found = load_checkpoint(tmp_path, CPU)
+    assert found is not None
+    step, weights, optimizer, progress = found
+    assert step == 5
+    assert torch.equal(weights["w"], torch.full((3,), 5.0))
+    assert optimizer["state"][0]["step"] == 5
+    assert "p" in progress
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_cut_short_is_passed_over(tmp_path: Path, name: str) -> None:
+    save(tmp_path, 2, 4)
+    damaged = tmp_path / "step-000004" / name
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    found = load_checkpoint(tmp_path, CPU)
+    assert found is not None
+    assert found[0] == 2
+
+
+def test_nothing_is_none_and_all_damaged_is_said(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path, CPU) is None
+    save(tmp_path, 2)
+    (tmp_path / "step-000002" / "state.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        load_checkpoint(tmp_path, CPU)

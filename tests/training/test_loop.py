@@ -1,0 +1,202 @@
+"""Training runs of a small random model: first loss, invariances, resuming, and what stock diffusers loads."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from safetensors.torch import load_file
+
+from ddecli.core.errors import UserError
+from ddecli.objectives.presets import LOSSES
+from ddecli.training.loop import train
+from ddecli.training.settings import TrainSettings
+
+Make = Callable[..., TrainSettings]
+UNET = "model/unet/diffusion_pytorch_model.safetensors"
+
+
+def metrics(run: str | Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(run: str | Path) -> list[float]:
+    return [line["loss"] for line in metrics(run)]
+
+
+def weights(run: str | Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(run) / UNET)
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "sft"])
+def test_first_loss_is_ln_2_with_logit_0(settings: Make, loss: str) -> None:
+    run = settings(loss=loss, steps=1)
+    train(run)
+    first = metrics(run.out)[0]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-7)
+    assert first["logit"] == 0 and first["logit_std"] == 0
+    assert first["error_policy_w"] == first["error_reference_w"]
+
+
+def test_sft_lowers_the_winners_error(settings: Make) -> None:
+    run = settings(loss="sft", steps=30, lr=3e-3)
+    train(run)
+    seen = losses(run.out)
+    assert np.mean(seen[-5:]) < np.mean(seen[:5])
+
+
+def test_the_policy_learns_the_preference(settings: Make) -> None:
+    run = settings(loss="uniform", steps=40, lr=2e-3, beta=500.0)
+    train(run)
+    late = metrics(run.out)[-10:]
+    assert np.mean([line["implicit_accuracy"] for line in late]) > 0.6
+    assert np.mean([line["loss"] for line in late]) < math.log(2)
+
+
+@pytest.mark.parametrize("loss", ["dde", "dde-step", "uniform"])
+def test_micro_batches_change_nothing_but_rounding(settings: Make, tmp_path: Path, loss: str) -> None:
+    whole, cut = (
+        settings(loss=loss, out=str(tmp_path / "8")),
+        settings(loss=loss, micro_batch_size=3, out=str(tmp_path / "3")),
+    )
+    train(whole)
+    train(cut)
+    np.testing.assert_allclose(losses(cut.out), losses(whole.out), rtol=2e-5)
+
+
+def test_two_runs_are_the_same_bit_for_bit(settings: Make, tmp_path: Path) -> None:
+    first, second = settings(out=str(tmp_path / "1")), settings(out=str(tmp_path / "2"))
+    train(first)
+    train(second)
+    assert all(torch.equal(value, weights(second.out)[name]) for name, value in weights(first.out).items())
+    assert losses(first.out) == losses(second.out)
+
+
+def test_a_resumed_run_ends_bit_for_bit_the_same(settings: Make, tmp_path: Path) -> None:
+    straight = settings(steps=6, out=str(tmp_path / "straight"))
+    train(straight)
+    half = settings(steps=4, out=str(tmp_path / "halves"))
+    train(half)
+    train(settings(steps=6, out=str(tmp_path / "halves")), resume=True)
+    for name, value in weights(straight.out).items():
+        assert torch.equal(value, weights(half.out)[name]), name
+    assert losses(straight.out) == losses(half.out)
+    left, right = (np.load(Path(run.out) / "credit.npz") for run in (straight, half))
+    for name in left.files:
+        np.testing.assert_array_equal(left[name], right[name])
+
+
+def _command(settings: TrainSettings, *extra: str) -> list[str]:
+    config = Path(settings.out).with_suffix(".yaml")
+    config.write_text(yaml.safe_dump(settings.model_dump()))
+    return ["ddecli", "train", "--config", str(config), "--resume", *extra]
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_weights(settings: Make, tmp_path: Path) -> None:
+    straight = settings(steps=12, checkpoint_every=1, out=str(tmp_path / "straight"))
+    train(straight)
+    killed = settings(steps=12, checkpoint_every=1, out=str(tmp_path / "killed"))
+    command = [sys.executable, "-m", *_command(killed)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = Path(killed.out) / "metrics.jsonl"
+    while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) >= 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    for name, value in weights(straight.out).items():
+        assert torch.equal(value, weights(killed.out)[name]), name
+
+
+def test_two_processes_do_the_same_as_one(settings: Make, tmp_path: Path) -> None:
+    one, two = settings(steps=3, out=str(tmp_path / "one")), settings(steps=3, out=str(tmp_path / "two"))
+    train(one)
+    launch = ["accelerate.commands.launch", "--num_processes", "2", "--cpu", "--mixed_precision", "no",
+              "--num_machines", "1", "--dynamo_backend", "no", "--main_process_port", "29611", "-m"]  # fmt: skip
+    command = [sys.executable, "-m", *launch, *_command(two)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((Path(two.out) / "perf.json").read_text())["processes"] == 2
+    np.testing.assert_allclose(losses(two.out), losses(one.out), rtol=2e-5)
+    left, right = (np.load(Path(run.out) / "credit.npz") for run in (one, two))
+    np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)
+
+
+def test_the_model_loads_with_stock_diffusers(settings: Make) -> None:
+    run = settings(steps=2)
+    train(run)
+    pipeline = StableDiffusionPipeline.from_pretrained(Path(run.out) / "model", safety_checker=None)
+    trained = weights(run.out)
+    assert all(torch.equal(value, trained[name]) for name, value in pipeline.unet.state_dict().items())
+    image = pipeline("a red circle", num_inference_steps=2, height=32, width=32, output_type="np").images
+    assert np.isfinite(image).all()
+
+
+def test_lora_has_no_second_unet_and_loads_with_stock_diffusers(
+    settings: Make, sdxl_folder: Path, sdxl_store: Path
+) -> None:
+    run = settings(model=str(sdxl_folder), data=str(sdxl_store), lora=2, steps=3)
+    train(run)
+    assert metrics(run.out)[0]["loss"] == pytest.approx(math.log(2), abs=1e-7)
+    assert metrics(run.out)[-1]["logit_std"] > 0
+    pipeline = StableDiffusionXLPipeline.from_pretrained(sdxl_folder)
+    pipeline.load_lora_weights(Path(run.out) / "model")
+    adapters = [name for name, _ in pipeline.unet.named_parameters() if "lora_B" in name]
+    assert adapters and any(pipeline.unet.get_parameter(name).abs().max() > 0 for name in adapters)
+
+
+def test_segments_train_only_their_timesteps(settings: Make) -> None:
+    run = settings(segment="0.3-0.4", steps=3)
+    train(run)
+    credit = np.load(Path(run.out) / "credit.npz")
+    visited = credit["count"].sum(0) > 0
+    assert visited.any() and not visited[:15].any() and not visited[20:].any()
+
+
+def test_what_a_run_leaves_behind(settings: Make) -> None:
+    run = settings()
+    train(run)
+    left = {path.name for path in Path(run.out).iterdir()}
+    assert left == {"run.yaml", "metrics.jsonl", "credit.npz", "checkpoints", "model", "perf.json"}
+    assert TrainSettings(**yaml.safe_load((Path(run.out) / "run.yaml").read_text())) == run
+    assert sorted(path.name for path in (Path(run.out) / "checkpoints").iterdir()) == [
+        "step-000002",
+        "step-000004",
+    ]
+
+
+def test_an_existing_run_is_not_overwritten(settings: Make) -> None:
+    run = settings(steps=1)
+    train(run)
+    before = (Path(run.out) / UNET).read_bytes()
+    with pytest.raises(UserError, match="finished run"):
+        train(run)
+    with pytest.raises(UserError, match="beta"):
+        train(run.model_copy(update={"beta": 7.0}), resume=True)
+    assert (Path(run.out) / UNET).read_bytes() == before
+
+
+def test_a_run_that_breaks_the_model_is_stopped(settings: Make) -> None:
+    run = settings(loss="uniform", steps=60, lr=3.0, warmup=0, beta=1e-3, checkpoint_every=1)
+    with pytest.raises(UserError, match="Training stopped at step"):
+        train(run)
+    assert not (Path(run.out) / "model").exists()
+
+
+def test_a_store_of_another_model_is_refused(settings: Make, sdxl_store: Path) -> None:
+    with pytest.raises(UserError, match="prepared for another model"):
+        train(settings(data=str(sdxl_store)))

@@ -1,0 +1,84 @@
+"""Metrics and the credit map against slow versions; the alarm."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ddecli.core.errors import UserError
+from ddecli.objectives.base import PairErrors
+from ddecli.objectives.uniform import Uniform
+from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
+
+
+def some_columns(size: int = 64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    parts = torch.rand(4, size, generator=generator)
+    errors = PairErrors(*parts, t=torch.randint(1000, (size,), generator=generator))
+    return columns_of(errors, Uniform(10.0)(errors))
+
+
+def test_errors_survive_gathering() -> None:
+    columns = some_columns()
+    errors = errors_of(columns)
+    assert torch.equal(errors.margin, errors_of(columns.clone()).margin)
+    assert errors.t.dtype == torch.long
+
+
+def test_step_metrics_against_numpy() -> None:
+    columns = some_columns()
+    w, l, rw, rl = columns[:, 1:5].numpy().T
+    margin = (w - l) - (rw - rl)
+    logit = -5 * margin
+    found = step_metrics(columns)
+    assert found["loss"] == pytest.approx(np.log1p(np.exp(-logit)).mean(), rel=1e-5)
+    assert found["margin_q05"] == pytest.approx(np.quantile(margin, 0.05), rel=1e-5)
+    assert found["implicit_accuracy"] == pytest.approx((logit > 0).mean())
+
+
+def test_credit_map_against_a_loop(tmp_path: Path) -> None:
+    columns = some_columns()
+    credit = CreditMap(steps=2, num_timesteps=1000)
+    credit.add(1, columns, None)
+    credit.save(tmp_path / "credit.npz", None)
+    saved = np.load(tmp_path / "credit.npz")
+    for number in range(50):
+        inside = [row for row in columns.tolist() if 20 * number <= row[0] < 20 * (number + 1)]
+        assert saved["count"][1, number] == len(inside)
+        assert saved["gradient_weight_sum"][1, number] == pytest.approx(sum(row[7] for row in inside))
+    assert saved["count"][0].sum() == 0
+
+
+def test_a_resumed_log_drops_what_will_be_written_again(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl", 0)
+    for step in range(4):
+        log.write({"step": step})
+    log.close()
+    log = MetricsLog(tmp_path / "metrics.jsonl", 2)
+    log.write({"step": 2})
+    log.close()
+    assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("metrics", "norm"),
+    [
+        ({"loss": math.nan, "error_policy_w": 0.1, "error_reference_w": 0.1}, 1.0),
+        ({"loss": 0.6, "error_policy_w": 0.1, "error_reference_w": 0.1}, math.inf),
+        ({"loss": 0.6, "error_policy_w": 0.5, "error_reference_w": 0.1}, 1.0),
+    ],
+)
+def test_the_alarm_stops_a_broken_run(tmp_path: Path, metrics: dict, norm: float) -> None:
+    with pytest.raises(UserError, match="stopped at step 3"):
+        Alarm(tmp_path).check(3, metrics, norm)
+
+
+def test_the_alarm_without_a_reference_compares_with_the_first_step(tmp_path: Path) -> None:
+    alarm = Alarm(tmp_path)
+    alarm.check(0, {"loss": 0.1, "error_policy_w": 0.1, "error_reference_w": None}, 1.0)
+    with pytest.raises(UserError, match="5.0 times"):
+        alarm.check(1, {"loss": 0.5, "error_policy_w": 0.5, "error_reference_w": None}, 1.0)

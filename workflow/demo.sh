@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What `make demo` does once the tool is installed: the same commands a person would type.
+set -euo pipefail
+
+ddecli train --model tiny --loss dde --resume
+ddecli sample tiny --prompts world:validation
+ddecli sample runs/tiny-dde --prompts world:validation
+ddecli score images/tiny-dde --against images/tiny --metric clip --metric hps --metric pickscore --metric truth
+
+echo
+echo "Look at these pictures, side by side (same prompts, same noise):"
+echo "  before: $PWD/images/tiny/contact-sheet.png"
+echo "  after:  $PWD/images/tiny-dde/contact-sheet.png"
