@@ -48,19 +48,19 @@ def exact_density() -> float:
 
 
 def estimate(t: int) -> tuple[float, float]:
-    """Mean and standard error of the right side of the identity."""
+    """Mean and standard error of the right side of the identity, over trajectories of the forward process."""
     rng = np.random.default_rng(t)
-    x = rng.normal(np.sqrt(ABAR[T]) * X0, np.sqrt(1 - ABAR[T]), SAMPLES)
-    log_ratio = np.zeros(SAMPLES)
-    for k in range(T, t, -1):
-        clean, noisy, variance = posterior(k)
-        mean_q = clean * X0 + noisy * x
-        x_previous = rng.normal(mean_q, np.sqrt(variance))
-        log_p = norm.logpdf(x_previous, SLOPE[k] * x + OFFSET[k], np.sqrt(VARIANCE[k]))
-        log_ratio += log_p - norm.logpdf(x_previous, mean_q, np.sqrt(variance))
-        x = x_previous
+    x = rng.normal(np.sqrt(ABAR[t]) * X0, np.sqrt(1 - ABAR[t]), SAMPLES)
     slope, offset, variance = lower_segment(t)
-    values = norm.pdf(X0, slope * x + offset, np.sqrt(variance)) * np.exp(log_ratio)
+    log_values = norm.logpdf(X0, slope * x + offset, np.sqrt(variance))
+    for k in range(t + 1, T + 1):
+        alpha = ABAR[k] / ABAR[k - 1]
+        noisier = rng.normal(np.sqrt(alpha) * x, np.sqrt(1 - alpha))
+        clean, noisy, variance_q = posterior(k)
+        log_p = norm.logpdf(x, SLOPE[k] * noisier + OFFSET[k], np.sqrt(VARIANCE[k]))
+        log_values += log_p - norm.logpdf(x, clean * X0 + noisy * noisier, np.sqrt(variance_q))  # log r_k
+        x = noisier
+    values = np.exp(log_values)
     return float(values.mean()), float(values.std() / np.sqrt(SAMPLES))
 
 

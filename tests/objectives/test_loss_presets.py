@@ -36,7 +36,7 @@ def test_discounted_is_uniform_with_other_timesteps() -> None:
 def test_segments_reach_the_uniform_sampler() -> None:
     inside = build_sampler("dde", 1000, "0.3-0.4").probabilities
     assert inside.nonzero().flatten().tolist() == list(range(300, 400))
-    with pytest.raises(UserError, match="'0.4-0.3'"):
+    with pytest.raises(UserError, match=r"'0\.4-0\.3'"):
         build_sampler("dde", 1000, "0.4-0.3")
 
 

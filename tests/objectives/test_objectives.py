@@ -117,7 +117,7 @@ def test_policy_equal_to_reference(loss: str, schedule: NoiseSchedule) -> None:
     errors = random_errors(5)
     t = errors.t.clamp(min=1)
     w = errors.policy_w.double().requires_grad_()
-    l = errors.policy_l.double().requires_grad_()  # noqa: E741
+    l = errors.policy_l.double().requires_grad_()
     output = build_objective(loss, schedule, BETA)(PairErrors(w, l, w.detach(), l.detach(), t))
     assert output.loss.tolist() == pytest.approx([math.log(2)] * 12, abs=1e-12)
     assert (output.logit == 0).all()
