@@ -221,11 +221,12 @@ def require_same_prompts(left: ImageSet, right: ImageSet) -> None:
     Raises:
         UserError: names the first prompt that only one of them has.
     """
-    prompts = [{image.prompt_id: image.prompt for image in source.images} for source in (left, right)]
-    for source, mine, others in ((left, *prompts), (right, *reversed(prompts))):
-        only = [prompt for identifier, prompt in mine.items() if identifier not in others]
-        if only:
+    for source, other in ((left, right), (right, left)):
+        prompts = {image.prompt_id: image.prompt for image in source.images}
+        for image in other.images:
+            prompts.pop(image.prompt_id, None)
+        if prompts:
             raise UserError(
-                f"{left.name} and {right.name} have different prompts: {len(only)} of {len(mine)} are in "
-                f'{source.name} only, first "{only[0][:60]}". Make both for the same prompts.'
+                f"{left.name} and {right.name} have different prompts: {len(prompts)} are in "
+                f'{source.name} only, first "{next(iter(prompts.values()))[:60]}". Make both for the same prompts.'
             )
