@@ -226,7 +226,8 @@ def require_same_prompts(left: ImageSet, right: ImageSet) -> None:
         for image in other.images:
             prompts.pop(image.prompt_id, None)
         if prompts:
+            first = next(iter(prompts.values()))[:60]
             raise UserError(
                 f"{left.name} and {right.name} have different prompts: {len(prompts)} are in "
-                f'{source.name} only, first "{next(iter(prompts.values()))[:60]}". Make both for the same prompts.'
+                f'{source.name} only, first "{first}". Make both for the same prompts.'
             )
