@@ -7,6 +7,7 @@ import sys
 from typing import Annotated
 
 import typer
+from typer.exceptions import Abort, TyperException
 
 from ddecli import __version__
 from ddecli.cli import inception, prepare, sample, score, table, train, world
@@ -15,7 +16,7 @@ from ddecli.core.errors import UserError
 app = typer.Typer(
     name="ddecli",
     help="Align text-to-image diffusion models with preference pairs, and measure the result.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -37,6 +38,7 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="DDECLI_DEBUG", help="Show the full traceback of an error.")
     ] = False,
@@ -48,6 +50,8 @@ def root(
     """Align text-to-image diffusion models with preference pairs, and measure the result."""
     if debug:
         os.environ["DDECLI_DEBUG"] = "1"
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -55,12 +59,13 @@ def main() -> None:
     for library in ("TRANSFORMERS", "DIFFUSERS"):  # their notes are for developers, not for our users
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:
-        app()
-    except UserError as error:
+        sys.exit(app(standalone_mode=False))
+    except (UserError, TyperException) as error:
         if os.environ.get("DDECLI_DEBUG"):
             raise
-        print(f"Error: {error}", file=sys.stderr)
+        message = error.format_message() if isinstance(error, TyperException) else error
+        print(f"Error: {message}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Abort):
         print("Stopped. What was finished is kept; run the same command again to go on.", file=sys.stderr)
         sys.exit(130)

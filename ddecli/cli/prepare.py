@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ddecli.data.prepare import PrepareSummary
 
 WORLD = "world"
-WORLD_PAIRS = 8192
+WORLD_PAIRS = 6000
 
 
 def prepare(
@@ -85,7 +85,9 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Encode every picture and prompt of preference pairs once, into a store that training reads."""
+    import diffusers
     import torch
+    import transformers
 
     from ddecli.core.devices import choose_device
     from ddecli.data.columns import parse_mapping
@@ -113,6 +115,9 @@ def prepare(
     else:
         pairs, total = open_source(Path(data), parse_mapping(columns or []), rejects)
         source = str(Path(data).resolve())
+    # Long prompts are counted; the libraries would print each of them.
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
     summary = prepare_pairs(
         pairs,
         load_model(model, choose_device(device), getattr(torch, precision)),

@@ -12,6 +12,13 @@ app = typer.Typer(
 )
 
 
+@app.callback(invoke_without_command=True)
+def world(context: typer.Context) -> None:
+    """The built-in tiny world: look at it, or train its models again."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 @app.command()
 def show(
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("world.png"),

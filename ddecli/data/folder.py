@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
-from ddecli.data.columns import resolve_columns
+from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
@@ -20,32 +20,37 @@ def metadata_file(folder: Path) -> Path | None:
     return next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
 
 
-def count_rows(metadata: Path) -> int:
-    """Lines of a metadata file: an upper bound of its rows, without parsing them."""
-    with metadata.open("rb") as file:
-        return sum(1 for line in file if line.strip())
-
-
-def folder_pairs(metadata: Path, mapping: Mapping[str, str], rejects: Rejects) -> Iterator[Pair]:
-    """Yield the pairs a metadata file lists; rows that are none go to `rejects`.
+def inspect(metadata: Path, mapping: Mapping[str, str]) -> tuple[Columns, int]:
+    """Find a metadata file's columns (keys of any of its rows) before any work is done, and count its rows.
 
     Raises:
-        UserError: the file cannot be read, is empty, or lacks a needed column.
+        UserError: the file cannot be read, lists nothing, or lacks a needed column.
     """
-    rows = _csv_rows(metadata) if metadata.suffix == ".csv" else _jsonl_rows(metadata)
-    columns = None
-    for number, row in rows:
+    names: dict[str, None] = {}
+    count = 0
+    for _, row in _rows(metadata):
+        count += 1
+        if not isinstance(row, BadRow):
+            names.update(dict.fromkeys(row))
+    if not names:
+        raise UserError(f"{metadata} lists no pairs.")
+    return resolve_columns(list(names), mapping, str(metadata)), count
+
+
+def folder_pairs(metadata: Path, columns: Columns, rejects: Rejects) -> Iterator[Pair]:
+    """Yield the pairs a metadata file lists; rows that are none go to `rejects`."""
+    for number, row in _rows(metadata):
         row_id = f"{metadata.name}:{number}"
-        if isinstance(row, BadRow):
-            rejects.add(row_id, row)
-            continue
-        columns = columns or resolve_columns(list(row), mapping, str(metadata))
         try:
+            if isinstance(row, BadRow):
+                raise row
             yield columns.pair(row, row_id, str(metadata.parent), metadata.parent)
         except BadRow as error:
             rejects.add(row_id, error)
-    if columns is None:
-        raise UserError(f"{metadata} lists no pairs.")
+
+
+def _rows(metadata: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+    return _csv_rows(metadata) if metadata.suffix == ".csv" else _jsonl_rows(metadata)
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
@@ -64,7 +69,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
     """Numbered rows of a CSV file with a header (the header is line 1)."""
     text = (line.decode("utf-8", errors="replace") for line in _lines(path))
-    reader = csv.DictReader(text)
+    reader = csv.DictReader(text, restkey="")
     try:
         for row in reader:
             yield reader.line_num, row

@@ -21,13 +21,18 @@ def shards(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob("*.parquet"))
 
 
-def count_rows(files: Sequence[Path]) -> int:
-    """Rows of all shards, from their footers.
+def check(files: Sequence[Path], mapping: Mapping[str, str]) -> int:
+    """Check every shard's footer and columns before any work is done, and count the rows.
 
     Raises:
-        UserError: a shard is damaged (cut in half, or no parquet), named before any work is done.
+        UserError: a shard is damaged (cut in half, or no parquet) or lacks a needed column.
     """
-    return sum(_open(file).metadata.num_rows for file in files)
+    rows = 0
+    for file in files:
+        parquet = _open(file)
+        resolve_columns(parquet.schema_arrow.names, mapping, str(file))
+        rows += parquet.metadata.num_rows
+    return rows
 
 
 def parquet_pairs(files: Sequence[Path], mapping: Mapping[str, str], rejects: Rejects) -> Iterator[Pair]:

@@ -173,18 +173,17 @@ class _PairRows:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, pair: Pair, prompt: int, chosen: int, rejected: int) -> None:
-        """Add a pair, or raise BadRow if it says nothing or nothing new."""
-        if chosen == rejected:
-            raise BadRow(SAME_PICTURE)
+    def add(self, pair: Pair, prompt: int, chosen: int, rejected: int) -> bool:
+        """Add a pair; False if one of the same prompt, chosen and rejected picture is there already."""
         indices = (prompt, chosen, rejected)
         if indices in self._seen:
-            raise BadRow(DUPLICATE)
+            return False
         self._seen.add(indices)
         for column, value in zip(self._indices.values(), indices, strict=True):
             column.append(value)
         self._ids.append(pair.pair_id)
         self._sources.append(pair.source)
+        return True
 
     def table(self) -> pa.Table:
         columns: dict[str, Any] = {"pair_id": self._ids}
@@ -236,12 +235,19 @@ def _add_chunk(
         else:
             readable.append((pair, pictures))
     images.add([picture for _, pictures in readable for picture in pictures])
-    prompts.add([pair.prompt for pair, _ in readable])
+    usable = []
     for pair, (chosen, rejected) in readable:
         try:
-            rows.add(pair, prompts.known[pair.prompt], images.index(chosen), images.index(rejected))
+            indices = images.index(chosen), images.index(rejected)
+            if indices[0] == indices[1]:
+                raise BadRow(SAME_PICTURE)
+            usable.append((pair, indices))
         except BadRow as error:
             rejects.add(pair.pair_id, error)
+    prompts.add([pair.prompt for pair, _ in usable])
+    for pair, indices in usable:
+        if not rows.add(pair, prompts.known[pair.prompt], *indices):
+            rejects.add(pair.pair_id, BadRow(DUPLICATE))
 
 
 def _check_bad_share(rejects: Rejects, rows: int, max_bad: float, out: Path) -> None:

@@ -30,11 +30,13 @@ def open_source(path: Path, mapping: Mapping[str, str], rejects: Rejects) -> tup
     if path.name in folder.METADATA_NAMES:
         metadata = path
     if metadata is not None:
-        return folder.folder_pairs(metadata, mapping, rejects), folder.count_rows(metadata)
+        columns, count = folder.inspect(metadata, mapping)
+        return folder.folder_pairs(metadata, columns, rejects), count
     files = parquet.shards(path)
     if not files or (path.is_file() and path.suffix != ".parquet"):
         raise UserError(
             f"{path} holds no pairs: expected {' or '.join(folder.METADATA_NAMES)} beside the pictures, "
             "or *.parquet files."
         )
-    return parquet.parquet_pairs(files, mapping, rejects), parquet.count_rows(files)
+    count = parquet.check(files, mapping)
+    return parquet.parquet_pairs(files, mapping, rejects), count

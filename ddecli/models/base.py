@@ -61,7 +61,7 @@ class DiffusionModel(ABC):
         """The name the model was asked for by."""
         return self.source.name
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1] to the latents' means (N, C, h, w) float32, scaled for the U-Net."""
         vae = self.pipeline.vae

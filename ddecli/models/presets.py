@@ -29,8 +29,6 @@ class ModelSource:
     location: str
     family: str | None
     resolution: int | None
-    steps: int = 50
-    guidance_scale: float = 7.5
     lora: Path | None = None
 
     @property

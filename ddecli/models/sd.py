@@ -13,7 +13,7 @@ class StableDiffusion(DiffusionModel):
 
     family = "sd"
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> Conditioning:
         """{"prompt_embeds": (N, L, E)} float32."""
         embeds, _ = self.pipeline.encode_prompt(

@@ -13,7 +13,7 @@ class StableDiffusionXL(DiffusionModel):
 
     family = "sdxl"
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> Conditioning:
         """{"prompt_embeds": (N, L, E), "pooled_prompt_embeds": (N, P)} float32."""
         embeds, _, pooled, _ = self.pipeline.encode_prompt(

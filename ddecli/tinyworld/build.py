@@ -107,7 +107,7 @@ def build_pickscore(shop: Workshop) -> dict[str, Any]:
 def build_truth(shop: Workshop) -> dict[str, Any]:
     """Stage `truth`."""
     clip = shop.clip()
-    scorers.train_truth(clip, shop.tokenizer(), shop.choices(), shop.steps(800), shop.scratch)
+    scorers.train_truth(clip, shop.tokenizer(), shop.choices(), shop.steps(450), shop.scratch)
     return _ship_scorer(shop, "truth", clip)
 
 
@@ -121,7 +121,7 @@ def _ship_scorer(shop: Workshop, name: str, clip: CLIPModel) -> dict[str, Any]:
 
 def build_classifier(shop: Workshop) -> dict[str, Any]:
     """Stage `classifier`."""
-    classifier = train_classifier(shop.autoencoder(), shop.steps(900), shop.scratch)
+    classifier = train_classifier(shop.autoencoder(), shop.steps(500), shop.scratch)
     with atomic_folder(shop.folder / "classifier") as folder:
         classifier.to(torch.float16).save_pretrained(folder)
     return {}
@@ -132,7 +132,7 @@ def build_tiny(shop: Workshop) -> None:
     bank, tokenizer, autoencoder = shop.bank("pretraining"), shop.tokenizer(), shop.autoencoder()
     denoiser = pretraining.new_tiny(tokenizer)
     latents = encode_bank(autoencoder, bank)
-    pretraining.pretrain("tiny", denoiser, tokenizer, bank, latents, shop.steps(3000), 2e-3, shop.scratch)
+    pretraining.pretrain("tiny", denoiser, tokenizer, bank, latents, shop.steps(1500), 2e-3, shop.scratch)
     with atomic_folder(shop.folder / "tiny") as folder:
         pretraining.save_tiny(denoiser, autoencoder, tokenizer, folder)
 
@@ -148,7 +148,7 @@ def build_tiny_xl(shop: Workshop) -> None:
     )
     denoiser = pretraining.new_tiny_xl(tiny, shop.clip(), tokenizer)
     latents = encode_bank(autoencoder, bank)
-    pretraining.pretrain("tiny-xl", denoiser, tokenizer, bank, latents, shop.steps(1500), 7e-4, shop.scratch)
+    pretraining.pretrain("tiny-xl", denoiser, tokenizer, bank, latents, shop.steps(400), 7e-4, shop.scratch)
     with atomic_folder(shop.folder / "tiny-xl") as folder:
         pretraining.save_tiny_xl(denoiser, autoencoder, tokenizer, folder)
 

@@ -30,11 +30,11 @@ from ddecli.tinyworld.fit import fit
 from ddecli.tinyworld.scenes import caption
 from ddecli.tinyworld.tokenizer import MAX_TOKENS
 
-BATCH_SIZE = 96
+BATCH_SIZE = 64
 PROMPT_DROPOUT = 0.1
 TEXT_WIDTH = 64
 LATENT_SIZE = 8
-CHANNELS = (64, 96)
+CHANNELS = (48, 80)
 
 
 def new_scheduler() -> DDIMScheduler:

@@ -110,7 +110,7 @@ def test_saved_models_keep_the_fingerprint(folder: Path, tmp_path: Path) -> None
 def test_presets_are_complete() -> None:
     for name, entry in presets().items():
         assert resolve(name).name == name
-        assert {"source", "family", "resolution", "steps", "guidance_scale"} == set(entry)
+        assert {"source", "family", "resolution"} == set(entry)
 
 
 def test_unknown_models_are_said(tmp_path: Path) -> None:

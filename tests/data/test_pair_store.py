@@ -1,0 +1,139 @@
+"""The pair store: what it says, what it refuses, how much of it comes into memory."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from pair_data import pairs, png
+
+from ddecli.core.errors import UserError
+from ddecli.data.pairs import Pair
+from ddecli.data.prepare import prepare
+from ddecli.data.shards import ShardReader, ShardWriter
+from ddecli.data.store import PairStore
+from ddecli.models.base import DiffusionModel
+
+
+@pytest.fixture(scope="module")
+def whole(loaded: DiffusionModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store nobody writes to."""
+    folder = tmp_path_factory.mktemp("whole") / "store"
+    some = [*pairs(20), Pair("wide", png(90, (80, 40)), png(91, (30, 90)), "wide", "test")]
+    prepare(some, loaded, folder, source="test")
+    return folder
+
+
+@pytest.fixture
+def store(whole: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "store"))
+
+
+def test_a_pair_in_words(whole: Path) -> None:
+    store = PairStore.open(whole)
+    assert len(store) == 21
+    pair = store.pair(6)
+    assert (pair.pair_id, pair.prompt, pair.source) == ("row:6", "prompt 1", "test")
+    assert len(pair.chosen_sha256) == 64
+    assert store.prompt(store.empty_prompt_index) == ""
+
+
+def test_sizes_for_sdxl(whole: Path) -> None:
+    store = PairStore.open(whole)
+    both = torch.stack([store.chosen_index[20], store.rejected_index[20]])
+    assert store.sizes(both).tolist() == [[40, 80, 0, 16, 32, 32], [90, 30, 32, 0, 32, 32]]
+    assert store.sizes(store.chosen_index[:1]).tolist() == [[32, 32, 0, 0, 32, 32]]
+
+
+def test_a_store_of_another_model_is_refused(whole: Path, loaded: DiffusionModel) -> None:
+    PairStore.open(whole, loaded.fingerprint)
+    with pytest.raises(UserError, match="another model"):
+        PairStore.open(whole, "0123456789abcdef")
+
+
+def edit_manifest(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    def damage(store: Path) -> None:
+        path = store / "manifest.json"
+        manifest = json.loads(path.read_text())
+        change(manifest)
+        path.write_text(json.dumps(manifest))
+
+    return damage
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def damage(store: Path) -> None:
+        content = (store / name).read_bytes()
+        (store / name).write_bytes(content[: len(content) // 2])
+
+    return damage
+
+
+def cut_and_hidden(name: str) -> Callable[[Path], None]:
+    """Cut a file and make the manifest agree, so that only the file's own reader can notice."""
+
+    def damage(store: Path) -> None:
+        cut(name)(store)
+        size = (store / name).stat().st_size
+        edit_manifest(lambda manifest: manifest["files"][name].update(bytes=size))(store)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda store: shutil.rmtree(store), "is no pair store"),
+        (lambda store: (store / "manifest.json").unlink(), "is no pair store"),
+        (lambda store: (store / "manifest.json").write_text("{"), "cannot be read as JSON"),
+        (lambda store: (store / "manifest.json").write_text("[]"), "of format None"),
+        (edit_manifest(lambda manifest: manifest.update(format=7)), "of format 7"),
+        (edit_manifest(lambda manifest: manifest.pop("counts")), "manifest.json is damaged"),
+        (lambda store: (store / "images.parquet").unlink(), "images.parquet is missing"),
+        (cut("latents-00000.safetensors"), "latents-00000.safetensors has .* bytes"),
+        (cut("pairs.parquet"), "pairs.parquet has .* bytes"),
+        (cut_and_hidden("latents-00000.safetensors"), "latents-00000.safetensors is missing or damaged"),
+        (cut_and_hidden("prompt-embeddings-00000.safetensors"), "embeddings-00000.* is missing or damaged"),
+        (cut_and_hidden("pairs.parquet"), "pairs.parquet is missing or damaged"),
+    ],
+)
+def test_a_damaged_store_is_named(store: Path, damage: Callable[[Path], None], sentence: str) -> None:
+    damage(store)
+    with pytest.raises(UserError, match=sentence):
+        PairStore.open(store)
+
+
+def test_verify_sees_a_flipped_bit(store: Path) -> None:
+    path = store / "latents-00000.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    PairStore.open(store)
+    with pytest.raises(UserError, match="has changed"):
+        PairStore.open(store, verify=True)
+
+
+def test_reading_maps_the_file_and_does_not_load_it(tmp_path: Path) -> None:
+    rows, width = 4096, 4096  # 64 MB
+    writer = ShardWriter(tmp_path, "x", torch.float32)
+    for start in range(0, rows, 512):
+        number = torch.arange(start, start + 512, dtype=torch.float32)
+        writer.append({"x": number[:, None].expand(-1, width)})
+    writer.close()
+    assert writer.rows is not None
+    reader = ShardReader(tmp_path, "x", rows, writer.rows)
+    before = private_bytes()
+    indices = torch.arange(0, rows, 100)
+    assert torch.equal(reader(indices)["x"][:, 7], indices.float())
+    assert private_bytes() - before < 16e6
+
+
+def private_bytes() -> float:
+    """Memory of this process that no file stands behind."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
