@@ -36,7 +36,9 @@ def check(files: Sequence[Path], mapping: Mapping[str, str]) -> int:
 
 
 def parquet_pairs(files: Sequence[Path], mapping: Mapping[str, str], rejects: Rejects) -> Iterator[Pair]:
-    """Yield the pairs of parquet shards with bounded memory; rows that are none go to `rejects`.
+    """Yield the pairs of parquet shards; rows that are none go to `rejects`.
+
+    Memory holds one row group at most, however large the shards are.
 
     File names in the pictures' columns are relative to the shard's folder.
 
