@@ -158,7 +158,7 @@ def _score_set(scores: Scores, metrics: tuple[str, ...], with_protocol: bool) ->
     columns = scores.columns()
     rows = np.isin(columns["metric"], metrics)
     chosen = {name: column[rows] for name, column in columns.items()}
-    return ScoreSet(scores.name, chosen, scores.protocol if with_protocol else {}, scores.cards)
+    return ScoreSet(scores.name, chosen, (scores.protocol if with_protocol else None) or {}, scores.cards)
 
 
 def _require_comparable(images: ImageSet, other: ImageSet) -> None:
@@ -190,7 +190,7 @@ def _side_by_side(images: ImageSet, other: ImageSet) -> Path | None:
         for key, group in groups[0].items()
         if key in groups[1]
     ]
-    path = images.folder / f"beside-{other.name}.png"
+    path = images.folder / f"beside-{Path(other.name).name}.png"
     with atomic_file(path) as temporary:
         draw_sheet(rows, (other.name, images.name), columns=4).save(temporary, "PNG")
     return path

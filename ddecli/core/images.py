@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageFile, ImageOps
 
@@ -51,7 +52,8 @@ def load_image(source: Path | bytes) -> Image.Image:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit grey: Pillow would clip at 255
-        high = 65535.0 if image.mode != "F" else max(1.0, image.getextrema()[1])  # type: ignore[assignment]
+        grey: Any = image
+        high = 65535.0 if image.mode != "F" else max(1.0, grey.getextrema()[1])
         return (
             image.convert("F").point(lambda value: value * (255.0 / high) + 0.5).convert("L").convert("RGB")
         )

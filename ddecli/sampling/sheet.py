@@ -95,8 +95,8 @@ def _cell_size(size: tuple[int, int]) -> tuple[int, int]:
     """Size of a picture on the sheet: a whole multiple of a small one, a large one made smaller."""
     width, height = size
     if width < SMALLEST:
-        factor = -(-SMALLEST // width)
-        return width * factor, height * factor
+        enlarged = -(-SMALLEST // width)
+        return width * enlarged, height * enlarged
     factor = min(1.0, LARGEST / width)
     return round(width * factor), round(height * factor)
 

@@ -17,7 +17,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_folder, read_json, sha256_file, write_json
 from ddecli.core.manifest import machine, versions
 from ddecli.tinyworld import pretraining, scorers
-from ddecli.tinyworld.annotators import BEAUTY, FAITH
+from ddecli.tinyworld.annotators import BEAUTY, FAITH, Annotators
 from ddecli.tinyworld.autoencoder import encode_bank, reconstruction_psnr, train_autoencoder
 from ddecli.tinyworld.bank import Bank, make_bank
 from ddecli.tinyworld.classifier import train_classifier
@@ -58,11 +58,12 @@ class Workshop:
 
     def choices(self, name: str = "training", size: int = CHOICES) -> scorers.Choices:
         """Choices that the preference scorers learn from, or are judged by."""
-        return scorers.make_choices(self.autoencoder(), name, max(64, round(size * self.scale)))
+        cache = self.scratch / f"pictures {name}.safetensors"
+        return scorers.make_choices(self.autoencoder(), name, max(64, round(size * self.scale)), cache)
 
-    def clip(self) -> CLIPModel:
-        """The trained CLIP, float32."""
-        return CLIPModel.from_pretrained(self.scratch / "clip")
+    def clip(self, stage: str = "clip") -> CLIPModel:
+        """The CLIP of a stage, float32."""
+        return CLIPModel.from_pretrained(self.scratch / stage)
 
 
 def build_tokenizer(shop: Workshop) -> None:
@@ -86,28 +87,37 @@ def build_clip(shop: Workshop) -> dict[str, Any]:
     return _ship_scorer(shop, "clip", clip)
 
 
+def build_choices(shop: Workshop) -> None:
+    """Stage `choices`: the fine-tuning that the three scorers of flaws share."""
+    clip = shop.clip()
+    scorers.train_preference_scorer(
+        "choices", clip, shop.tokenizer(), shop.choices(), (BEAUTY, FAITH), shop.steps(1100), shop.scratch
+    )
+    clip.save_pretrained(shop.scratch / "choices")
+
+
 def build_hps(shop: Workshop) -> dict[str, Any]:
     """Stage `hps`."""
-    clip, steps = shop.clip(), shop.steps(500)
-    scorers.train_preference_scorer(
-        "hps", clip, shop.tokenizer(), shop.choices(), BEAUTY, steps, shop.scratch
-    )
-    return _ship_scorer(shop, "hps", clip)
+    return _build_preference_scorer(shop, "hps", BEAUTY)
 
 
 def build_pickscore(shop: Workshop) -> dict[str, Any]:
     """Stage `pickscore`."""
-    clip, steps = shop.clip(), shop.steps(500)
+    return _build_preference_scorer(shop, "pickscore", FAITH)
+
+
+def _build_preference_scorer(shop: Workshop, name: str, group: Annotators) -> dict[str, Any]:
+    clip = shop.clip("choices")
     scorers.train_preference_scorer(
-        "pickscore", clip, shop.tokenizer(), shop.choices(), FAITH, steps, shop.scratch
+        name, clip, shop.tokenizer(), shop.choices(), (group,), shop.steps(150), shop.scratch
     )
-    return _ship_scorer(shop, "pickscore", clip)
+    return _ship_scorer(shop, name, clip)
 
 
 def build_truth(shop: Workshop) -> dict[str, Any]:
     """Stage `truth`."""
-    clip = shop.clip()
-    scorers.train_truth(clip, shop.tokenizer(), shop.choices(), shop.steps(450), shop.scratch)
+    clip = shop.clip("choices")
+    scorers.train_truth(clip, shop.tokenizer(), shop.choices(), shop.steps(200), shop.scratch)
     return _ship_scorer(shop, "truth", clip)
 
 
@@ -132,7 +142,8 @@ def build_tiny(shop: Workshop) -> None:
     bank, tokenizer, autoencoder = shop.bank("pretraining"), shop.tokenizer(), shop.autoencoder()
     denoiser = pretraining.new_tiny(tokenizer)
     latents = encode_bank(autoencoder, bank)
-    pretraining.pretrain("tiny", denoiser, tokenizer, bank, latents, shop.steps(1500), 2e-3, shop.scratch)
+    for cycle, steps, rate in (("tiny", 1500, 2e-3), ("tiny-2", 1800, 1.5e-3)):
+        pretraining.pretrain(cycle, denoiser, tokenizer, bank, latents, shop.steps(steps), rate, shop.scratch)
     with atomic_folder(shop.folder / "tiny") as folder:
         pretraining.save_tiny(denoiser, autoencoder, tokenizer, folder)
 
@@ -158,6 +169,7 @@ STAGES: dict[str, Callable[[Workshop], dict[str, Any] | None]] = {
     "autoencoder": build_autoencoder,
     "clip": build_clip,
     "tiny": build_tiny,
+    "choices": build_choices,
     "hps": build_hps,
     "pickscore": build_pickscore,
     "truth": build_truth,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,13 +38,18 @@ def fit(
         folder: where the checkpoint lies while the training is under way.
         ema_decay: of the average of the weights that is kept at the end; 0 keeps the last ones.
     """
-    module.to(memory_format=torch.channels_last)  # convolutions run about a third faster on a processor
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run about a third faster on a processor
     optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=learning_rate, total_steps=steps + 1, pct_start=0.1
     )
     average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
-    parts = {"module": module, "optimizer": optimizer, "schedule": schedule, "average": average}
+    parts: dict[str, Any] = {
+        "module": module,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "average": average,
+    }
     checkpoint = folder / f"{name}.checkpoint"
     first = 0
     if checkpoint.exists():

@@ -141,15 +141,8 @@ def pretrain(
         noisy = scheduler.add_noise(clean, eps, t).contiguous(memory_format=torch.channels_last)
         return functional.mse_loss(denoiser(noisy, t, tokens.input_ids), eps)
 
-    fit(
-        name,
-        denoiser,
-        loss_of_step,
-        steps=steps,
-        learning_rate=learning_rate,
-        folder=folder,
-        ema_decay=0.999,
-    )
+    # The last weights: their held-out loss was .095, that of an average over a thousand steps .207.
+    fit(name, denoiser, loss_of_step, steps=steps, learning_rate=learning_rate, folder=folder, ema_decay=0)
 
 
 def new_tiny(tokenizer: CLIPTokenizer) -> Denoiser:

@@ -1,7 +1,8 @@
 """The world's scorers: a CLIP trained on clean pairs, and three models fine-tuned from it.
 
-`hps` and `pickscore` learn from choices of two groups of annotators, `truth` regresses the voters' exact
-utility. None of them sees a scene that the preference pairs contain.
+A first fine-tuning on choices of both groups of annotators is shared; then `hps` and `pickscore` learn
+from one group each, and `truth` regresses the voters' exact utility.
+None of them sees a scene that the preference pairs contain.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
+from ddecli.core.files import atomic_file
 from ddecli.core.seeds import numpy_rng
 from ddecli.tinyworld import scenes
 from ddecli.tinyworld.annotators import VOTERS, Annotators
@@ -84,7 +87,8 @@ def altered(description: Description, rng: np.random.Generator) -> Description:
     if description.background is not None and rng.random() < 0.4:
         field = str(rng.choice(fields))
         others = [value for value in changes[field] if value != getattr(description, field)]
-        return replace(description, **{field: str(rng.choice(others))})
+        change: dict[str, Any] = {field: str(rng.choice(others))}
+        return replace(description, **change)
     things = list(description.things)
     victim = int(rng.integers(len(things)))
     kinds = {"shape": scenes.SHAPES, "colour": scenes.COLOURS, "texture": scenes.TEXTURES}
@@ -143,18 +147,26 @@ class Choices:
         return len(self.first)
 
 
-def make_choices(autoencoder: AutoencoderKL, name: str, size: int) -> Choices:
-    """Draw `size` choices, of scenes that no preference pair contains."""
+def make_choices(autoencoder: AutoencoderKL, name: str, size: int, cache: Path) -> Choices:
+    """Draw `size` choices, of scenes that no preference pair contains; their pictures are kept in `cache`."""
     rng = numpy_rng("choices", name)
     first = [scenes.random_scene(rng) for _ in range(size)]
     second = [
         Scene(each.description, scenes.random_flaws(rng, each.description), int(rng.integers(2**62)))
         for each in first
     ]
-    drawn = torch.from_numpy(np.stack([draw(scene) for scene in first + second])).permute(0, 3, 1, 2)
-    both = torch.stack([drawn, through_autoencoder(autoencoder, drawn)])
-    return Choices(first, second, both.reshape(2, 2, size, *drawn.shape[1:]))
+    if not cache.exists():
+        drawn = torch.from_numpy(np.stack([draw(scene) for scene in first + second])).permute(0, 3, 1, 2)
+        both = torch.stack([drawn, through_autoencoder(autoencoder, drawn)])
+        with atomic_file(cache) as temporary:
+            save_file({"pictures": both.reshape(2, 2, size, *drawn.shape[1:])}, temporary)
+    return Choices(first, second, load_file(cache)["pictures"])
 
+
+KEEP_CAPTIONS = 0.3
+"""Weight of the contrastive loss that keeps a fine-tuned scorer able to read captions."""
+VOTES = 9
+"""Annotators who judge each choice; a model learns the share of their votes."""
 
 LossOfCosines = Callable[[Tensor, list[Scene], list[Scene], np.random.Generator], Tensor]
 
@@ -168,18 +180,25 @@ def _fine_tune(
     steps: int,
     folder: Path,
 ) -> None:
+    """Train the vision side of `clip` in place; the text side stays, and anchors what captions mean."""
+    clip.text_model.requires_grad_(False)
+    clip.text_projection.requires_grad_(False)
+
     def loss_of_step(step: int) -> Tensor:
         indices = batch_indices(name, step, len(choices), PAIR_BATCH)
         rng = numpy_rng("votes", name, step)
         first, second = ([side[index] for index in indices] for side in (choices.first, choices.second))
-        texts = embed_text(
-            clip, tokenize(tokenizer, [scenes.caption(each.description, rng) for each in first])
-        )
+        with torch.no_grad():
+            captions = [scenes.caption(each.description, rng) for each in first]
+            texts = embed_text(clip, tokenize(tokenizer, captions))
         pixels = to_pixels(choices.pictures[step % 2][:, torch.as_tensor(indices)].flatten(0, 1))
-        cosines = (embed_pictures(clip, pixels).view(2, PAIR_BATCH, -1) * texts).sum(-1)
-        return loss_of_cosines(cosines, first, second, rng)
+        seen = embed_pictures(clip, pixels).view(2, PAIR_BATCH, -1)
+        loss = loss_of_cosines((seen * texts).sum(-1), first, second, rng)
+        right = torch.tensor([number for number, each in enumerate(first) if each.flaws.coarse is None])
+        logits = clip.logit_scale.exp() * seen[0] @ texts.T
+        return loss + KEEP_CAPTIONS * functional.cross_entropy(logits[right], right)
 
-    fit(name, clip, loss_of_step, steps=steps, learning_rate=5e-4, folder=folder)
+    fit(name, clip, loss_of_step, steps=steps, learning_rate=6e-4, folder=folder, ema_decay=0.98)
 
 
 def train_preference_scorer(
@@ -187,20 +206,25 @@ def train_preference_scorer(
     clip: CLIPModel,
     tokenizer: CLIPTokenizer,
     choices: Choices,
-    annotators: Annotators,
+    groups: tuple[Annotators, ...],
     steps: int,
     folder: Path,
 ) -> None:
-    """Fine-tune `clip` in place on a group's choices: cross-entropy of softmax(exp(logit_scale) cos), ties 1/2
-    (the loss of PickScore, Kirstain et al. 2023)."""
+    """Fine-tune `clip` in place on annotators' choices, as PickScore was (Kirstain et al. 2023).
+
+    The loss is the cross-entropy of softmax(exp(logit_scale) cos) with the share of votes, ties counting half.
+    Each choice is judged by one of `groups`.
+    """
 
     def loss_of_cosines(
         cosines: Tensor, first: list[Scene], second: list[Scene], rng: np.random.Generator
     ) -> Tensor:
-        pairs = zip(first, second, strict=True)
-        votes = torch.tensor([annotators.prefer_first(a.flaws, b.flaws, rng) for a, b in pairs])
+        shares = []
+        for a, b in zip(first, second, strict=True):
+            group = groups[int(rng.integers(len(groups)))]
+            shares.append(np.mean([group.prefer_first(a.flaws, b.flaws, rng) for _ in range(VOTES)]))
         logits = clip.logit_scale.exp() * (cosines[0] - cosines[1])
-        return functional.binary_cross_entropy_with_logits(logits, votes)
+        return functional.binary_cross_entropy_with_logits(logits, torch.tensor(np.array(shares)).float())
 
     _fine_tune(name, clip, tokenizer, choices, loss_of_cosines, steps, folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -77,7 +78,8 @@ def _flaws(seed: int) -> list[Cell]:
             meant = random_description(rng)
             while meant.background is None:
                 meant = random_description(rng)
-            flaws = Flaws(**{scale: kind, f"{scale}_severity": 0.9})
+            flaw: dict[str, Any] = {scale: kind, f"{scale}_severity": 0.9}
+            flaws = Flaws(**flaw)
             cells.append(
                 ([_picture(Scene(meant, flaws, int(rng.integers(2**62))))], f"{kind}: {plain_caption(meant)}")
             )

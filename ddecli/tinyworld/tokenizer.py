@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
@@ -24,7 +26,7 @@ def train_tokenizer(captions: int = 4000) -> CLIPTokenizer:
     bpe.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, end_of_word_suffix="</w>", show_progress=False)
     bpe.train_from_iterator(corpus, trainer)
-    learned: list[tuple[str, str]] = [tuple(pair) for pair in _merges(bpe)]
+    learned = [(left, right) for left, right in _merges(bpe)]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     entries = letters + [f"{letter}</w>" for letter in letters] + ["".join(pair) for pair in learned]
     vocabulary = {entry: index for index, entry in enumerate(dict.fromkeys([*entries, BOS, EOS]))}
@@ -32,7 +34,5 @@ def train_tokenizer(captions: int = 4000) -> CLIPTokenizer:
 
 
 def _merges(bpe: Tokenizer) -> list[list[str]]:
-    import json
-
     merges = json.loads(bpe.to_str())["model"]["merges"]
     return [merge if isinstance(merge, list) else merge.split(" ") for merge in merges]

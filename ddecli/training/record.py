@@ -113,7 +113,9 @@ class CreditMap:
             arrays |= {"corrections": self.corrections}
             arrays |= {f"table_{name}": value.cpu() for name, value in table.state_dict().items()}
         with atomic_file(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **{name: np.asarray(value) for name, value in arrays.items()})
+            np.savez_compressed(
+                file, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()}
+            )
 
 
 class MetricsLog:
