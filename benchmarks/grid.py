@@ -30,9 +30,9 @@ from ddecli.training.loop import train
 from ddecli.training.settings import resolve_settings
 
 BETAS = (5.0, 20.0, 80.0, 320.0, 1280.0)
-"""The common logarithmic grid, for every loss that has a beta."""
-RATES = (1e-4,)
-SFT_RATES = (3e-5, 1e-4, 3e-4)
+RATES = (1e-5, 3e-5)
+"""The common grid, logarithmic in beta, for every loss that has a beta; SFT takes the rates below."""
+SFT_RATES = (1e-5, 3e-5, 1e-4)
 METRICS = ("clip", "hps", "pickscore", "truth")
 JUDGES = ("clip", "hps", "pickscore")
 IMAGES_PER_PROMPT = 4

@@ -158,7 +158,7 @@ def _score_set(scores: Scores, metrics: tuple[str, ...], with_protocol: bool) ->
     columns = scores.columns()
     rows = np.isin(columns["metric"], metrics)
     chosen = {name: column[rows] for name, column in columns.items()}
-    return ScoreSet(scores.name, chosen, (scores.protocol if with_protocol else None) or {}, scores.cards)
+    return ScoreSet(scores.name, chosen, scores.protocol if with_protocol else {}, scores.cards)
 
 
 def _require_comparable(images: ImageSet, other: ImageSet) -> None:
@@ -167,7 +167,7 @@ def _require_comparable(images: ImageSet, other: ImageSet) -> None:
     from ddecli.scoring.sources import require_same_prompts
 
     if images.protocol and other.protocol:
-        check_same_protocol([ScoreSet(each.name, {}, each.protocol, {}) for each in (images, other)])
+        check_same_protocol([ScoreSet(each.name, {}, each.protocol or {}, {}) for each in (images, other)])
     else:
         require_same_prompts(images, other)
 
