@@ -109,7 +109,7 @@ BAD = [
     (["--precision", "int8"], "precision"),
     (["--device", "cuda"], "cuda"),
     (["--config", "none.yaml"], "none.yaml"),
-    (["--steps", "many"], "many"),
+    (["--steps", "many"], "--steps"),
 ]
 
 
