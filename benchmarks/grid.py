@@ -30,9 +30,10 @@ from ddecli.training.loop import train
 from ddecli.training.settings import resolve_settings
 
 BETAS = (5.0, 20.0, 80.0, 320.0, 1280.0)
-RATES = (1e-5, 3e-5)
-"""The common grid, logarithmic in beta, for every loss that has a beta; SFT takes the rates below."""
-SFT_RATES = (1e-5, 3e-5, 1e-4)
+RATES = (3e-5, 1e-5, 1e-4)
+"""The common grid, logarithmic in beta, for every loss that has a beta; SFT takes the rates below. The middle rate
+comes first, so that a grid that was stopped has every beta at it."""
+SFT_RATES = (3e-5, 1e-5, 1e-4)
 METRICS = ("clip", "hps", "pickscore", "truth")
 JUDGES = ("clip", "hps", "pickscore")
 IMAGES_PER_PROMPT = 4
@@ -42,7 +43,7 @@ def cells() -> list[dict[str, Any]]:
     """Every cell of the grid, the middle of the range first."""
     order = sorted(BETAS, key=lambda beta: abs(np.log(beta / np.median(BETAS))))
     losses = ("dde", "uniform", "dde-single", "dde-step", "discounted")
-    preference = [{"loss": loss, "beta": beta, "lr": lr} for beta in order for loss in losses for lr in RATES]
+    preference = [{"loss": loss, "beta": beta, "lr": lr} for lr in RATES for beta in order for loss in losses]
     return preference + [{"loss": "sft", "lr": lr} for lr in SFT_RATES]
 
 

@@ -8,6 +8,4 @@ ddecli sample runs/tiny-dde --prompts world:validation
 ddecli score images/tiny-dde --against images/tiny --metric clip --metric hps --metric pickscore --metric truth
 
 echo
-echo "Look at these pictures, side by side (same prompts, same noise):"
-echo "  before: $PWD/images/tiny/contact-sheet.png"
-echo "  after:  $PWD/images/tiny-dde/contact-sheet.png"
+echo "Before and after, side by side (same prompts, same noise): $PWD/images/tiny-dde/beside-tiny.png"
