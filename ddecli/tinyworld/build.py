@@ -20,7 +20,7 @@ from ddecli.tinyworld import pretraining, scorers
 from ddecli.tinyworld.annotators import BEAUTY, FAITH, Annotators
 from ddecli.tinyworld.autoencoder import encode_bank, reconstruction_psnr, train_autoencoder
 from ddecli.tinyworld.bank import Bank, make_bank
-from ddecli.tinyworld.classifier import train_classifier
+from ddecli.tinyworld.classifier import held_out_accuracy, train_classifier
 from ddecli.tinyworld.tokenizer import train_tokenizer
 
 BANK_SIZE = 40_000
@@ -132,9 +132,10 @@ def _ship_scorer(shop: Workshop, name: str, clip: CLIPModel) -> dict[str, Any]:
 def build_classifier(shop: Workshop) -> dict[str, Any]:
     """Stage `classifier`."""
     classifier = train_classifier(shop.autoencoder(), shop.steps(500), shop.scratch)
+    measured = {"accuracy": held_out_accuracy(classifier)}
     with atomic_folder(shop.folder / "classifier") as folder:
         classifier.to(torch.float16).save_pretrained(folder)
-    return {}
+    return measured
 
 
 def build_tiny(shop: Workshop) -> None:
