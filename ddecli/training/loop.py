@@ -69,6 +69,11 @@ class Trainer:
         device = self.accelerator.device
         self.model = _load(settings, device)
         self.store = PairStore.open(Path(settings.data or ""), self.model.fingerprint)
+        if self.store.latent_shape != self.model.latent_shape:
+            raise UserError(
+                f"{settings.data} holds latents of shape {self.store.latent_shape}, the model works on "
+                f"{self.model.latent_shape}: prepare the pairs again with --model {settings.model}."
+            )
         self.reference = self.model.reference(self.dtype)
         self.objective: Objective = build_objective(
             settings.loss, self.model.schedule, settings.beta, settings.ema_decay, settings.correction_bins

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,15 @@ def test_a_run_that_breaks_the_model_is_stopped(settings: Make) -> None:
     with pytest.raises(UserError, match="Training stopped at step"):
         train(run)
     assert not (Path(run.out) / "model").exists()
+
+
+def test_a_store_of_another_resolution_is_refused(settings: Make, sd_store: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(sd_store, store)
+    manifest = json.loads((store / "manifest.json").read_text())
+    (store / "manifest.json").write_text(json.dumps(manifest | {"latent_shape": [4, 16, 16]}))
+    with pytest.raises(UserError, match="shape"):
+        train(settings(data=str(store)))
 
 
 def test_a_store_of_another_model_is_refused(settings: Make, sdxl_store: Path) -> None:
