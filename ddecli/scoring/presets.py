@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddecli.core.errors import UserError
+from ddecli.models.presets import builtin_weights
 
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-TINY_WEIGHTS = Path(__file__).parents[1] / "tinyworld" / "weights"
+TINY_WEIGHTS = builtin_weights("")
 FAMILIES = ("tiny", "real")
 DEFAULT_METRICS = ("clip", "hps", "pickscore")
 DIVERSITY = "diversity"

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ddecli.core.console import progress
-from ddecli.core.devices import choose_device
+from ddecli.core.devices import choose_device, choose_dtype
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_folder, make_folder, write_json, write_text
 from ddecli.core.manifest import machine, versions
@@ -30,8 +30,6 @@ from ddecli.training.checkpoint import load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
 from ddecli.training.settings import TrainSettings
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -269,7 +267,7 @@ def _load(settings: TrainSettings, device: torch.device) -> DiffusionModel:
 
 def _precision(settings: TrainSettings) -> torch.dtype:
     if settings.precision != "auto":
-        return DTYPES[settings.precision]
+        return choose_dtype(settings.precision, choose_device(settings.device))
     on_gpu = settings.device != "cpu" and torch.cuda.is_available()
     return torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
 
