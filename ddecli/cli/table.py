@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ddecli.core.errors import UserError
+from ddecli.cli.rows import parse_rows
 
 
 def table(
@@ -48,7 +48,7 @@ def table(
     from ddecli.reporting.render import to_csv, to_latex, to_markdown, to_rich
     from ddecli.reporting.tables import build_table
 
-    built = build_table(number, _folders(rows), draws, seed)
+    built = build_table(number, parse_rows(rows), draws, seed)
     if out is not None:
         stem = out.with_suffix("") if out.suffix in (".md", ".csv", ".tex") else out
         for suffix, render in ((".md", to_markdown), (".csv", to_csv), (".tex", to_latex)):
@@ -62,13 +62,3 @@ def table(
         Console().print(to_rich(built))
     elif out is None:
         typer.echo(to_markdown(built), nl=False)
-
-
-def _folders(rows: list[str]) -> dict[str, list[str]]:
-    folders: dict[str, list[str]] = {}
-    for row in rows:
-        label, equals, folder = (part.strip() for part in row.partition("="))
-        if not (label and equals and folder):
-            raise UserError(f"{row!r} is no row of a table: write LABEL=FOLDER, as in DDE=images/tiny-dde.")
-        folders.setdefault(label, []).append(folder)
-    return folders

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ddecli.core.errors import UserError
+from ddecli.core.segments import parse_segment
 
 if TYPE_CHECKING:
     from ddecli.diffusion.schedule import NoiseSchedule
@@ -89,7 +90,7 @@ def build_sampler(
     gamma, K: discount and number of reverse steps of `discounted`.
     Raises UserError for an unknown loss or an impossible setting.
     """
-    from ddecli.diffusion.timesteps import TimestepSampler, parse_segment
+    from ddecli.diffusion.timesteps import TimestepSampler
 
     within = None if segment is None else parse_segment(segment)
     if loss_preset(loss).timesteps == "discounted":

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.reporting import paper
-from ddecli.reporting.bootstrap import gain_percent, percentile_interval, resampled_means, resampled_weights
+from ddecli.reporting.bootstrap import gain_percent, percentile_interval
 from ddecli.reporting.cells import Cell, Row, Table, spread
-from ddecli.reporting.compare import DRAWS, check_same_images
+from ddecli.reporting.compare import DRAWS
 from ddecli.reporting.inception import inception_table, load_inception
 from ddecli.reporting.notes import model_note, protocol_note, scorer_note, seed_note
+from ddecli.reporting.rows import Folders, check_distinct, prompt_means, resampled_rows, shared_metrics
 from ddecli.reporting.scores import ScoreSet, check_same_protocol, load_scores
 
-ORDER = ("clip", "hps", "pickscore", "aesthetic", "truth", "diversity")
-"""Columns from left to right; metrics that are not here follow in alphabetical order."""
 
-
-def build_table(
-    number: int, folders: Mapping[str, Sequence[str | Path]], draws: int = DRAWS, seed: int = 0
-) -> Table:
+def build_table(number: int, folders: Folders, draws: int = DRAWS, seed: int = 0) -> Table:
     """Build a table from folders on disk.
 
     Args:
@@ -39,9 +34,7 @@ def build_table(
         raise UserError(
             f"There is no table {number} to build: choose 2 (SD15), 3 (SDXL) or 4 (Inception Score)."
         )
-    for label, given in folders.items():
-        if len({Path(folder).resolve() for folder in given}) < len(given):
-            raise UserError(f"{label} names one folder twice: give one folder for each training seed.")
+    check_distinct(folders)
     if number == 4:
         return inception_table(
             {label: [load_inception(f) for f in given] for label, given in folders.items()}
@@ -67,11 +60,7 @@ def paper_table(
     """
     every = [scores for given in sets.values() for scores in given]
     check_same_protocol(every)
-    measured = [set(scores.metrics) for scores in every]
-    shared = set.intersection(*measured)
-    if not shared:
-        raise UserError("The folders have no metric in common: score them all with the same --metric.")
-    metrics = sorted(shared, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    metrics = shared_metrics(every)
     columns = {metric: _column(number, metric, sets, draws, seed) for metric in metrics}
     base = next(iter(sets))
     rows = [
@@ -89,7 +78,7 @@ def paper_table(
         f"bootstrap seed {seed}.",
         paper.note(number),
     ]
-    left_out = sorted(set.union(*measured) - shared)
+    left_out = sorted({name for scores in every for name in scores.metrics} - set(metrics))
     if left_out:
         notes.append(f"Left out, not scored in every folder: {', '.join(left_out)}.")
     return Table(number, metrics, rows, notes)
@@ -100,19 +89,8 @@ def _column(
 ) -> dict[str, Cell]:
     """One metric's cells by label."""
     base = next(iter(sets))
-    for scores in (scores for given in sets.values() for scores in given):
-        check_same_images(sets[base][0], scores, metric)
-    values = {  # (prompts, seeds) a row
-        label: np.stack([scores.metric(metric).prompt_means() for scores in given], axis=1)
-        for label, given in sets.items()
-    }
-    # All rows in one call, so that a draw takes the same prompts in every row.
-    drawn = resampled_means(np.concatenate(list(values.values()), axis=1), draws, seed)
-    first_seed = np.cumsum([0, *(row.shape[1] for row in values.values())])
-    resampled = {
-        label: _over_seeds(drawn[:, first : first + row.shape[1]], seed, label)
-        for first, (label, row) in zip(first_seed[:-1], values.items(), strict=True)
-    }
+    values = prompt_means(sets, metric)
+    resampled = resampled_rows(values, draws, seed)
     means = {label: float(row.mean()) for label, row in values.items()}
     several = len(values[base]) > 1
     cells = {}
@@ -135,9 +113,3 @@ def _column(
             )
         cells[label] = cell
     return cells
-
-
-def _over_seeds(drawn: np.ndarray, seed: int, label: str) -> np.ndarray:
-    """Means `(draws,)` over training seeds that are themselves drawn with replacement."""
-    draws, seeds = drawn.shape
-    return (drawn * resampled_weights(seeds, draws, seed, label)).sum(axis=1)

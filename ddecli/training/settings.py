@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddecli.core.errors import UserError
-from ddecli.diffusion.timesteps import parse_segment
+from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve
 from ddecli.objectives.presets import loss_preset
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ddecli.core.errors import UserError
-from ddecli.diffusion.timesteps import TimestepSampler, parse_segment, segment_indices
+from ddecli.core.segments import parse_segment
+from ddecli.diffusion.timesteps import TimestepSampler, segment_indices
 
 MASS_FROM = {950: 0.232, 940: 0.272, 900: 0.412, 800: 0.655, 600: 0.883, 500: 0.933}
 
