@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
@@ -18,6 +19,8 @@ from huggingface_hub.errors import (
 from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import UserError
+from ddecli.core.files import read_json
+from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
 from ddecli.models.presets import FAMILIES, ModelSource, resolve
 from ddecli.models.sd import StableDiffusion
@@ -25,6 +28,7 @@ from ddecli.models.sdxl import StableDiffusionXL
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+SCHEDULER_FILES = ["scheduler/*.json"]
 PIPELINE_FILES = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"]
 
 
@@ -80,14 +84,27 @@ def load_model(
     return FAMILY_CLASSES[FAMILIES[type(pipeline).__name__]](pipeline, source, folder)
 
 
-def local_folder(source: ModelSource) -> Path:
-    """The folder a model's files lie in; a hub id is downloaded once, or taken from the local cache."""
+def load_schedule(name: str) -> NoiseSchedule:
+    """The noise schedule of a model, from its scheduler's configuration alone: no weights are read.
+
+    Raises:
+        UserError: as `load_pipeline`, or a scheduler that has no discrete diffusion schedule.
+    """
+    folder = local_folder(resolve(name), SCHEDULER_FILES)
+    kind = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name")
+    if not hasattr(diffusers, str(kind)):
+        raise UserError(f"The scheduler of {name} is a {kind}, which diffusers does not know.")
+    return NoiseSchedule.from_scheduler(getattr(diffusers, kind).from_pretrained(folder / "scheduler"))
+
+
+def local_folder(source: ModelSource, files: list[str] = PIPELINE_FILES) -> Path:
+    """The folder a model's files lie in; of a hub id `files` are downloaded once, or taken from the local cache."""
     if Path(source.location).is_dir():
         return Path(source.location)
     if not source.location.count("/") == 1 or source.location.startswith("/"):
         raise UserError(f"{source.location} does not exist. Is the package installed whole?")
     try:
-        return Path(snapshot_download(source.location, allow_patterns=PIPELINE_FILES))
+        return Path(snapshot_download(source.location, allow_patterns=files))
     except GatedRepoError as error:
         raise UserError(
             f"{source.location} is gated: accept its licence on its hub page and set HF_TOKEN, or give a folder."

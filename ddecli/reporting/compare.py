@@ -98,6 +98,16 @@ def summarize(a: ScoreSet) -> list[Summary]:
     return summaries
 
 
+def pairs_won(a: MetricScores, b: MetricScores) -> tuple[np.ndarray, np.ndarray]:
+    """Image pairs in which `a` scores higher than `b`, ties half, and all pairs: two `(prompts,)` arrays.
+
+    The images must be the same ones (`check_same_images`).
+    """
+    _, prompt = np.unique(a.prompt_id, return_inverse=True)
+    credit = (a.score > b.score) + 0.5 * (a.score == b.score)
+    return np.bincount(prompt, weights=credit), np.bincount(prompt).astype(float)
+
+
 def check_same_images(a: ScoreSet, b: ScoreSet, metric: str) -> None:
     """Refuse two sets in which a metric was not measured on the same prompts and image indices.
 
@@ -129,15 +139,14 @@ def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str, draws: int, seed: int
 
     check_same_images(a, b, metric)
     scores_a, scores_b = a.metric(metric), b.metric(metric)
-    _, prompt = np.unique(scores_a.prompt_id, return_inverse=True)
-    images = np.bincount(prompt).astype(float)
-    credit = (scores_a.score > scores_b.score) + 0.5 * (scores_a.score == scores_b.score)
+    won, images = pairs_won(scores_a, scores_b)
     means_a, means_b = scores_a.prompt_means(), scores_b.prompt_means()
+    _, prompt = np.unique(scores_a.prompt_id, return_inverse=True)
     differences = np.bincount(prompt, weights=scores_a.score - scores_b.score) / images
 
     # Prompts may hold different numbers of images: the beat ratio is the quotient of two resampled means.
-    series = np.stack([means_a, means_b, differences, np.bincount(prompt, weights=credit), images], axis=1)
-    mean_a, mean_b, difference, won, held = series.mean(axis=0)
+    series = np.stack([means_a, means_b, differences, won, images], axis=1)
+    mean_a, mean_b, difference, mean_won, held = series.mean(axis=0)
     drawn = resampled_means(series, draws, seed).T
     several = len(images) > 1
     gain, gain_interval = gain_percent(mean_a, mean_b, drawn[0], drawn[1], interval=several)
@@ -150,10 +159,10 @@ def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str, draws: int, seed: int
         difference_interval=percentile_interval(drawn[2]) if several else None,
         gain_percent=gain,
         gain_interval=gain_interval,
-        beat_ratio=float(won / held),
+        beat_ratio=float(mean_won / held),
         beat_interval=percentile_interval(drawn[3] / drawn[4]) if several else None,
         tie_share=float(np.mean(scores_a.score == scores_b.score)),
         sign_test_p=float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0,
         prompts=len(images),
-        pairs=len(credit),
+        pairs=len(scores_a.score),
     )

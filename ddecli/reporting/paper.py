@@ -14,6 +14,12 @@ METHODS = {"uni": "uniform", "disc": "discounted", "ddesingle": "dde-single", "d
 """Labels as the paper writes them, in small letters and digits only, and the methods' names."""
 
 
+def method(label: str) -> str:
+    """The name of the method that a label means; of any other label its small letters and digits."""
+    plain = re.sub(r"[^a-z0-9]", "", label.lower())
+    return METHODS.get(plain, plain)
+
+
 @cache
 def _numbers() -> dict[Any, Any]:
     return yaml.safe_load(Path(__file__).with_name("paper_numbers.yaml").read_text(encoding="utf-8"))
@@ -40,5 +46,4 @@ def note(number: int) -> str:
 
 def figure(number: int, label: str, metric: str) -> str:
     """The paper's figure for a row and metric, or "not available"."""
-    plain = re.sub(r"[^a-z0-9]", "", label.lower())
-    return _numbers()[number]["figures"].get(METHODS.get(plain, plain), {}).get(metric, NOT_AVAILABLE)
+    return _numbers()[number]["figures"].get(method(label), {}).get(metric, NOT_AVAILABLE)

@@ -10,7 +10,7 @@ import torch
 
 from ddecli.core.errors import UserError
 from ddecli.models.base import fingerprint
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_model, load_pipeline, load_schedule
 from ddecli.models.presets import presets, resolve
 
 
@@ -34,6 +34,22 @@ def test_family_resolution_and_latents_are_read_from_the_folder(folder: Path) ->
     assert model.resolution == 32
     assert model.latent_shape == (4, 8, 8)
     assert resolve(str(folder)).is_tiny
+
+
+def test_the_schedule_is_read_without_weights(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "scheduler").mkdir()
+    for name in ("model_index.json", "scheduler/scheduler_config.json"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    schedule = load_schedule(str(tmp_path))
+    torch.testing.assert_close(schedule.alphas_cumprod, load_model(str(folder)).schedule.alphas_cumprod)
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text('{"_class_name": "NoScheduler"}')
+    with pytest.raises(UserError, match="NoScheduler, which diffusers does not know"):
+        load_schedule(str(tmp_path))
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text(
+        '{"_class_name": "FlowMatchEulerDiscreteScheduler"}'
+    )
+    with pytest.raises(UserError, match="has no alphas_cumprod"):
+        load_schedule(str(tmp_path))
 
 
 def test_predictions_are_those_of_the_stock_pipeline(folder: Path) -> None:
