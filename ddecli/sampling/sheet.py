@@ -18,7 +18,6 @@ SMALLEST, LARGEST = 96, 192
 """Smallest and largest side of a picture on the sheet, in pixels."""
 MARGIN, GAP = 24, 8
 FONT_SIZE = 14
-"""Of DejaVu Sans, which comes with matplotlib and has Latin, Greek and Cyrillic letters."""
 LINE_HEIGHT = 20
 ROW_GAP = 20
 GROUP_GAP = 32
@@ -55,10 +54,10 @@ def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX
     columns = min(columns, max(len(group) for row in rows for group in row.groups))
     with Image.open(rows[0].groups[0][0]) as first:
         cell_width, cell_height = _cell_size(first.size)
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), FONT_SIZE)
+    font = page_font(FONT_SIZE)
     group_width = columns * (cell_width + GAP) + GROUP_GAP
     width = max(2 * MARGIN + len(rows[0].groups) * group_width - GAP - GROUP_GAP, 480)
-    captions = [_caption(row.prompt, font, width - 2 * MARGIN) for row in rows]
+    captions = [wrapped(row.prompt, font, width - 2 * MARGIN) for row in rows]
     row_heights = [len(lines) * LINE_HEIGHT + 4 + cell_height for lines in captions]
     head = LINE_HEIGHT + ROW_GAP // 2 if titles else 0
     height = 2 * MARGIN + head + sum(row_heights) + ROW_GAP * (len(rows) - 1)
@@ -69,7 +68,7 @@ def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX
             (MARGIN + number * group_width, MARGIN),
             title,
             fill=INK,
-            font=font.font_variant(size=FONT_SIZE + 2),
+            font=page_font(FONT_SIZE + 2),
         )
     top = MARGIN + head
     for row, lines, height in zip(rows, captions, row_heights, strict=True):
@@ -78,17 +77,29 @@ def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX
         for number, group in enumerate(row.groups):
             for column, path in enumerate(group[:columns]):
                 left = MARGIN + number * group_width + column * (cell_width + GAP)
-                sheet.paste(_cell(path, cell_width, cell_height), (left, top + height - cell_height))
+                with Image.open(path) as picture:
+                    cell = framed(picture, cell_width, cell_height)
+                sheet.paste(cell, (left, top + height - cell_height))
         top += height + ROW_GAP
     return sheet
 
 
-def _cell(path: Path, width: int, height: int) -> Image.Image:
-    """A picture at its size on the sheet, with a thin frame: a white picture shows its edge."""
-    with Image.open(path) as image:
-        filter_ = Image.Resampling.NEAREST if image.width < width else Image.Resampling.LANCZOS
-        cell = image.convert("RGB").resize((width, height), filter_)
+def page_font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib and has Latin, Greek and Cyrillic letters; `size` in pixels."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+
+
+def framed(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """A picture at its size on a page, in pixels, with a thin frame: a white picture shows its edge."""
+    filter_ = Image.Resampling.NEAREST if picture.width < width else Image.Resampling.LANCZOS
+    cell = picture.convert("RGB").resize((width, height), filter_)
     return ImageOps.expand(ImageOps.crop(cell, 1), 1, FRAME)
+
+
+def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, max_lines: int = 2) -> list[str]:
+    """The lines of a text that fit into `width` pixels, at most `max_lines`; what is left over is cut."""
+    characters = max(8, int(width / max(font.getlength(text) / len(text), 1)))
+    return textwrap.wrap(text, characters, max_lines=max_lines, placeholder=" ...") or [text[:characters]]
 
 
 def _cell_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -99,9 +110,3 @@ def _cell_size(size: tuple[int, int]) -> tuple[int, int]:
         return width * enlarged, height * enlarged
     factor = min(1.0, LARGEST / width)
     return round(width * factor), round(height * factor)
-
-
-def _caption(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """At most two lines of text that fit into `width` pixels."""
-    characters = max(8, int(width / max(font.getlength(text) / len(text), 1)))
-    return textwrap.wrap(text, characters, max_lines=2, placeholder=" ...") or [text[:characters]]

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ddecli.core.files import atomic_file
 from ddecli.core.seeds import numpy_rng
+from ddecli.sampling.sheet import GAP, INK, MARGIN, framed, page_font, wrapped
 from ddecli.tinyworld.drawing import draw
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.tinyworld.scenes import COARSE, FINE, MIDDLE, Flaws, Scene, plain_caption, random_description
 
 ENLARGED = 96
+"""Side of a picture on the sheet, in pixels: three times its own."""
 COLUMNS = 6
-CELL_WIDTH, CELL_HEIGHT, MARGIN = 196, 146, 16
-TITLE_HEIGHT = 30
+CELL_WIDTH, CELL_HEIGHT = 2 * ENLARGED + 4 * GAP, 160
+TITLE_SIZE, TITLE_HEIGHT = 18, 32
+TEXT_SIZE, LINE_HEIGHT = 11, 15
 
 Cell = tuple[list[Image.Image], str]
 
@@ -37,7 +40,7 @@ def show_world(path: Path, seed: int = 0) -> None:
     pen = ImageDraw.Draw(sheet)
     y = MARGIN
     for title, cells in sections:
-        pen.text((MARGIN, y), title, fill="black", font=ImageFont.load_default(18))
+        pen.text((MARGIN, y), title, fill=INK, font=page_font(TITLE_SIZE))
         y += TITLE_HEIGHT
         for index, cell in enumerate(cells):
             row, column = divmod(index, COLUMNS)
@@ -49,17 +52,11 @@ def show_world(path: Path, seed: int = 0) -> None:
 
 def _paste(sheet: Image.Image, pen: ImageDraw.ImageDraw, cell: Cell, x: int, y: int) -> None:
     pictures, text = cell
-    size = ENLARGED if len(pictures) == 1 else ENLARGED * 15 // 16
     for number, picture in enumerate(pictures):
-        sheet.paste(picture.resize((size, size), Image.Resampling.NEAREST), (x + number * (size + 2), y))
-    words, lines = text.split(), [""]
-    for word in words:  # wrap to the cell's width
-        if len(lines[-1]) + len(word) > 32:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    pen.multiline_text(
-        (x, y + size + 4), "\n".join(lines), fill=(70, 70, 70), font=ImageFont.load_default(11)
-    )
+        sheet.paste(framed(picture, ENLARGED, ENLARGED), (x + number * (ENLARGED + GAP), y))
+    font = page_font(TEXT_SIZE)
+    for number, line in enumerate(wrapped(text, font, CELL_WIDTH - 2 * GAP, max_lines=3)):
+        pen.text((x, y + ENLARGED + 4 + number * LINE_HEIGHT), line, fill=INK, font=font)
 
 
 def _clean(seed: int) -> list[Cell]:

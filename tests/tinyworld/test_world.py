@@ -13,13 +13,14 @@ from ddecli.core.files import read_json, sha256_file
 from ddecli.core.seeds import numpy_rng
 from ddecli.data.pairs import Rejects
 from ddecli.models.presets import builtin_weights
+from ddecli.sampling.sheet import FRAME, MARGIN
 from ddecli.tinyworld import annotators, scenes
 from ddecli.tinyworld.build import SHIPPED, build
 from ddecli.tinyworld.drawing import draw
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.tinyworld.prompts import world_prompts
 from ddecli.tinyworld.scenes import Flaws, Scene, random_description, random_flaws, random_scene
-from ddecli.tinyworld.show import show_world
+from ddecli.tinyworld.show import ENLARGED, TITLE_HEIGHT, show_world
 
 
 def test_the_same_scene_gives_the_same_pixels() -> None:
@@ -132,3 +133,7 @@ def test_the_contact_sheet_is_a_picture(tmp_path: Path) -> None:
     show_world(tmp_path / "world.png")
     sheet = np.asarray(Image.open(tmp_path / "world.png"))
     assert sheet.shape[0] > 500 and sheet.std() > 20
+    top = MARGIN + TITLE_HEIGHT
+    first = sheet[top : top + ENLARGED, MARGIN : MARGIN + ENLARGED]
+    assert (first[0] == FRAME).all() and (first[:, -1] == FRAME).all()  # each picture has a thin frame
+    assert not (first[1:-1, 1:-1] == FRAME).all(-1).any()
