@@ -74,18 +74,27 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             _sync(file)
-        if path.exists():
-            old = _temporary_beside(path)
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
-        _sync(path.parent)
+        replace_folder(temporary, path)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Rename the folder `new` to `path`; what was there before is removed after it.
+
+    Raises:
+        OSError: they do not lie on one file system, or may not be written.
+    """
+    if path.exists():
+        old = _temporary_beside(path)
+        path.rename(old)
+        new.rename(path)
+        shutil.rmtree(old)
+    else:
+        new.rename(path)
+    _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:

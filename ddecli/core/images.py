@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ddecli.core.errors import BadRow
 
@@ -47,7 +47,21 @@ def load_image(source: Path | bytes) -> Image.Image:
         raise BadRow("image too large", str(error)) from error
     except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
         name = "embedded bytes" if isinstance(source, bytes) else str(source)
-        raise BadRow("unreadable image", f"{name} ({error})") from error
+        why = _no_picture(source) if isinstance(error, UnidentifiedImageError) else str(error)
+        raise BadRow("unreadable image", f"{name} ({why})") from error
+
+
+def _no_picture(source: Path | bytes) -> str:
+    """What a file is that no decoder knows; Pillow's own words name a place in memory."""
+    if isinstance(source, bytes):
+        start = source[:512]
+    else:
+        with source.open("rb") as file:
+            start = file.read(512)
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not start:
+        return "an empty file"
+    return "an HTML page" if text.startswith((b"<!doctype html", b"<html", b"<head")) else "no picture"
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -53,6 +53,18 @@ def test_what_is_no_whole_picture_is_a_bad_row(source: bytes) -> None:
         load_image(source)
 
 
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [(b"\n<!DOCTYPE html><p>404", "an HTML page"), (b"", "an empty file"), (b"Not found", "no picture")],
+)
+def test_what_was_served_instead_of_a_picture(tmp_path: Path, source: bytes, what: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(source)
+    for place, name in ((source, "embedded bytes"), (tmp_path / "a.jpg", str(tmp_path / "a.jpg"))):
+        with pytest.raises(BadRow) as error:
+            load_image(place)
+        assert error.value.detail == f"{name} ({what})"
+
+
 def test_missing_and_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadRow, match="missing image"):
         load_image(tmp_path / "none.png")
