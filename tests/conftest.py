@@ -1,1 +1,55 @@
-"""Puts this folder on the path, so that tests can import `tiny_models`."""
+"""Small random models and pair stores made for them, once a session; whoever damages one takes a copy.
+
+This file also puts its folder on the path, so that tests can import `tiny_models`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Stable Diffusion pipeline: 32x32 pixels, 4x8x8 latents, prompts of 16 tokens."""
+    return _model("sd", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with SDXL's parts."""
+    return _model("sdxl", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def sd_store(sd_folder: Path) -> Path:
+    """Pairs of the world, prepared for `sd_folder`."""
+    return _store(sd_folder)
+
+
+@pytest.fixture(scope="session")
+def sdxl_store(sdxl_folder: Path) -> Path:
+    """Pairs of the world, prepared for `sdxl_folder`."""
+    return _store(sdxl_folder)
+
+
+# Imported where they are used: tests without models start at once.
+
+
+def _model(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import tiny_models
+
+    folder = tmp_path_factory.mktemp("models") / f"random-{family}"
+    getattr(tiny_models, f"{family}_pipeline")().save_pretrained(folder)
+    return folder
+
+
+def _store(model: Path) -> Path:
+    from ddecli.data.prepare import prepare
+    from ddecli.models.load import load_model
+    from ddecli.tinyworld.pairs import world_pairs
+
+    out = model.with_name(f"{model.name}-pairs")
+    prepare(world_pairs(40), load_model(str(model)), out, source="world")
+    return out

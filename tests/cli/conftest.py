@@ -1,10 +1,11 @@
-"""Type a command and see what comes of it."""
+"""Type a command, in a folder of its own, and see what comes of it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,11 @@ class Typed:
     code: int
     out: str
     error: str
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 from pair_data import png, write_folder
 
 from ddecli.data.store import PairStore
@@ -16,62 +15,50 @@ from ddecli.data.store import PairStore
 Run = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "base"
-    tiny_models.sd_pipeline().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def in_its_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def row(prompt: str, chosen: str = "0.png", rejected: str = "1.png") -> dict[str, object]:
     return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
-def test_a_folder_of_pictures(ddecli: Run, model: Path) -> None:
+def test_a_folder_of_pictures(ddecli: Run, sd_folder: Path) -> None:
     rows = [row("a"), row("b", "2.png"), row("b", "2.png"), row("c", "0.png", "0.png")]
     rows += [row("ein Fuchs im Schnee, 狐, лиса, 🦊"), row("word " * 2000)]
     write_folder(Path("data"), rows, 3)
-    typed = ddecli("prepare", "--model", model, "--data", "data", "--json")
+    typed = ddecli("prepare", "--model", sd_folder, "--data", "data", "--json")
     assert typed.code == 0, typed.error
     summary = json.loads(typed.out)
-    assert summary["out"] == "pairs/data-base"
+    assert summary["out"] == "pairs/data-random-sd"
     assert (summary["rows"], summary["pairs"], summary["images"], summary["prompts"]) == (6, 4, 3, 5)
     assert summary["dropped"] == {
         "duplicate of another pair": 1,
         "chosen and rejected are the same picture": 1,
     }
     assert summary["long_prompts"] == 2
-    store = PairStore.open(Path("pairs/data-base"), verify=True)
+    store = PairStore.open(Path("pairs/data-random-sd"), verify=True)
     assert store.pair(2).prompt == "ein Fuchs im Schnee, 狐, лиса, 🦊"
     assert store.manifest["source"] == str(Path("data").resolve())
 
-    typed = ddecli("prepare", "--model", model, "--data", "data")
+    typed = ddecli("prepare", "--model", sd_folder, "--data", "data")
     assert typed.code == 2
     assert "--overwrite" in typed.error
 
-    typed = ddecli("prepare", "--model", model, "--data", "data", "--overwrite", "--limit", 1)
+    typed = ddecli("prepare", "--model", sd_folder, "--data", "data", "--overwrite", "--limit", 1)
     assert typed.code == 0
     assert "1 of 1 rows" in typed.out
 
 
-def test_pairs_of_the_world(ddecli: Run, model: Path) -> None:
-    typed = ddecli("prepare", "--model", model, "--limit", 12, "--json")
+def test_pairs_of_the_world(ddecli: Run, sd_folder: Path) -> None:
+    typed = ddecli("prepare", "--model", sd_folder, "--limit", 12, "--json")
     assert typed.code == 0, typed.error
     summary = json.loads(typed.out)
     assert summary["rows"] == 12
     assert summary["pairs"] + sum(summary["dropped"].values()) == 12
-    assert len(PairStore.open(Path("pairs/world-base"))) == summary["pairs"]
+    assert len(PairStore.open(Path("pairs/world-random-sd"))) == summary["pairs"]
 
 
-def test_too_many_bad_rows(ddecli: Run, model: Path) -> None:
+def test_too_many_bad_rows(ddecli: Run, sd_folder: Path) -> None:
     write_folder(Path("data"), [row("a"), row("b", "none.png"), row("c", "cut.png"), row("d", "none.png")], 2)
     Path("data/cut.png").write_bytes(png(5)[:200])
-    typed = ddecli("prepare", "--model", model, "--data", "data", "--out", "store")
+    typed = ddecli("prepare", "--model", sd_folder, "--data", "data", "--out", "store")
     assert typed.code == 2
     assert "3 of 4 rows are bad, 75.0% where --max-bad allows 1.0%" in typed.error
     assert "commonest reason is: missing image" in typed.error
@@ -79,7 +66,7 @@ def test_too_many_bad_rows(ddecli: Run, model: Path) -> None:
     listed = [json.loads(line) for line in Path("store.bad-rows.jsonl").read_text().splitlines()]
     assert [bad["row"] for bad in listed] == [f"metadata.jsonl:{line}" for line in (2, 3, 4)]
 
-    typed = ddecli("prepare", "--model", model, "--data", "data", "--out", "store", "--max-bad", 0.75)
+    typed = ddecli("prepare", "--model", sd_folder, "--data", "data", "--out", "store", "--max-bad", 0.75)
     assert typed.code == 0, typed.error
     assert Path("store/bad-rows.jsonl").is_file()
 
@@ -98,10 +85,10 @@ def test_too_many_bad_rows(ddecli: Run, model: Path) -> None:
     ],
 )
 def test_wrong_input_ends_in_one_sentence(
-    ddecli: Run, model: Path, arguments: tuple[str, ...], sentence: str
+    ddecli: Run, sd_folder: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
     write_folder(Path("data"), [row("a")], 2)
-    named = () if "--model" in arguments else ("--model", model)
+    named = () if "--model" in arguments else ("--model", sd_folder)
     typed = ddecli("prepare", *named, *arguments)
     assert typed.code == 2
     assert sentence in typed.error

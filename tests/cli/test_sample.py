@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 
 from ddecli.cli.sample import parse_shard
 from ddecli.core.errors import UserError
@@ -16,38 +15,26 @@ from ddecli.core.errors import UserError
 Run = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "base"
-    tiny_models.sd_pipeline().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def in_its_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 QUICK = ("--steps", 1, "--images-per-prompt", 2)
 
 
-def test_prompts_of_the_command_line(ddecli: Run, model: Path, tmp_path: Path) -> None:
-    typed = ddecli("sample", model, "--prompt", "a dog", "--prompt", "a cat", *QUICK, "--json")
+def test_prompts_of_the_command_line(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
+    typed = ddecli("sample", sd_folder, "--prompt", "a dog", "--prompt", "a cat", *QUICK, "--json")
     assert typed.code == 0, typed.error
     summary = json.loads(typed.out)
     assert (summary["images"], summary["made"], summary["complete"]) == (4, 4, True)
-    assert len((tmp_path / "images" / "base" / "metadata.jsonl").read_text().splitlines()) == 4
-    again = ddecli("sample", model, "--prompt", "a dog", "--prompt", "a cat", *QUICK)
+    assert len((tmp_path / "images" / "random-sd" / "metadata.jsonl").read_text().splitlines()) == 4
+    again = ddecli("sample", sd_folder, "--prompt", "a dog", "--prompt", "a cat", *QUICK)
     assert "0 images made, 4 kept" in again.out
 
 
-def test_prompt_file_shards_and_defaults(ddecli: Run, model: Path, tmp_path: Path) -> None:
+def test_prompt_file_shards_and_defaults(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("a dog\n\na cat\na bird\n")
     arguments = ("--prompts", "prompts.txt", "--num-prompts", 2, "--images-per-prompt", 1, "--out", "out")
-    first = ddecli("sample", model, *arguments, "--shard", "2/2")
+    first = ddecli("sample", sd_folder, *arguments, "--shard", "2/2")
     assert "1 images so far" in first.out
     assert "1 empty prompts were skipped" in first.out
-    assert "complete" in ddecli("sample", model, *arguments, "--shard", "1/2").out
+    assert "complete" in ddecli("sample", sd_folder, *arguments, "--shard", "1/2").out
     protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
     assert protocol["prompt_set"] == "prompts.txt"
     assert (protocol["num_prompts"], protocol["steps"], protocol["guidance_scale"]) == (2, 15, 2.0)
@@ -55,8 +42,8 @@ def test_prompt_file_shards_and_defaults(ddecli: Run, model: Path, tmp_path: Pat
     assert protocol["resolution"] == 32
 
 
-def test_prompts_of_the_world_are_the_default(ddecli: Run, model: Path, tmp_path: Path) -> None:
-    typed = ddecli("sample", model, "--num-prompts", 2, *QUICK, "--out", "out")
+def test_prompts_of_the_world_are_the_default(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
+    typed = ddecli("sample", sd_folder, "--num-prompts", 2, *QUICK, "--out", "out")
     assert typed.code == 0, typed.error
     assert json.loads((tmp_path / "out" / "protocol.json").read_text())["prompt_set"] == "world:validation"
 
@@ -75,10 +62,10 @@ def test_prompts_of_the_world_are_the_default(ddecli: Run, model: Path, tmp_path
     ],
 )
 def test_wrong_input_ends_in_one_sentence(
-    ddecli: Run, model: Path, tmp_path: Path, arguments: tuple[str, ...], sentence: str
+    ddecli: Run, sd_folder: Path, tmp_path: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
-    typed = ddecli("sample", *(argument.format(model=model) for argument in arguments), *QUICK)
+    typed = ddecli("sample", *(argument.format(model=sd_folder) for argument in arguments), *QUICK)
     assert typed.code == 2
     assert sentence in typed.error
     assert "Traceback" not in typed.error

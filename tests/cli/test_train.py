@@ -8,34 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import tiny_models
 import yaml
-
-from ddecli.data.prepare import prepare
-from ddecli.models.load import load_model
-from ddecli.tinyworld.pairs import world_pairs
 
 if TYPE_CHECKING:
     from conftest import Typed
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("train") / "random-sd"
-    tiny_models.sd_pipeline().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def store(model: Path) -> Path:
-    out = model.with_name("pairs")
-    prepare(world_pairs(20), load_model(str(model)), out, source="world")
-    return out
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_dry_run_prints_settings_that_can_be_run(ddecli: Callable[..., Typed], tmp_path: Path) -> None:
@@ -51,13 +27,13 @@ def test_dry_run_prints_settings_that_can_be_run(ddecli: Callable[..., Typed], t
     assert list(tmp_path.iterdir()) == [tmp_path / "again.yaml"]
 
 
-def test_a_run_from_the_command_line(ddecli: Callable[..., Typed], model: Path, store: Path) -> None:
+def test_a_run_from_the_command_line(ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path) -> None:
     arguments = [
         "train",
         "--model",
-        model,
+        sd_folder,
         "--data",
-        store,
+        sd_store,
         "--steps",
         2,
         "--batch-size",
@@ -75,14 +51,14 @@ def test_a_run_from_the_command_line(ddecli: Callable[..., Typed], model: Path, 
 
 
 def test_estimate_keeps_nothing(
-    ddecli: Callable[..., Typed], model: Path, store: Path, tmp_path: Path
+    ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path, tmp_path: Path
 ) -> None:
     typed = ddecli(
         "train",
         "--model",
-        model,
+        sd_folder,
         "--data",
-        store,
+        sd_store,
         "--batch-size",
         4,
         "--device",
@@ -115,10 +91,10 @@ BAD = [
 
 @pytest.mark.parametrize(("options", "named"), BAD, ids=[" ".join(options) for options, _ in BAD])
 def test_bad_options_are_said_in_one_sentence(
-    ddecli: Callable[..., Typed], model: Path, store: Path, options: list[str], named: str
+    ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path, options: list[str], named: str
 ) -> None:
-    given = options if "--model" in options else ["--model", str(model), *options]
-    data = [] if "sd15" in options else ["--data", str(store)]
+    given = options if "--model" in options else ["--model", str(sd_folder), *options]
+    data = [] if "sd15" in options else ["--data", str(sd_store)]
     typed = ddecli("train", *given, *data, "--out", "run")
     assert typed.code == 2
     assert named in typed.error
@@ -134,10 +110,10 @@ def test_unknown_settings_in_a_config_are_named(ddecli: Callable[..., Typed], tm
 
 
 def test_no_store_a_damaged_store_and_a_place_that_cannot_be_written(
-    ddecli: Callable[..., Typed], model: Path, store: Path, tmp_path: Path
+    ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path, tmp_path: Path
 ) -> None:
-    typed = ddecli("train", "--model", model, "--data", "nowhere", "--out", "run1", "--device", "cpu")
+    typed = ddecli("train", "--model", sd_folder, "--data", "nowhere", "--out", "run1", "--device", "cpu")
     assert typed.code == 2 and "nowhere" in typed.error
     (tmp_path / "file").write_text("")
-    typed = ddecli("train", "--model", model, "--data", store, "--out", "file/run", "--device", "cpu")
+    typed = ddecli("train", "--model", sd_folder, "--data", sd_store, "--out", "file/run", "--device", "cpu")
     assert typed.code == 2 and "Cannot write" in typed.error

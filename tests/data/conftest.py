@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 from torch import Tensor
 
 from ddecli.models.base import DiffusionModel
@@ -34,16 +33,8 @@ class Counting:
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Stable Diffusion pipeline: 32x32 pixels, 4x8x8 latents, prompts of 16 tokens."""
-    folder = tmp_path_factory.mktemp("model")
-    tiny_models.sd_pipeline().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def loaded(model_folder: Path) -> DiffusionModel:
-    return load_model(str(model_folder))
+def loaded(sd_folder: Path) -> DiffusionModel:
+    return load_model(str(sd_folder))
 
 
 @pytest.fixture

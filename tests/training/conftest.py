@@ -1,4 +1,4 @@
-"""A small random model and a pair store for it, made once."""
+"""Settings of a short run."""
 
 from __future__ import annotations
 
@@ -7,42 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 
-from ddecli.data.prepare import prepare
-from ddecli.models.load import load_model
-from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.settings import TrainSettings, resolve_settings
-
-
-@pytest.fixture(scope="session")
-def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "random-sd"
-    tiny_models.sd_pipeline().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "random-sdxl"
-    tiny_models.sdxl_pipeline().save_pretrained(folder)
-    return folder
-
-
-def _store(model: Path) -> Path:
-    out = model.with_name(f"{model.name}-pairs")
-    prepare(world_pairs(40), load_model(str(model)), out, source="world")
-    return out
-
-
-@pytest.fixture(scope="session")
-def sd_store(sd_folder: Path) -> Path:
-    return _store(sd_folder)
-
-
-@pytest.fixture(scope="session")
-def sdxl_store(sdxl_folder: Path) -> Path:
-    return _store(sdxl_folder)
 
 
 @pytest.fixture
