@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import UserError
+from ddecli.core.tiny import TINY_PIXELS
 
 FAMILIES = {"StableDiffusionPipeline": "sd", "StableDiffusionXLPipeline": "sdxl"}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -34,7 +35,7 @@ class ModelSource:
     @property
     def is_tiny(self) -> bool:
         """Whether this is a model of the built-in world, or a run that started from one."""
-        return self.resolution is not None and self.resolution <= 64
+        return self.resolution is not None and self.resolution <= TINY_PIXELS
 
 
 def presets() -> dict[str, dict[str, Any]]:
