@@ -105,6 +105,20 @@ def train(
         bool,
         typer.Option("--resume", help="Go on from the newest checkpoint in the run folder, if there is one."),
     ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Go on with the run in the run folder if it has the same settings and pairs, else replace it.",
+        ),
+    ] = False,
+    max_winner_error: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop when the error on preferred images exceeds the reference's this many times: the model is "
+            "breaking. inf never stops. Default: 4."
+        ),
+    ] = None,
     checkpoint_every: Annotated[
         int | None,
         typer.Option(help="Optimizer steps between checkpoints; the last two are kept. Default: 50."),
@@ -130,6 +144,7 @@ def train(
         "micro_batch_size": micro_batch_size, "lr": lr, "warmup": warmup, "beta": beta, "ema_decay": ema_decay,
         "segment": segment, "seed": seed, "lora": lora, "device": device, "precision": precision,
         "out": str(out) if out else None, "checkpoint_every": checkpoint_every,
+        "max_winner_error": max_winner_error,
     }  # fmt: skip
     settings = resolve_settings(given, config)
     if dry_run:
@@ -145,7 +160,7 @@ def train(
         return
     from ddecli.training.loop import train as run
 
-    _print(run(settings, resume), as_json)
+    _print(run(settings, resume, overwrite), as_json)
 
 
 def _with_pairs(settings: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,21 @@ class SampleFolder:
         for file in [*self.path.glob(IMAGE_PATTERN), *(self.path / name for name in OWN_FILES)]:
             file.unlink(missing_ok=True)
 
-    def claim(self, protocol: dict[str, Any]) -> None:
+    def claim(self, protocol: dict[str, Any], overwrite: bool = False) -> None:
         """Write protocol.json, or check that the one already here is the same.
+
+        Args:
+            overwrite: remove an earlier sample of another protocol or model. Shards may claim a folder at the same
+                time: the first removes it, the others find their own protocol.
 
         Raises:
             UserError: the folder holds images of another protocol or model, or images without a protocol.
         """
+        with (self.path / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._claim(protocol, overwrite)
+
+    def _claim(self, protocol: dict[str, Any], overwrite: bool) -> None:
         file = self.path / PROTOCOL
         if not file.exists():
             if any(self.path.glob("*.png")):
@@ -74,7 +84,10 @@ class SampleFolder:
             for key in sorted(protocol.keys() | found.keys())
             if found.get(key) != protocol.get(key)
         ]
-        if different:
+        if different and overwrite:
+            self.clear()
+            write_json(file, protocol)
+        elif different:
             raise UserError(
                 f"{self.path} holds images made with other settings ({'; '.join(different)}). "
                 "Choose another --out, or start it again with --overwrite."

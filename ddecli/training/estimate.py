@@ -48,7 +48,7 @@ def estimate(settings: TrainSettings) -> Estimate:
         tempfile.TemporaryDirectory() as scratch,
         progress("estimating", measured.steps, unit="step") as advance,
     ):
-        alarm = Alarm(Path(scratch))
+        alarm = Alarm(Path(scratch), settings.max_winner_error)
         for step in range(measured.steps):
             if step == WARM_UP:
                 _wait(trainer.accelerator.device)

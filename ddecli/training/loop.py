@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import nn
 from ddecli.core.console import progress
 from ddecli.core.devices import choose_device, choose_dtype
 from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_folder, make_folder, write_json, write_text
+from ddecli.core.files import atomic_folder, make_folder, sha256_file, write_json, write_text
 from ddecli.core.manifest import machine, versions
 from ddecli.data.draws import Draws
 from ddecli.data.store import PairStore
@@ -163,26 +164,31 @@ class Trainer:
             self.objective.table.load_state_dict(parts["table"])
 
 
-def train(settings: TrainSettings, resume: bool = False) -> TrainSummary:
+def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False) -> TrainSummary:
     """Run a training run from its settings to a model that stock diffusers loads.
 
     Args:
         resume: go on from the newest checkpoint in the run folder; without one, start from the beginning.
+        overwrite: as `resume`, but replace a run of other settings or other pairs.
 
     Raises:
         UserError: unusable settings or data, a run folder that holds another run, or a run that breaks the model.
     """
     out, checkpoints = settings.folder, settings.folder / "checkpoints"
-    _check_run_folder(settings, resume)
+    settings = _with_pairs(settings)
+    is_other_run = _is_other_run(settings, resume, overwrite)
     trainer = Trainer(settings)
     main = trainer.accelerator.is_main_process
-    if resume:
+    if is_other_run and main:
+        _clear(out)
+    trainer.accelerator.wait_for_everyone()
+    if resume or overwrite:
         trainer.resume(checkpoints)
     trainer.accelerator.wait_for_everyone()
     if main:
         write_text(out / "run.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False))
         log = MetricsLog(out / "metrics.jsonl", trainer.first_step)
-    alarm = Alarm(checkpoints)
+    alarm = Alarm(checkpoints, settings.max_winner_error)
     began = time.monotonic()
     history: list[dict[str, Any]] = []
     with progress(f"training {settings.loss}", settings.steps, trainer.first_step, "step") as advance:
@@ -237,22 +243,50 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
         trainer.model.save(folder)
 
 
-def _check_run_folder(settings: TrainSettings, resume: bool) -> None:
-    """Refuse to mix two runs in one folder."""
+def _with_pairs(settings: TrainSettings) -> TrainSettings:
+    """Note which pairs the run is trained on; a run.yaml that names other pairs cannot be repeated."""
+    manifest = Path(settings.data or "") / "manifest.json"
+    found = sha256_file(manifest) if manifest.is_file() else None
+    if settings.pairs_sha256 not in (None, found):
+        raise UserError(
+            f"{settings.data} holds other pairs than those of the run to repeat: prepare them again."
+        )
+    return settings.model_copy(update={"pairs_sha256": found})
+
+
+def _is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool:
+    """Whether the run folder holds a run of other settings or pairs, which may be replaced.
+
+    Raises:
+        UserError: two runs would be mixed in one folder.
+    """
     out = make_folder(settings.folder)
     if not (out / "run.yaml").exists():
-        return
-    if not resume:
+        return False
+    if not (resume or overwrite):
         state = "a finished run" if (out / "model").is_dir() else "an unfinished run"
         raise UserError(f"{out} holds {state}: add --resume to go on with it, or choose another --out.")
     before = TrainSettings(**yaml.safe_load((out / "run.yaml").read_text(encoding="utf-8")))
-    may_change = {"steps", "micro_batch_size", "device", "checkpoint_every"}
+    may_change = {"steps", "micro_batch_size", "device", "checkpoint_every"} - (
+        {"steps"} if overwrite else set()
+    )
     for name, value in before.model_dump(exclude=may_change).items():
         if getattr(settings, name) != value:
+            if overwrite:
+                return True
             raise UserError(
                 f"{out} was started with {name} {value!r}, not {getattr(settings, name)!r}: "
-                "resume with the same settings, or choose another --out."
+                "resume with the same settings, choose another --out, or replace it with --overwrite."
             )
+    return False
+
+
+def _clear(out: Path) -> None:
+    """Remove a run, and nothing else that lies in its folder."""
+    for name in ("checkpoints", "model"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("run.yaml", "metrics.jsonl", "credit.npz", "perf.json"):
+        (out / name).unlink(missing_ok=True)
 
 
 def _load(settings: TrainSettings, device: torch.device) -> DiffusionModel:

@@ -17,8 +17,6 @@ from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
-EXPLODED = 4.0
-"""The winners' error may not exceed this many times the reference's (or, without one, the first step's)."""
 
 
 def columns_of(errors: PairErrors, output: ObjectiveOutput) -> Tensor:
@@ -143,15 +141,17 @@ class MetricsLog:
 class Alarm:
     """Stops a run that is breaking the model, before its checkpoints are overwritten."""
 
-    def __init__(self, checkpoints: Path) -> None:
+    def __init__(self, checkpoints: Path, max_winner_error: float) -> None:
         self.checkpoints = checkpoints
+        self.max_winner_error = max_winner_error
         self.first_winner_error: float | None = None
 
     def check(self, step: int, metrics: dict[str, float | None], gradient_norm: float) -> None:
         """Look at one step, before its update is applied.
 
         Raises:
-            UserError: loss or gradient is not finite, or the winners' error has exploded.
+            UserError: loss or gradient is not finite, or the winners' error exceeds the reference's (without one,
+                the first step's) too many times.
         """
         loss, winner = metrics["loss"], metrics["error_policy_w"]
         assert loss is not None
@@ -161,7 +161,7 @@ class Alarm:
         if self.first_winner_error is None:
             self.first_winner_error = winner
         expected = metrics["error_reference_w"] or self.first_winner_error
-        if winner > EXPLODED * expected:
+        if winner > self.max_winner_error * expected:
             self._stop(
                 step, f"the error on preferred images is {winner / expected:.1f} times the reference's"
             )

@@ -23,6 +23,7 @@ class TrainSettings(BaseModel):
     model: str = Field("tiny", description="preset, diffusers folder, run folder or hub id")
     loss: str = Field("dde", description="name of the loss")
     data: str | None = Field(None, description="pair store; None prepares the model's default pairs")
+    pairs_sha256: str | None = Field(None, description="of the pair store's manifest; filled in by the run")
     out: str = Field("", description="run folder")
     steps: int = Field(ge=1, description="optimizer steps")
     batch_size: int = Field(ge=1, description="pairs an optimizer step, over all processes")
@@ -38,6 +39,11 @@ class TrainSettings(BaseModel):
     gamma: float = Field(0.9, gt=0, le=1, description="discount of the discounted loss")
     prompt_dropout: float = Field(0.0, ge=0, le=1, description="share of samples trained on the empty prompt")
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
+    max_winner_error: float = Field(
+        4.0,
+        gt=1,
+        description="stop when the error on preferred images exceeds the reference's this many times",
+    )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay")
     lora: int | None = Field(None, ge=1, description="LoRA rank; None trains the whole U-Net")
     seed: int = Field(0, ge=0, description="seed of every draw")

@@ -142,16 +142,22 @@ def test_a_trained_model_is_not_mixed_with_its_base(
             weight -= 1
 
 
-def test_foreign_images_and_sharded_overwrite_are_refused(
+def test_shards_replace_an_earlier_sample_once(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    changed = replace(SETTINGS, steps=3, overwrite=True)
+    assert not sample_images(sd_pipeline, "x", prompts, replace(changed, shard=(1, 2)), tmp_path).complete
+    assert sample_images(sd_pipeline, "x", prompts, replace(changed, shard=(2, 2)), tmp_path).complete
+    assert sample_images(sd_pipeline, "x", prompts, changed, tmp_path).made == 0
+
+
+def test_foreign_images_are_refused(
     sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
 ) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "holiday.png")
     with pytest.raises(UserError, match=r"no protocol\.json"):
         sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
-    with pytest.raises(UserError, match="--overwrite"):
-        sample_images(
-            sd_pipeline, "x", prompts, replace(SETTINGS, shard=(1, 2), overwrite=True), tmp_path / "out"
-        )
 
 
 def test_images_that_are_not_finite_are_refused(

@@ -22,6 +22,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file
 
 from ddecli.core.errors import UserError
+from ddecli.core.files import sha256_file
 from ddecli.data.prepare import prepare
 from ddecli.models.load import load_model
 from ddecli.objectives.presets import LOSSES
@@ -188,7 +189,9 @@ def test_what_a_run_leaves_behind(settings: Make) -> None:
     train(run)
     left = {path.name for path in Path(run.out).iterdir()}
     assert left == {"run.yaml", "metrics.jsonl", "credit.npz", "checkpoints", "model", "perf.json"}
-    assert TrainSettings(**yaml.safe_load((Path(run.out) / "run.yaml").read_text())) == run
+    written = TrainSettings(**yaml.safe_load((Path(run.out) / "run.yaml").read_text()))
+    pairs = sha256_file(Path(run.data or "") / "manifest.json")
+    assert written == run.model_copy(update={"pairs_sha256": pairs})
     assert sorted(path.name for path in (Path(run.out) / "checkpoints").iterdir()) == [
         "step-000002",
         "step-000004",
@@ -225,3 +228,26 @@ def test_a_store_of_another_resolution_is_refused(settings: Make, sd_store: Path
 def test_a_store_of_another_model_is_refused(settings: Make, sdxl_store: Path) -> None:
     with pytest.raises(UserError, match="prepared for another model"):
         train(settings(data=str(sdxl_store)))
+
+
+def test_overwrite_goes_on_with_the_same_run_and_replaces_another(settings: Make, tmp_path: Path) -> None:
+    first = train(settings())
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    assert train(settings(), overwrite=True).first_loss is None  # nothing was left to do
+    again = train(settings(beta=60.0), overwrite=True)
+    assert again.first_loss == first.first_loss == pytest.approx(np.log(2))
+    assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["beta"] == 60.0
+    assert (tmp_path / "run" / "notes.txt").exists()
+
+
+def test_a_run_is_not_resumed_on_other_pairs(settings: Make, sd_store: Path, tmp_path: Path) -> None:
+    store = tmp_path / "pairs"
+    shutil.copytree(sd_store, store)
+    train(settings(data=str(store), steps=1))
+    manifest = json.loads((store / "manifest.json").read_text())
+    (store / "manifest.json").write_text(json.dumps(manifest | {"source": "others"}))
+    with pytest.raises(UserError, match="pairs_sha256"):
+        train(settings(data=str(store), steps=1), resume=True)
+    with pytest.raises(UserError, match="other pairs"):
+        train(settings(data=str(store), steps=1, pairs_sha256="0" * 64, out=str(tmp_path / "repeat")))
+    assert train(settings(data=str(store), steps=1), overwrite=True).first_loss is not None

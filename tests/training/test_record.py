@@ -74,11 +74,11 @@ def test_a_resumed_log_drops_what_will_be_written_again(tmp_path: Path) -> None:
 )
 def test_the_alarm_stops_a_broken_run(tmp_path: Path, metrics: dict, norm: float) -> None:
     with pytest.raises(UserError, match="stopped at step 3"):
-        Alarm(tmp_path).check(3, metrics, norm)
+        Alarm(tmp_path, 4.0).check(3, metrics, norm)
 
 
 def test_the_alarm_without_a_reference_compares_with_the_first_step(tmp_path: Path) -> None:
-    alarm = Alarm(tmp_path)
+    alarm = Alarm(tmp_path, 4.0)
     alarm.check(0, {"loss": 0.1, "error_policy_w": 0.1, "error_reference_w": None}, 1.0)
     with pytest.raises(UserError, match="5.0 times"):
         alarm.check(1, {"loss": 0.5, "error_policy_w": 0.5, "error_reference_w": None}, 1.0)
