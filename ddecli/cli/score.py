@@ -30,7 +30,9 @@ def score(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="clip, hps, pickscore or truth (tiny world); repeat it. The first three if not given."
+            help="clip (CLIP-H, cosine), hps (HPS v2, cosine), hps-v2.1 (cosine, another scale), pickscore (about "
+            "20), aesthetic (LAION v2, about 1 to 10, without the prompt) or truth (tiny world); repeat it. "
+            "clip, hps and pickscore if not given."
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One prompt for all images.")] = None,
@@ -49,7 +51,20 @@ def score(
     ] = "auto",
     scorer: Annotated[
         list[str] | None,
-        typer.Option(metavar="METRIC=FOLDER", help="A transformers CLIPModel folder to use for a metric."),
+        typer.Option(
+            metavar="METRIC=FOLDER",
+            help="Weights of a metric from a folder, not from the Hugging Face hub: a transformers CLIPModel; for "
+            "hps also HPS_v2_compressed.pt, for aesthetic sac+logos+ava1-l14-linearMSE.pth. The folder of clip "
+            "also gives hps and pickscore their tokenizer.",
+        ),
+    ] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=DIGEST",
+            help="Refuse other weights of a metric than those whose SHA-256 or hub revision, as in scores.json, "
+            "begins so; any are taken if not given.",
+        ),
     ] = None,
     against: Annotated[
         Path | None,
@@ -81,9 +96,10 @@ def score(
     from ddecli.scoring.sources import read_source
 
     metrics = check_metrics(metric or DEFAULT_METRICS)
-    folders = dict(_scorer_folder(text) for text in scorer or [])
-    check_metrics(folders)
-    settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device))
+    folders = {name: Path(folder) for name, folder in _by_metric("--scorer", "FOLDER", scorer or [])}
+    pins = dict(_by_metric("--pin", "DIGEST", pin or []))
+    check_metrics([*folders, *pins])
+    settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
     images = read_source(source, prompt, prompts)
     other = read_source([against], prompt, prompts) if against else None
     if other:
@@ -118,11 +134,15 @@ def score(
             typer.echo(f"Side by side: {sheet}")
 
 
-def _scorer_folder(text: str) -> tuple[str, Path]:
-    metric, equals, folder = text.partition("=")
-    if not (metric and equals and folder):
-        raise UserError(f"--scorer {text} must be METRIC=FOLDER, as in hps=weights/hps.")
-    return metric, Path(folder)
+def _by_metric(option: str, what: str, texts: list[str]) -> list[tuple[str, str]]:
+    """Read METRIC=VALUE texts."""
+    parts = [text.partition("=") for text in texts]
+    for metric, equals, value in parts:
+        if not (metric and equals and value):
+            raise UserError(
+                f"{option} {metric}{equals}{value} must be METRIC={what}, with a metric such as hps."
+            )
+    return [(metric, value) for metric, _, value in parts]
 
 
 def _out_folder(folder: Path | None, out: Path | None) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from ddecli.core.errors import UserError
@@ -27,3 +29,8 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         precision = "float16" if device.type == "cuda" else "float32"
     return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[precision]
+
+
+def exact_float32() -> contextlib.AbstractContextManager[None]:
+    """Within it, float32 convolutions on a GPU are float32: by default cuDNN rounds them to TF32."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)

@@ -1,36 +1,39 @@
-"""What the CLIP-like scorers share: one preprocessing, one precision, normalised embeddings."""
+"""What the scorers share: one preprocessing, one precision, normalised embeddings of a CLIP."""
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 from transformers.utils import logging as transformers_logging
 
+from ddecli.core.devices import exact_float32
 from ddecli.core.errors import UserError
-from ddecli.scoring.presets import CLIP_H, ScorerSource
-from ddecli.scoring.weights import find_folder, identity
+from ddecli.scoring.open_clip import load_open_clip
+from ddecli.scoring.presets import ScorerSource
+from ddecli.scoring.weights import Weights, find_weights
 
 MAX_ASPECT = 4
 """A picture longer than this times its shorter side is cropped before resizing: only its centre is seen."""
 TEXT_BATCH = 256
 
 
-class ClipScorer(ABC):
-    """Cosine of a picture and a prompt in a CLIP's space, in float32 (`scaled`: times exp(logit_scale)).
+class Scorer(ABC):
+    """A score of a picture that is computed from its embedding by a CLIP, in float32.
 
-    Preprocessing is always the Pillow one of `CLIPImageProcessor`, so that scores do not depend on what else
-    is installed. A prompt is cut to the model's length with its end token kept.
+    Preprocessing is always the Pillow one of `CLIPImageProcessor`, with the numbers that the model was
+    published with, so that scores do not depend on what else is installed.
     """
 
     name: ClassVar[str]
-    scaled: ClassVar[bool] = False
+    scale: ClassVar[str]
 
     def __init__(self, source: ScorerSource, device: str | torch.device) -> None:
         """Load the model.
@@ -38,38 +41,44 @@ class ClipScorer(ABC):
         Raises:
             UserError: weights are absent, or the folder lacks a CLIPModel, tokenizer or image processor.
         """
-        folder = find_folder(self.name, source)
-        words = folder
-        if not (folder / "tokenizer_config.json").exists() and isinstance(source.location, str):
-            words = find_folder("clip", ScorerSource(CLIP_H, CLIP_H))
+        weights = find_weights(self.name, source)
         transformers_logging.disable_progress_bar()
         try:
-            self.model = CLIPModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
-            self.tokenizer = AutoTokenizer.from_pretrained(words)
-            self.image_processor = CLIPImageProcessorPil.from_pretrained(words)
-        except (OSError, ValueError, KeyError) as error:
+            self.load(weights)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise UserError(
-                f"{folder} is no CLIPModel folder with a tokenizer and an image processor: {error}"
+                f"{weights.model} is no CLIPModel folder with a tokenizer and an image processor: {error}"
             ) from error
+        self.model = self.model.to(device).eval()
         self.device = device
-        self.max_tokens = self.model.config.text_config.max_position_embeddings
-        self.card = self.make_card(source)
+        self.card = self.make_card(weights)
 
-    def make_card(self, source: ScorerSource) -> dict[str, Any]:
+    def load(self, weights: Weights) -> None:
+        """Load the CLIP and what goes with it; weights saved in half precision become float32."""
+        if weights.model.is_file():
+            self.model = load_open_clip(weights.model, weights.companion)
+        else:
+            self.model, found = CLIPModel.from_pretrained(
+                weights.model, dtype=torch.float32, output_loading_info=True
+            )
+            if found["missing_keys"]:  # transformers would go on with random ones
+                raise ValueError(f"{len(found['missing_keys'])} weights are missing")
+        self.image_processor = CLIPImageProcessorPil.from_pretrained(weights.companion)
+
+    def make_card(self, weights: Weights) -> dict[str, Any]:
         """What a reader must know to compare a score: model, version, scale, preprocessing."""
         processor = self.image_processor
         return {
             "name": self.name,
-            "model": source.label,
-            **identity(source, find_folder(self.name, source)),
-            "scale": "exp(logit_scale) x cosine" if self.scaled else "cosine",
+            "model": weights.label,
+            **weights.identity,
+            "scale": self.scale,
             "preprocessing": {
                 "resize": dict(processor.size),
                 "crop": dict(processor.crop_size),
                 "resample": Image.Resampling(processor.resample).name.lower(),
                 "mean": list(processor.image_mean),
                 "std": list(processor.image_std),
-                "max_tokens": self.max_tokens,
             },
         }
 
@@ -85,8 +94,38 @@ class ClipScorer(ABC):
     @torch.inference_mode()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Preprocessed pixels (N, 3, height, width) to normalised embeddings (N, E) float32 on the CPU."""
-        features = self.model.get_image_features(pixel_values=pixels.to(self.device)).pooler_output
+        with exact_float32():
+            features = self.model.get_image_features(pixel_values=pixels.to(self.device)).pooler_output
         return functional.normalize(features, dim=-1).cpu()
+
+    @abstractmethod
+    def score_embeddings(self, image_embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Score of each picture for its own prompt: (N, E) normalised embeddings to (N,) float32."""
+
+    def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Tensor:
+        """Score RGB pictures with one prompt each, all in one batch: (N,) float32."""
+        pixels = torch.stack([self.preprocess(image) for image in images])
+        return self.score_embeddings(self.encode_pixels(pixels), prompts)
+
+
+class ClipScorer(Scorer):
+    """Cosine of a picture and a prompt in a CLIP's space (`scaled`: times exp(logit_scale)).
+
+    A prompt is cut to the model's length with its end token kept.
+    """
+
+    scale = "cosine"
+    scaled: ClassVar[bool] = False
+
+    def load(self, weights: Weights) -> None:
+        super().load(weights)
+        self.tokenizer = AutoTokenizer.from_pretrained(weights.companion)
+        self.max_tokens = self.model.config.text_config.max_position_embeddings
+
+    def make_card(self, weights: Weights) -> dict[str, Any]:
+        card = super().make_card(weights)
+        card["preprocessing"]["max_tokens"] = self.max_tokens
+        return card
 
     @torch.inference_mode()
     def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
@@ -106,12 +145,9 @@ class ClipScorer(ABC):
             embeddings.append(functional.normalize(features, dim=-1).cpu())
         return torch.cat(embeddings)
 
-    def similarity(self, image_embeddings: Tensor, prompt_embeddings: Tensor) -> Tensor:
-        """Score of each picture with its own prompt: (N, E) and (N, E) to (N,) float32."""
-        cosine = (image_embeddings * prompt_embeddings).sum(-1)
+    def score_embeddings(self, image_embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Cosine of each picture with its own prompt; every distinct prompt is encoded once."""
+        distinct = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+        embeddings = self.encode_prompts(list(distinct))[[distinct[prompt] for prompt in prompts]]
+        cosine = (image_embeddings * embeddings).sum(-1)
         return cosine * self.model.logit_scale.detach().exp().cpu() if self.scaled else cosine
-
-    def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Tensor:
-        """Score RGB pictures with one prompt each, all in one batch: (N,) float32."""
-        pixels = torch.stack([self.preprocess(image) for image in images])
-        return self.similarity(self.encode_pixels(pixels), self.encode_prompts(prompts))

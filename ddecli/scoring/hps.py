@@ -4,6 +4,12 @@ from ddecli.scoring.clip_model import ClipScorer
 
 
 class HumanPreferenceScore(ClipScorer):
-    """Cosine of picture and prompt in the space of HPS."""
+    """Cosine of picture and prompt in the space of HPS v2."""
 
     name = "hps"
+
+
+class HumanPreferenceScore21(ClipScorer):
+    """The same in the space of HPS v2.1; its scores are on another scale than those of v2."""
+
+    name = "hps-v2.1"

@@ -7,4 +7,5 @@ class PickScore(ClipScorer):
     """Scaled cosine: the difference of two pictures' scores is the logit that people choose the first."""
 
     name = "pickscore"
+    scale = "exp(logit_scale) x cosine"
     scaled = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,9 @@ from ddecli.core.errors import UserError
 from ddecli.models.presets import builtin_weights
 
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+CLIP_L = "openai/clip-vit-large-patch14"
+HPS = "xswu/HPSv2"
+PICKSCORE = "yuvalkirstain/PickScore_v1"
 TINY_WEIGHTS = builtin_weights("")
 FAMILIES = ("tiny", "real")
 DEFAULT_METRICS = ("clip", "hps", "pickscore")
@@ -19,45 +22,56 @@ DIVERSITY = "diversity"
 
 @dataclass(frozen=True)
 class MetricPreset:
-    """A metric: its model on the hub (None: a folder must be given), and what to do when it is absent."""
+    """A metric, and where its model is published.
+
+    hub_id: repository on the Hugging Face hub; None for what exists in the tiny world only.
+    checkpoint: the file of that repository that holds the model as open_clip saves it; None for a
+        transformers CLIPModel.
+    companion: the repository of architecture, tokenizer and image processor where `hub_id` lacks them.
+    """
 
     summary: str
     hub_id: str | None
-    way_out: str
+    checkpoint: str | None = None
+    companion: str | None = None
 
 
 METRICS = {
-    "clip": MetricPreset(
-        "CLIP score: cosine of picture and prompt (CLIP-H)",
-        CLIP_H,
-        f"run `hf download {CLIP_H}` where there is a network, or give --scorer clip=FOLDER",
-    ),
+    "clip": MetricPreset("CLIP score: cosine of picture and prompt (CLIP-H)", CLIP_H),
     "hps": MetricPreset(
-        "HPS v2: cosine of a CLIP-H fine-tuned on people's choices",
-        None,
-        "convert HPS_v2_compressed.pt of xswu/HPSv2 to a transformers CLIPModel folder, "
-        "and give --scorer hps=FOLDER",
+        "HPS v2: cosine of a CLIP-H fine-tuned on people's choices", HPS, "HPS_v2_compressed.pt", CLIP_H
+    ),
+    "hps-v2.1": MetricPreset(
+        "HPS v2.1: the same, trained on better choices; its scale is another one",
+        HPS,
+        "HPS_v2.1_compressed.pt",
+        CLIP_H,
     ),
     "pickscore": MetricPreset(
         "PickScore v1: exp(logit_scale) x cosine of a CLIP-H fine-tuned on Pick-a-Pic",
-        "yuvalkirstain/PickScore_v1",
-        "run `hf download yuvalkirstain/PickScore_v1` where there is a network, "
-        "or give --scorer pickscore=FOLDER",
+        PICKSCORE,
+        companion=CLIP_H,
     ),
-    "truth": MetricPreset(
-        "Truth of the tiny world: an estimate of the scenes' own utility",
-        None,
-        "it exists for the tiny world only: leave it out or use --family tiny",
+    "aesthetic": MetricPreset(
+        "LAION aesthetic predictor v2: a linear head on CLIP ViT-L/14, about 1 to 10, blind to the prompt",
+        CLIP_L,
     ),
+    "truth": MetricPreset("Truth of the tiny world: an estimate of the scenes' own utility", None),
 }
 
 
 @dataclass(frozen=True)
 class ScorerSource:
-    """Where a scorer's model lies: a local folder or a hub id, and the name its card shows."""
+    """Where a scorer's model lies.
+
+    label: the name its card shows.
+    location: a local folder or checkpoint file, or a hub id.
+    companion: folder or hub id of architecture, tokenizer and image processor, where `location` lacks them.
+    """
 
     label: str
     location: Path | str
+    companion: Path | str | None = None
 
 
 def check_metrics(names: Iterable[str]) -> tuple[str, ...]:
@@ -73,17 +87,31 @@ def check_metrics(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def scorer_source(metric: str, family: str, folders: dict[str, Path] | None = None) -> ScorerSource:
+def scorer_source(metric: str, family: str, folders: Mapping[str, Path] | None = None) -> ScorerSource:
     """Where the model of a metric lies: the folder given for it, the tiny world's weights, or the hub.
 
+    A folder given for `clip` also serves the other metrics that need CLIP-H's tokenizer and image processor.
+
     Raises:
-        UserError: the metric has no model in this family; says what to download and where to put it.
+        UserError: the metric has no model in this family.
     """
-    if folders and metric in folders:
-        return ScorerSource(folders[metric].name, folders[metric])
-    if family == "tiny":
-        return ScorerSource(f"tiny/{metric}", TINY_WEIGHTS / metric)
     preset = METRICS[metric]
+    folders = folders or {}
+    companion: Path | str | None = preset.companion
+    if companion == CLIP_H and "clip" in folders:
+        companion = folders["clip"]
+    if metric in folders:
+        return ScorerSource(folders[metric].name, folders[metric], companion)
+    if family == "tiny":
+        if not (TINY_WEIGHTS / metric).is_dir():
+            raise UserError(
+                f"The tiny world has no {metric}: leave it out, or take the real one with --family real "
+                f"or --scorer {metric}=FOLDER."
+            )
+        return ScorerSource(f"tiny/{metric}", TINY_WEIGHTS / metric)
     if preset.hub_id is None:
-        raise UserError(f"No weights of {metric} are at hand: {preset.way_out}.")
-    return ScorerSource(preset.hub_id, preset.hub_id)
+        raise UserError(
+            f"No weights of {metric} are at hand: it exists for the tiny world only: leave it out or use "
+            "--family tiny."
+        )
+    return ScorerSource(preset.hub_id, preset.hub_id, companion)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,25 +17,40 @@ from torch import Tensor
 from ddecli.core.console import console, progress
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_file
+from ddecli.scoring.aesthetic import AestheticScore
 from ddecli.scoring.clip import ClipScore
-from ddecli.scoring.clip_model import ClipScorer
+from ddecli.scoring.clip_model import Scorer
 from ddecli.scoring.decode import decoded_batches
-from ddecli.scoring.hps import HumanPreferenceScore
+from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.presets import DIVERSITY, ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.scores import SCORES_PARQUET, SKIPPED, MetricScores, Scores, load_scores
 from ddecli.scoring.sources import ImageSet, ScoredImage
 from ddecli.scoring.truth import TruthScore
 
-SCORERS: dict[str, type[ClipScorer]] = {
-    scorer.name: scorer for scorer in (ClipScore, HumanPreferenceScore, PickScore, TruthScore)
+SCORERS: dict[str, type[Scorer]] = {
+    scorer.name: scorer
+    for scorer in (
+        ClipScore,
+        HumanPreferenceScore,
+        HumanPreferenceScore21,
+        PickScore,
+        AestheticScore,
+        TruthScore,
+    )
 }
+PINNED = ("revision", "sha256", "head_sha256")
+"""What of a card tells versions of the weights apart."""
 TINY_PIXELS = 64
 
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """How images are scored. `folders` replaces the model of a metric by a local one."""
+    """How images are scored.
+
+    folders: local models that replace a metric's own.
+    pins: the revision or SHA-256 (or its first digits) that a metric's weights must have.
+    """
 
     metrics: tuple[str, ...]
     family: str = "auto"
@@ -41,9 +58,10 @@ class ScoringSettings:
     batch_size: int = 32
     max_bad: float = 0.01
     device: str | torch.device = "cpu"
+    pins: dict[str, str] = field(default_factory=dict)
 
 
-def load_scorer(metric: str, source: ScorerSource, device: str | torch.device) -> ClipScorer:
+def load_scorer(metric: str, source: ScorerSource, device: str | torch.device) -> Scorer:
     """Load the scorer of a metric.
 
     Raises:
@@ -51,6 +69,18 @@ def load_scorer(metric: str, source: ScorerSource, device: str | torch.device) -
     """
     check_metrics([metric])
     return SCORERS[metric](source, device)
+
+
+def check_pin(card: Mapping[str, Any], pin: str) -> None:
+    """Refuse other weights than the pinned ones; an empty pin lets every version pass.
+
+    Raises:
+        UserError: neither the card's revision nor a SHA-256 in it begins with `pin`.
+    """
+    found = {key: str(card[key]) for key in PINNED if key in card}
+    if not any(value.startswith(pin.lower()) for value in found.values()):
+        listed = ", ".join(f"{key} {value}" for key, value in found.items())
+        raise UserError(f"The weights of {card['name']} are not the pinned {pin}, but {listed}.")
 
 
 def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) -> Scores:
@@ -73,6 +103,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
     bad: dict[int, BadRow] = {}
     for metric in metrics:
         scorer = load_scorer(metric, sources[metric], settings.device)
+        check_pin(scorer.card, settings.pins.get(metric, ""))
         if earlier and earlier.cards.get(metric) == scorer.card:
             console.print(f"{metric}: kept, {source.name} was scored with the same model before.")
             _take_over(scores, earlier, metric)
@@ -82,7 +113,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
         good = [position for position in range(len(source.images)) if position not in bad]
         images = [source.images[position] for position in good]
         embeddings = embeddings[good]
-        values = scorer.similarity(embeddings, embed_prompts(images, scorer))
+        values = scorer.score_embeddings(embeddings, [image.prompt for image in images])
         scores.metrics[metric] = _metric_scores(images, values.numpy())
         scores.cards[metric] = scorer.card
         if metric == ClipScore.name:
@@ -104,7 +135,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
 
 
 def embed_images(
-    images: list[ScoredImage], scorer: ClipScorer, batch_size: int, bad: dict[int, BadRow]
+    images: list[ScoredImage], scorer: Scorer, batch_size: int, bad: dict[int, BadRow]
 ) -> Tensor:
     """Normalised image embeddings, (N, E); rows of unreadable images stay zero and are noted in `bad`."""
     embeddings: Tensor | None = None
@@ -117,14 +148,6 @@ def embed_images(
             embeddings[positions] = batch
             advance(len(positions))
     return torch.zeros(len(images), 1) if embeddings is None else embeddings
-
-
-def embed_prompts(images: list[ScoredImage], scorer: ClipScorer) -> Tensor:
-    """Normalised embedding of each image's prompt, (N, E); every distinct prompt is encoded once."""
-    distinct = {
-        prompt: number for number, prompt in enumerate(dict.fromkeys(image.prompt for image in images))
-    }
-    return scorer.encode_prompts(list(distinct))[[distinct[image.prompt] for image in images]]
 
 
 def diversity_within_prompts(prompt_ids: np.ndarray, embeddings: Tensor) -> np.ndarray:
@@ -195,7 +218,7 @@ def _metric_scores(images: list[ScoredImage], values: np.ndarray) -> MetricScore
     )
 
 
-def _add_diversity(scores: Scores, images: list[ScoredImage], embeddings: Tensor, scorer: ClipScorer) -> None:
+def _add_diversity(scores: Scores, images: list[ScoredImage], embeddings: Tensor, scorer: Scorer) -> None:
     prompt_ids = np.array([image.prompt_id for image in images])
     distances = diversity_within_prompts(prompt_ids, embeddings)
     several = ~np.isnan(distances)

@@ -2,46 +2,113 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file, sha256_text
+from ddecli.core.hub import hub_files
 from ddecli.scoring.presets import METRICS, ScorerSource
 
-WANTED = ["*.json", "merges.txt", "model*.safetensors"]
-UNWANTED = ["open_clip*"]
+CONFIG, TOKENIZER, PROCESSOR = "config.json", "tokenizer_config.json", "preprocessor_config.json"
+SAFETENSORS = "model*.safetensors"
+SMALL_FILES = ("*.json", "merges.txt")
 
 
-def find_folder(metric: str, source: ScorerSource) -> Path:
-    """The local folder of a scorer's model; a hub model is downloaded into the Hugging Face cache first.
+@dataclass(frozen=True)
+class Weights:
+    """A CLIP-like model on this machine.
+
+    model: a transformers CLIPModel folder, or a checkpoint file of open_clip.
+    companion: folder of architecture, tokenizer and image processor; `model` itself where it has them.
+    label: the model's name for the card.
+    identity: what tells two versions apart: the hub's revision, or the SHA-256 of a folder's weights.
+    """
+
+    model: Path
+    companion: Path
+    label: str
+    identity: dict[str, str]
+
+
+def find_weights(metric: str, source: ScorerSource) -> Weights:
+    """The files of a scorer's model; those of the hub are downloaded into the Hugging Face cache first.
 
     Raises:
         UserError: no such folder, or neither cache nor network has the model.
     """
-    if isinstance(source.location, Path):
-        if not (source.location / "config.json").is_file():
-            raise UserError(
-                f"The {metric} scorer is not in {source.location} (no config.json): "
-                f"give --scorer {metric}=FOLDER, a transformers CLIPModel folder."
-            )
-        return source.location
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(source.location, allow_patterns=WANTED, ignore_patterns=UNWANTED))
-    except Exception as error:  # the hub's client raises its own, httpx's and the system's errors alike
-        raise UserError(
-            f"The weights of {metric} ({source.location}) are not in the Hugging Face cache, "
-            "and cannot be fetched: "
-            f"{METRICS[metric].way_out}."
-        ) from error
-
-
-def identity(source: ScorerSource, folder: Path) -> dict[str, str]:
-    """What tells two versions of a model apart: the hub's revision, or the SHA-256 of a folder's weights."""
     if isinstance(source.location, str):
-        return {"revision": folder.name}
-    digests = [sha256_file(file) for file in sorted(folder.glob("*.safetensors"))]
-    if not digests:
-        raise UserError(f"{folder} has no .safetensors weights: save the model with safe serialization.")
-    return {"sha256": digests[0] if len(digests) == 1 else sha256_text("\n".join(digests))}
+        return _of_hub(metric, source)
+    checkpoint = _checkpoint_in(metric, source.location)
+    if checkpoint is None:
+        model, label = source.location, source.label
+        digests = [sha256_file(file) for file in sorted(model.glob(SAFETENSORS))]
+        if not digests:
+            raise UserError(f"{model} has no {SAFETENSORS} weights: save the model with safe serialization.")
+    else:
+        model, label, digests = checkpoint, checkpoint.name, [sha256_file(checkpoint)]
+    digest = digests[0] if len(digests) == 1 else sha256_text("\n".join(digests))
+    own = source.location if source.location.is_dir() else source.location.parent
+    complete = all((own / name).is_file() for name in (CONFIG, TOKENIZER, PROCESSOR))
+    return Weights(model, own if complete else _companion(metric, source), label, {"sha256": digest})
+
+
+def _of_hub(metric: str, source: ScorerSource) -> Weights:
+    repository = str(source.location)
+    checkpoint = METRICS[metric].checkpoint
+    files = f"{repository} {checkpoint}" if checkpoint else repository
+    folder = hub_files(
+        repository,
+        [checkpoint] if checkpoint else [CONFIG, SAFETENSORS],
+        f"The weights of {metric}",
+        f"run `hf download {files} --local-dir FOLDER` where there is a network, and give --scorer {metric}=FOLDER",
+        wanted=() if checkpoint else SMALL_FILES,
+    )
+    return Weights(
+        folder / checkpoint if checkpoint else folder,
+        folder if source.companion is None else _companion(metric, source),
+        f"{repository}/{checkpoint}" if checkpoint else repository,
+        {"revision": folder.name},
+    )
+
+
+def _checkpoint_in(metric: str, location: Path) -> Path | None:
+    """The open_clip checkpoint that is meant; None for a transformers folder.
+
+    A folder may hold the files of several metrics, as the hub's own does: each is told by its name.
+    """
+    if location.is_file():
+        others = {preset.checkpoint: name for name, preset in METRICS.items() if name != metric}
+        if location.name in others:
+            raise UserError(f"{location} is {others[location.name]}, not {metric}.")
+        return location
+    if (location / CONFIG).is_file() and any(location.glob(SAFETENSORS)):
+        return None
+    expected = METRICS[metric].checkpoint
+    if expected is None:
+        raise UserError(
+            f"The {metric} scorer is not in {location} (no {CONFIG} with {SAFETENSORS}): "
+            f"give --scorer {metric}=FOLDER, a transformers CLIPModel folder."
+        )
+    if not (location / expected).is_file():
+        raise UserError(
+            f"The {metric} scorer is not in {location} (neither {expected} nor {CONFIG} with {SAFETENSORS}): "
+            f"give --scorer {metric}=FOLDER, with {expected} of huggingface.co/{METRICS[metric].hub_id} in it."
+        )
+    return location / expected
+
+
+def _companion(metric: str, source: ScorerSource) -> Path:
+    """Folder of architecture, tokenizer and image processor."""
+    if isinstance(source.companion, Path):
+        return source.companion
+    if source.companion is None:
+        raise UserError(f"{source.location} lacks one of {CONFIG}, {TOKENIZER} and {PROCESSOR} of {metric}.")
+    return hub_files(
+        source.companion,
+        [CONFIG, TOKENIZER, PROCESSOR],
+        f"The tokenizer and image processor of {metric}",
+        f"run `hf download {source.companion} --local-dir FOLDER` where there is a network, and give "
+        "--scorer clip=FOLDER",
+        wanted=SMALL_FILES,
+    )

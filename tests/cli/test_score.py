@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
+from hub_cache import make_hub
 from PIL import Image
 
 from ddecli.core.protocol import prompt_id
@@ -132,6 +133,13 @@ def test_a_folder_that_cannot_be_written_to(
     assert not (folder / "scores.parquet").exists()
 
 
+def test_pinned_weights(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) -> None:
+    folder = sample(tmp_path / "base")
+    assert ddecli("score", folder, *scorer, "--metric", "hps").code == 0
+    digest = json.loads((folder / "scores.json").read_text())["scorers"]["hps"]["sha256"]
+    assert ddecli("score", folder, *scorer, "--metric", "hps", "--pin", f"hps={digest[:16]}").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -142,7 +150,11 @@ def test_a_folder_that_cannot_be_written_to(
         (("bare", "--prompt", "a", "--metric", "clap"), "clap"),
         (("bare", "--prompt", "a", "--scorer", "clip"), "METRIC=FOLDER"),
         (("bare", "--prompt", "a", "--scorer", "clip=none", "--metric", "clip"), "no config.json"),
-        (("bare", "--prompt", "a", "--family", "real"), "No weights of hps"),
+        (("bare", "--prompt", "a", "--family", "real"), "hf download laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),
+        (("bare", "--prompt", "a", "--metric", "aesthetic"), "tiny world has no aesthetic"),
+        (("bare", "--prompt", "a", "--metric", "hps", "--pin", "hps"), "METRIC=DIGEST"),
+        (("bare", "--prompt", "a", "--metric", "hps", "--pin", "hps=00ff"), "not the pinned 00ff"),
+        (("bare", "--prompt", "a", "--pin", "clap=00ff"), "clap"),
         (("html.jpg", "--prompt", "a", "--metric", "clip"), "html.jpg"),
         (("truncated.jpg", "--prompt", "a", "--metric", "clip"), "truncated.jpg"),
         (("bare", "--prompts", "none.txt"), "none.txt"),
@@ -157,6 +169,7 @@ def test_wrong_input_ends_in_one_sentence(
     sentence: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    make_hub(tmp_path / "cache", monkeypatch)
     (tmp_path / "empty").mkdir()
     (tmp_path / "bare").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "bare" / "a.png")

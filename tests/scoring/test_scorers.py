@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from unittest.mock import Mock
+from urllib.error import URLError
 
 import numpy as np
 import pytest
+import tiny_models
 import torch
+from hub_cache import REVISION, AddToHub, make_hub
+from huggingface_hub.errors import GatedRepoError
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
 from ddecli.core.errors import UserError
+from ddecli.core.files import sha256_file
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.hps import HumanPreferenceScore
 from ddecli.scoring.pickscore import PickScore
-from ddecli.scoring.presets import ScorerSource, check_metrics, scorer_source
-from ddecli.scoring.score import SCORERS, load_scorer
+from ddecli.scoring.presets import CLIP_H, METRICS, ScorerSource, check_metrics, scorer_source
+from ddecli.scoring.score import SCORERS, check_pin, load_scorer
 
 
 def pictures(count: int = 5) -> list[Image.Image]:
@@ -33,6 +40,11 @@ PROMPTS = ["a red circle", "a blue star on white " * 4, "green", "絵", "a"]
 @pytest.fixture(scope="module")
 def scorer(scorer_folder: Path) -> ClipScore:
     return ClipScore(ScorerSource("clip", scorer_folder), "cpu")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddToHub:
+    return make_hub(tmp_path / "cache", monkeypatch)
 
 
 @pytest.mark.parametrize("scorer_class", [ClipScore, HumanPreferenceScore, PickScore])
@@ -93,33 +105,153 @@ def test_card_tells_models_apart(scorer_folder: Path, other_scorer_folder: Path)
 
 
 def test_every_metric_has_a_scorer_of_its_name() -> None:
-    assert all(scorer.name == name for name, scorer in SCORERS.items())
+    assert list(SCORERS) == list(METRICS)
     assert check_metrics(["clip", "truth", "clip"]) == ("clip", "truth")
 
 
 def test_unknown_metric_lists_the_choices() -> None:
-    with pytest.raises(UserError, match="clip, hps, pickscore, truth"):
+    with pytest.raises(UserError, match=r"clip, hps, hps-v2\.1, pickscore, aesthetic, truth"):
         check_metrics(["clap"])
 
 
-@pytest.mark.parametrize("metric", ["hps", "truth"])
-def test_absent_weights_say_what_to_do(metric: str) -> None:
-    with pytest.raises(UserError, match=f"No weights of {metric}"):
-        scorer_source(metric, "real")
+def test_metrics_of_one_family_only() -> None:
+    with pytest.raises(UserError, match="No weights of truth"):
+        scorer_source("truth", "real")
+    with pytest.raises(UserError, match="no aesthetic: .*--family real"):
+        scorer_source("aesthetic", "tiny")
 
 
 def test_folder_without_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.json"):
         load_scorer("clip", ScorerSource("x", tmp_path), "cpu")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="no CLIPModel folder"):
+    (tmp_path / "model.safetensors").write_text("<html>")
+    with pytest.raises(UserError, match=r"lacks one of config\.json, tokenizer_config\.json"):
         load_scorer("clip", ScorerSource("x", tmp_path), "cpu")
+    with pytest.raises(UserError, match="no CLIPModel folder"):
+        load_scorer("pickscore", ScorerSource("x", tmp_path, tmp_path), "cpu")
 
 
-def test_hub_model_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: object, **__: object) -> str:
-        raise OSError("no network")
+def test_folder_of_another_model(scorer_folder: Path, tmp_path: Path) -> None:
+    """A text encoder has a part of the weights: the others must not be made up at random."""
+    folder = Path(shutil.copytree(scorer_folder, tmp_path / "text"))
+    tiny_models.sd_pipeline().text_encoder.save_pretrained(tmp_path / "encoder")
+    shutil.copy(tmp_path / "encoder" / "model.safetensors", folder)
+    with pytest.raises(UserError, match="no CLIPModel folder .*weights are missing"):
+        load_scorer("clip", ScorerSource("x", folder), "cpu")
 
-    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
-    with pytest.raises(UserError, match="hf download yuvalkirstain/PickScore_v1"):
-        load_scorer("pickscore", scorer_source("pickscore", "real"), torch.device("cpu"))
+
+def test_clip_and_pickscore_from_the_hub(hub: AddToHub, scorer_folder: Path, tmp_path: Path) -> None:
+    """PickScore's repository is taken without a tokenizer and a processor: they are CLIP-H's."""
+    hub(CLIP_H, scorer_folder)
+    bare = Path(shutil.copytree(scorer_folder, tmp_path / "bare"))
+    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        (bare / name).unlink()
+    hub("yuvalkirstain/PickScore_v1", bare)
+    clip = load_scorer("clip", scorer_source("clip", "real"), "cpu")
+    pickscore = load_scorer("pickscore", scorer_source("pickscore", "real"), "cpu")
+    assert (clip.card["model"], clip.card["revision"]) == (CLIP_H, REVISION)
+    assert pickscore.card["preprocessing"] == clip.card["preprocessing"]
+    scale = clip.model.logit_scale.detach().exp()
+    expected = clip.score(pictures(), PROMPTS) * scale
+    torch.testing.assert_close(pickscore.score(pictures(), PROMPTS), expected)
+
+
+@pytest.mark.parametrize("metric", ["clip", "hps", "hps-v2.1", "pickscore", "aesthetic"])
+def test_hub_model_without_network(hub: AddToHub, head: Path, metric: str) -> None:
+    """An empty cache, and one that holds the repository without its weights."""
+    repository = METRICS[metric].hub_id
+    assert repository is not None
+    sentence = f"weights of {metric} .*hf download {repository}.* --scorer {metric}=FOLDER"
+    with pytest.raises(UserError, match=sentence):
+        load_scorer(metric, scorer_source(metric, "real"), torch.device("cpu"))
+    (head.parent / "README.md").touch()
+    hub(repository, head.parent)
+    with pytest.raises(UserError, match=sentence):
+        load_scorer(metric, scorer_source(metric, "real"), torch.device("cpu"))
+
+
+def test_gated_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise GatedRepoError("403", response=Mock())
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(UserError, match="terms must be accepted .*hf auth login"):
+        load_scorer("clip", scorer_source("clip", "real"), "cpu")
+
+
+@pytest.fixture
+def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A random head for embeddings of 16 numbers where torch keeps downloads, and no network behind it."""
+
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    file = tmp_path / "torch" / "checkpoints" / "sac+logos+ava1-l14-linearMSE.pth"
+    file.parent.mkdir(parents=True)
+    torch.manual_seed(0)
+    sizes = {0: (16, 1024), 2: (1024, 128), 4: (128, 64), 6: (64, 16), 7: (16, 1)}
+    state = {
+        f"layers.{n}.weight": torch.randn(after, before) / before**0.5 for n, (before, after) in sizes.items()
+    }
+    state |= {f"layers.{n}.bias": torch.randn(after) for n, (_, after) in sizes.items()}
+    torch.save(state, file)
+    return file
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_aesthetic_score_equals_plain_matrices(
+    hub: AddToHub, head: Path, scorer_folder: Path, half: bool
+) -> None:
+    state = torch.load(head, weights_only=True)
+    if half:
+        state = {name: tensor.half() for name, tensor in state.items()}
+        torch.save(state, head)
+    hub("openai/clip-vit-large-patch14", scorer_folder)
+    scorer = load_scorer("aesthetic", scorer_source("aesthetic", "real"), "cpu")
+    model = CLIPModel.from_pretrained(scorer_folder, dtype=torch.float32).eval()
+    inputs = CLIPProcessor.from_pretrained(scorer_folder).image_processor(pictures(), return_tensors="pt")
+    with torch.no_grad():
+        x = model.get_image_features(**inputs).pooler_output
+    x = (x / x.norm(dim=1, keepdim=True)).double()
+    for number in (0, 2, 4, 6, 7):
+        x = x @ state[f"layers.{number}.weight"].double().T + state[f"layers.{number}.bias"].double()
+    found = scorer.score(pictures(), ["x"] * 5)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), x[:, 0], rtol=1e-5, atol=1e-5)
+    assert torch.equal(found, scorer.score(pictures(), PROMPTS))
+    assert scorer.card["head_sha256"] == sha256_file(head)
+    assert scorer.card["revision"] == REVISION
+    assert "max_tokens" not in scorer.card["preprocessing"]
+
+
+def test_aesthetic_folders(hub: AddToHub, head: Path, scorer_folder: Path, tmp_path: Path) -> None:
+    """The head alone, the head beside the CLIP, neither, and what is no head."""
+    hub("openai/clip-vit-large-patch14", scorer_folder)
+    alone = load_scorer("aesthetic", scorer_source("aesthetic", "real", {"aesthetic": head.parent}), "cpu")
+    both = Path(shutil.copytree(scorer_folder, tmp_path / "both"))
+    shutil.copy(head, both)
+    beside = load_scorer("aesthetic", scorer_source("aesthetic", "real", {"aesthetic": both}), "cpu")
+    assert alone.card["head_sha256"] == beside.card["head_sha256"]
+    assert "sha256" in beside.card
+    assert torch.equal(alone.score(pictures(), PROMPTS), beside.score(pictures(), PROMPTS))
+    for content in (b"<html>", b""):
+        head.write_bytes(content)
+        with pytest.raises(UserError, match="is not the published head"):
+            load_scorer("aesthetic", scorer_source("aesthetic", "real"), "cpu")
+    torch.save({"weight": torch.zeros(1, 16), "bias": torch.zeros(1)}, head)  # the predictor's first version
+    with pytest.raises(UserError, match="is not the published head"):
+        load_scorer("aesthetic", scorer_source("aesthetic", "real"), "cpu")
+    head.unlink()
+    with pytest.raises(UserError, match=r"fetch https://github\.com.*--scorer aesthetic=FOLDER"):
+        load_scorer("aesthetic", scorer_source("aesthetic", "real"), "cpu")
+
+
+def test_pins(scorer_folder: Path) -> None:
+    card = PickScore(ScorerSource("weights", scorer_folder), "cpu").card
+    for pin in ("", card["sha256"], card["sha256"][:8].upper()):
+        check_pin(card, pin)
+    with pytest.raises(UserError, match=f"pickscore are not the pinned 00ff, but sha256 {card['sha256']}"):
+        check_pin(card, "00ff")
