@@ -26,12 +26,12 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
 from ddecli.core.protocol import CONTACT_SHEET
 from ddecli.core.seeds import torch_generator
+from ddecli.core.tiny import TINY_PIXELS
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
 from ddecli.sampling.sheet import contact_sheet
 
 SAMPLER = "DDIM (eta 0)"
-TINY_RESOLUTION = 64
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def resolution_of(pipeline: DiffusionPipeline) -> int:
 
 
 def is_tiny(pipeline: DiffusionPipeline) -> bool:
-    """Whether a pipeline belongs to the tiny world: pictures of at most 64 pixels."""
-    return resolution_of(pipeline) <= TINY_RESOLUTION
+    """Whether a pipeline belongs to the tiny world: pictures of at most `TINY_PIXELS`."""
+    return resolution_of(pipeline) <= TINY_PIXELS
 
 
 def family_of(pipeline: DiffusionPipeline) -> str:
@@ -113,13 +113,7 @@ def sample_images(
         default_guidance_scale(pipeline) if settings.guidance_scale is None else settings.guidance_scale
     )
     _prepare(pipeline)
-    if settings.overwrite and settings.shard != (1, 1):
-        raise UserError(
-            "--overwrite cannot go with --shard, one shard would remove the images of another: clear first."
-        )
     folder = SampleFolder(out)
-    if settings.overwrite:
-        folder.clear()
     folder.claim(
         {
             "prompt_set": prompts.name,
@@ -137,7 +131,8 @@ def sample_images(
                 "precision": str(pipeline.unet.dtype).removeprefix("torch."),
                 "unet_sha256": weights_sha256(pipeline.unet),
             },
-        }
+        },
+        settings.overwrite,
     )
     tasks = list_tasks(prompts.prompts, settings.images_per_prompt)
     shard, shards = settings.shard
