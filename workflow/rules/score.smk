@@ -1,0 +1,56 @@
+# Images to scores.
+
+
+def score_options(wildcards):
+    return flags(MODELS[wildcards.model]["score"])
+
+
+def inception_options(wildcards):
+    return flags(MODELS[wildcards.model]["inception"])
+
+
+rule score:
+    input:
+        f"{FOLDER}/.complete",
+    output:
+        f"{FOLDER}/scores.parquet",
+        f"{FOLDER}/scores.json",
+    log:
+        "<logs>/score/{model}/{trained}/{split}.log",
+    benchmark:
+        "<benchmarks>/score/{model}/{trained}/{split}.tsv"
+    params:
+        folder=subpath(input[0], parent=True),
+        options=score_options,
+        version=VERSION,
+    threads: 1
+    resources:
+        gpu=config["gpus"],
+        mem_mb=16000,
+        runtime="4h",
+    shell:
+        "bash {workflow.basedir}/workflow/scripts/on_gpus.sh {resources.gpu}"
+        " ddecli score {params.folder} {params.options} > {log} 2>&1"
+
+
+rule inception:
+    input:
+        f"{FOLDER}/.complete",
+    output:
+        f"{FOLDER}/inception.json",
+    log:
+        "<logs>/inception/{model}/{trained}/{split}.log",
+    benchmark:
+        "<benchmarks>/inception/{model}/{trained}/{split}.tsv"
+    params:
+        folder=subpath(input[0], parent=True),
+        options=inception_options,
+        version=VERSION,
+    threads: 1
+    resources:
+        gpu=config["gpus"],
+        mem_mb=16000,
+        runtime="4h",
+    shell:
+        "bash {workflow.basedir}/workflow/scripts/on_gpus.sh {resources.gpu}"
+        " ddecli inception {params.folder} {params.options} > {log} 2>&1"
