@@ -17,6 +17,7 @@ from torch import Tensor
 from ddecli.core.console import console, progress
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_file
+from ddecli.core.tiny import TINY_PIXELS
 from ddecli.scoring.aesthetic import AestheticScore
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.clip_model import Scorer
@@ -41,7 +42,6 @@ SCORERS: dict[str, type[Scorer]] = {
 }
 PINNED = ("revision", "sha256", "head_sha256")
 """What of a card tells versions of the weights apart."""
-TINY_PIXELS = 64
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def diversity_within_prompts(prompt_ids: np.ndarray, embeddings: Tensor) -> np.n
 
 
 def choose_family(source: ImageSet) -> str:
-    """`tiny` for samples, or pictures, of at most 64 pixels; else `real`."""
+    """`tiny` for samples, or pictures, of at most `TINY_PIXELS`; else `real`."""
     if source.protocol is not None:
         return "tiny" if source.protocol.get("resolution", TINY_PIXELS + 1) <= TINY_PIXELS else "real"
     for image in source.images:
