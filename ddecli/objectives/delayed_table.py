@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -12,35 +10,11 @@ from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.base import PairErrors
 
 
-@dataclass(frozen=True, eq=False)
-class Visits:
-    """The noise errors seen in (a part of) one optimizer step, by table entry. Parts add up.
-
-    sums: (4, bins) float64: policy_w, policy_l, reference_w, reference_l, summed over the visits.
-    counts: (bins,) float64.
-    """
-
-    sums: Tensor
-    counts: Tensor
-
-    def __add__(self, other: Visits) -> Visits:
-        return Visits(self.sums + other.sums, self.counts + other.counts)
-
-    def as_tensor(self) -> Tensor:
-        """(5, bins) float64, which processes may sum; back with `from_tensor`."""
-        return torch.cat([self.sums, self.counts[None]])
-
-    @classmethod
-    def from_tensor(cls, tensor: Tensor) -> Visits:
-        """The visits of `as_tensor()`."""
-        return cls(tensor[:4], tensor[4])
-
-
 class DelayedTable:
     """Running means of the four noise errors at every timestep, from which the correction terms are read.
 
     An optimizer step reads the table as the step before left it; after the step `update` is called once with
-    the visits of all micro-batches and processes.
+    the errors of all micro-batches and processes.
 
     schedule: gives `T` and `lambda_k`.
     ema_decay: weight of the old mean when an entry is visited again; the first visit sets the entry.
@@ -66,25 +40,21 @@ class DelayedTable:
         self._visited = torch.zeros(bins, dtype=torch.bool)
         self._corrections = self._compute_corrections()
 
-    def visits(self, errors: PairErrors) -> Visits:
-        """What one micro-batch adds to the step's visits; the table itself stays as it is."""
+    def update(self, errors: PairErrors) -> None:
+        """Moves every visited entry once, towards the mean over all its visits in the step.
+
+        errors: of the whole global batch.
+        Raises ValueError for an error that is not finite: it would stay in the table for good.
+        """
         if errors.policy_l is None or errors.reference_w is None or errors.reference_l is None:
             raise ValueError("the delayed table needs the errors of both images under policy and reference")
         values = torch.stack([errors.policy_w, errors.policy_l, errors.reference_w, errors.reference_l])
         values = values.detach().cpu().to(torch.float64)  # (4, B)
+        if not bool(values.isfinite().all()):
+            raise ValueError("noise errors that are not finite cannot enter the delayed table")
         bin_of = self._bin_of[errors.t.cpu()]
         sums = torch.zeros_like(self._means).index_add_(1, bin_of, values)
-        counts = torch.bincount(bin_of, minlength=len(self._visited)).to(torch.float64)
-        return Visits(sums, counts)
-
-    def update(self, visits: Visits) -> None:
-        """Moves every visited entry once, towards the mean over all its visits in the step.
-
-        Raises ValueError for an error that is not finite: it would stay in the table for good.
-        """
-        sums, counts = visits.sums.cpu(), visits.counts.cpu()
-        if not bool(sums.isfinite().all()):
-            raise ValueError("noise errors that are not finite cannot enter the delayed table")
+        counts = torch.bincount(bin_of, minlength=len(self._visited))
         visited = counts > 0
         step_means = sums / counts.clamp(min=1)
         moved = self.ema_decay * self._means + (1 - self.ema_decay) * step_means

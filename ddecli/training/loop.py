@@ -134,7 +134,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.objective.table is not None:
-            self.objective.table.update(self.objective.table.visits(errors_of(columns)))
+            self.objective.table.update(errors_of(columns))
         self.credit.add(step, columns, self.objective.table)
         return metrics | {"gradient_norm": gradient_norm, "lr": self.learning_rate(step)}
 

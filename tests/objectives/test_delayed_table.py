@@ -12,7 +12,7 @@ from scipy.stats import norm
 from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.base import PairErrors
-from ddecli.objectives.delayed_table import DelayedTable, Visits
+from ddecli.objectives.delayed_table import DelayedTable
 
 T = 12
 ABAR = torch.linspace(0.97, 0.05, T, dtype=torch.float64)
@@ -40,6 +40,10 @@ def part_of(errors: PairErrors, part: slice) -> PairErrors:
     return PairErrors(*(side[part] for side in sides))
 
 
+def gathered(parts: list[PairErrors]) -> PairErrors:
+    return PairErrors(*(torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+
+
 def test_the_correction_is_the_expected_log_importance_ratio() -> None:
     """`C(t)` of one error is `-E_q[log prod_{k>t} r_k]`, measured on a one-dimensional chain.
 
@@ -62,7 +66,7 @@ def test_the_correction_is_the_expected_log_importance_ratio() -> None:
             for noise in (eps, a[k] * x + b[k])
         )
         error = float(np.mean((eps - a[k] * x - b[k]) ** 2))
-        table.update(table.visits(errors_at([k - 1], [error])))
+        table.update(errors_at([k - 1], [error]))
 
         x = rng.normal(mean_q, math.sqrt(variance))
         log_ratio += norm.logpdf(x, mean_theta, math.sqrt(variance)) - norm.logpdf(
@@ -79,25 +83,25 @@ def test_first_visit_sets_later_visits_average(schedule: NoiseSchedule) -> None:
     weight = float(schedule.step_weights[5])
     below = torch.tensor([4])
     assert float(table.correction(below)) == 0
-    table.update(table.visits(errors_at([5, 5], [0.2, 0.6])))  # the mean over the step's visits, once
+    table.update(errors_at([5, 5], [0.2, 0.6]))  # the mean over the step's visits, once
     assert float(table.correction(below)) == pytest.approx(weight * 0.4)
-    table.update(table.visits(errors_at([3], [9.0])))  # entry 5 is not visited and stays
+    table.update(errors_at([3], [9.0]))  # entry 5 is not visited and stays
     assert float(table.correction(below)) == pytest.approx(weight * 0.4)
-    table.update(table.visits(errors_at([5], [1.0])))
+    table.update(errors_at([5], [1.0]))
     assert float(table.correction(below)) == pytest.approx(weight * (0.9 * 0.4 + 0.1 * 1.0))
 
 
 def test_a_first_visit_of_zero_is_a_visit(schedule: NoiseSchedule) -> None:
     table = DelayedTable(schedule, ema_decay=0.9)
-    table.update(table.visits(errors_at([5], [0.0])))
-    table.update(table.visits(errors_at([5], [1.0])))
+    table.update(errors_at([5], [0.0]))
+    table.update(errors_at([5], [1.0]))
     expected = float(schedule.step_weights[5]) * 0.1
     assert float(table.correction(torch.tensor([4]))) == pytest.approx(expected)
 
 
 def test_only_steps_above_t_count(schedule: NoiseSchedule) -> None:
     table = DelayedTable(schedule)
-    table.update(table.visits(errors_at([5], [1.0])))
+    table.update(errors_at([5], [1.0]))
     corrections = table.corrections()
     assert (corrections[:5] > 0).all()
     assert (corrections[5:] == 0).all()
@@ -107,39 +111,42 @@ def test_only_steps_above_t_count(schedule: NoiseSchedule) -> None:
 
 def test_bins_pool_neighbouring_timesteps(schedule: NoiseSchedule) -> None:
     table = DelayedTable(schedule, bins=5)  # of 12: 0-2, 3-4, 5-7, 8-9, 10-11
-    table.update(table.visits(errors_at([5, 7, 7], [0.3, 0.6, 0.9])))
+    table.update(errors_at([5, 7, 7], [0.3, 0.6, 0.9]))
     weights = schedule.step_weights
     expected = torch.tensor([0.6 * float(weights[max(t + 1, 5) : 8].sum()) for t in range(T)])
     torch.testing.assert_close(table.corrections().float(), expected)
 
 
-def test_micro_batches_and_processes_leave_no_trace(schedule: NoiseSchedule) -> None:
-    """Any cut of a step gives the same bits: a float64 holds the sums without rounding."""
+def test_the_order_in_which_a_step_is_gathered_leaves_no_trace(schedule: NoiseSchedule) -> None:
+    """However a batch was cut into micro-batches and processes: a float64 holds the sums without rounding."""
     tables = [DelayedTable(schedule, bins=7) for _ in range(3)]
     for seed in range(4):
         errors = random_errors(seed, 96)
-        tables[0].update(tables[0].visits(errors))
-        thirds = [tables[1].visits(part_of(errors, slice(i, i + 32))) for i in (0, 32, 64)]
-        tables[1].update(thirds[2] + thirds[0] + thirds[1])
-        halves = [tables[2].visits(part_of(errors, slice(i, 96, 2))).as_tensor() for i in (1, 0)]
-        assert halves[0].shape == (5, 7)
-        assert halves[0].dtype == torch.float64
-        tables[2].update(Visits.from_tensor(halves[0] + halves[1]))
-    assert torch.equal(tables[0].corrections(), tables[1].corrections())
-    assert torch.equal(tables[0].corrections(), tables[2].corrections())
+        cuts = (
+            [slice(None)],
+            [slice(64, 96), slice(0, 32), slice(32, 64)],
+            [slice(1, 96, 2), slice(0, 96, 2)],
+        )
+        for table, cut in zip(tables, cuts, strict=True):
+            table.update(gathered([part_of(errors, part) for part in cut]))
+    for table in tables[1:]:
+        assert all(
+            torch.equal(table.state_dict()[key], value) for key, value in tables[0].state_dict().items()
+        )
+        assert torch.equal(table.corrections(), tables[0].corrections())
     assert tables[0].corrections()[0] != 0
 
 
 def test_state_dict_goes_round_bit_for_bit(schedule: NoiseSchedule, tmp_path) -> None:
     table, resumed = DelayedTable(schedule), DelayedTable(schedule)
     for seed in range(3):
-        table.update(table.visits(random_errors(seed, 5)))
+        table.update(random_errors(seed, 5))
     torch.save(table.state_dict(), tmp_path / "table.pt")
     resumed.load_state_dict(torch.load(tmp_path / "table.pt", weights_only=True))
     assert torch.equal(resumed.corrections(), table.corrections())
     for seed in range(3, 6):  # what was not visited before the checkpoint is still a first visit after it
         for each in (table, resumed):
-            each.update(each.visits(random_errors(seed, 5)))
+            each.update(random_errors(seed, 5))
     assert torch.equal(resumed.corrections(), table.corrections())
     for name, value in table.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value)
@@ -147,10 +154,10 @@ def test_state_dict_goes_round_bit_for_bit(schedule: NoiseSchedule, tmp_path) ->
 
 def test_a_saved_state_does_not_change_with_the_table(schedule: NoiseSchedule) -> None:
     table = DelayedTable(schedule)
-    table.update(table.visits(random_errors(0, 20)))
+    table.update(random_errors(0, 20))
     state = table.state_dict()
     kept = {name: value.clone() for name, value in state.items()}
-    table.update(table.visits(random_errors(1, 20)))
+    table.update(random_errors(1, 20))
     assert all(torch.equal(state[name], kept[name]) for name in kept)
 
 
@@ -165,18 +172,16 @@ def test_wrong_use_is_refused(schedule: NoiseSchedule) -> None:
         table.load_state_dict(DelayedTable(schedule, bins=4).state_dict())
     for value in (math.nan, math.inf):
         with pytest.raises(ValueError, match="not finite"):
-            table.update(table.visits(errors_at([1, 2], [0.1, value])))
+            table.update(errors_at([1, 2], [0.1, value]))
     assert (table.corrections() == 0).all()  # nothing of a refused step entered
     one = torch.ones(1)
     with pytest.raises(ValueError, match="both images"):
-        table.visits(PairErrors(one, None, None, None, torch.zeros(1, dtype=torch.long)))
+        table.update(PairErrors(one, None, None, None, torch.zeros(1, dtype=torch.long)))
 
 
 def test_the_table_takes_no_gradient(schedule: NoiseSchedule) -> None:
     table = DelayedTable(schedule)
     errors = random_errors(0, 20)
     errors.policy_w.requires_grad_()
-    visits = table.visits(errors)
-    assert not visits.sums.requires_grad
-    table.update(visits)
+    table.update(errors)
     assert not table.corrections().requires_grad

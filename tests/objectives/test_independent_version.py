@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -80,6 +81,10 @@ def slow(
     return value, z, towards * beta * front, beta * (front + abs(correction))
 
 
+def as_errors(rows: Sequence[list[float]], ks: Sequence[int]) -> PairErrors:
+    return PairErrors(*torch.tensor(rows, dtype=torch.float64).T, t=torch.tensor([k - 1 for k in ks]))
+
+
 @pytest.mark.parametrize("loss", ["sft", "uniform", "dde-single", "dde-step", "dde"])
 def test_objectives_agree_with_the_slow_version(loss: str) -> None:
     chance = random.Random(loss)
@@ -94,16 +99,13 @@ def test_objectives_agree_with_the_slow_version(loss: str) -> None:
         assert (objective.table is not None) == (loss in ("dde", "dde-step"))
 
         for _step in range(chance.randint(1, 4)):
-            visited, step_visits = [], None
+            visited = []
             for _micro_batch in range(chance.randint(1, 3)):
                 B = chance.randint(1, 5)
                 # Floats that a float32 holds, as the errors of a model are.
                 rows = [[float(np.float32(chance.uniform(0, 0.5))) for _ in range(4)] for _ in range(B)]
                 ks = [chance.randint(1, T) for _ in range(B)]
-                errors = PairErrors(
-                    *torch.tensor(rows, dtype=torch.float64).T, t=torch.tensor([k - 1 for k in ks])
-                )
-                output = objective(errors)
+                output = objective(as_errors(rows, ks))
                 for i, (four, k) in enumerate(zip(rows, ks, strict=True)):
                     value, z, weight, size = slow(loss, four, k, beta, abar, table)
                     close = {"rel": 1e-5, "abs": 1e-6 * (1 + size)}
@@ -114,11 +116,9 @@ def test_objectives_agree_with_the_slow_version(loss: str) -> None:
                     else:
                         assert float(output.logit[i]) == pytest.approx(z, **close)
                 visited += list(zip(ks, rows, strict=True))
-                if objective.table is not None:
-                    part = objective.table.visits(errors)
-                    step_visits = part if step_visits is None else step_visits + part
             table.after_step(visited)
             if objective.table is not None:
-                objective.table.update(step_visits)
+                ks, rows = zip(*visited, strict=True)
+                objective.table.update(as_errors(rows, ks))
                 expected = [table.correction(k, abar) for k in range(1, T + 1)]
                 assert objective.table.corrections().tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)

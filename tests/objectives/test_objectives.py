@@ -46,7 +46,7 @@ def objective_with_history(loss: str, schedule: NoiseSchedule, swap: bool = Fals
     for seed in (100, 101):
         errors = random_errors(seed, 60)
         if objective.table is not None:
-            objective.table.update(objective.table.visits(swapped(errors) if swap else errors))
+            objective.table.update(swapped(errors) if swap else errors)
     return objective
 
 
@@ -209,9 +209,8 @@ def test_the_table_is_read_as_the_step_before_left_it(loss: str, schedule: Noise
     objective = build_objective(loss, schedule, BETA)
     errors = random_errors(12, 30, t_below=T - 1)
     before = objective(errors).logit
-    visits = objective.table.visits(errors)
-    assert torch.equal(objective(errors).logit, before)  # neither a call nor counting visits moves the table
-    objective.table.update(visits)
+    assert torch.equal(objective(errors).logit, before)  # a call does not move the table
+    objective.table.update(errors)
     assert not torch.equal(objective(errors).logit, before)
     # The correction is a shift of the logit by -beta C(t), and a number without gradient.
     shift = -BETA * objective.table.correction(errors.t)
