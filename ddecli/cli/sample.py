@@ -26,8 +26,11 @@ def sample(
     prompts: Annotated[
         str | None,
         typer.Option(
-            help="world:validation or world:test, a text file with one prompt a line, or a .jsonl file with "
-            "the key prompt. Tiny models take world:validation when nothing is given."
+            metavar="NAME[=PATH] or FILE",
+            help="world:validation, world:test or world:classes; pickapic-validation, partiprompts or hpsv2, from your "
+            "copy at PATH (file or folder) or from the Hugging Face hub; imagenet-classes (A photo of ..., 1000); or a "
+            "file: a prompt a line, or .csv, .tsv, .json, .jsonl, .parquet with prompt, caption or text. Tiny models "
+            "take world:validation if not given.",
         ),
     ] = None,
     prompt: Annotated[
@@ -78,7 +81,8 @@ def sample(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Remove an earlier sample from --out; without it, a sample is continued."
+            "--overwrite",
+            help="Replace an earlier sample of other settings or another model in --out; an equal one is continued.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -111,7 +115,11 @@ def sample(
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False))
         return
-    left_out = f" {summary.empty_prompts} empty prompts were skipped." if summary.empty_prompts else ""
+    left_out = "".join(
+        f" {count} {kind} prompts were skipped."
+        for kind, count in (("empty", summary.empty_prompts), ("repeated", summary.duplicate_prompts))
+        if count
+    )
     state = (
         "complete" if summary.complete else f"{summary.images} images so far, other shards are not finished"
     )
@@ -130,7 +138,8 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def _prompt_set(prompts: str | None, prompt: list[str], first: int | None) -> PromptSet:
-    """The prompts asked for: a split of the world, a file, or those of the command line."""
+    """The prompts asked for: a split of the world, a published set, a file, or those of the command line."""
+    from ddecli.sampling.prompt_sets import NAMES, prompts_by_name
     from ddecli.sampling.prompts import make_prompt_set, read_prompts
 
     if prompts is None:
@@ -141,4 +150,7 @@ def _prompt_set(prompts: str | None, prompt: list[str], first: int | None) -> Pr
         from ddecli.tinyworld.prompts import world_prompts
 
         return make_prompt_set(prompts, world_prompts(prompts.removeprefix(WORLD)), first)
+    name, equals, path = prompts.partition("=")
+    if name in NAMES:
+        return make_prompt_set(name, prompts_by_name(name, Path(path) if equals else None), first)
     return make_prompt_set(Path(prompts).name, read_prompts(Path(prompts)), first)

@@ -1,15 +1,21 @@
-"""Where prompts come from: a text file, a jsonl file, or a list; duplicates and empty lines go."""
+"""Where prompts come from: a file in one of the usual formats, or a list; duplicates and empty lines go."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
 from ddecli.core.protocol import clean_prompt
+
+COLUMNS = ("prompt", "caption", "text")
+"""Names of the column of prompts that are looked for, upper or lower case."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +52,112 @@ def make_prompt_set(name: str, prompts: Iterable[str], first: int | None = None)
     return PromptSet(name, tuple(distinct)[:first], empty, len(lines) - empty - len(distinct))
 
 
-def read_prompts(path: Path) -> list[str]:
-    """Read the prompts of a text file (one a line) or of a `.jsonl` file (key `prompt`), empty ones included.
+def read_prompts(path: Path, columns: Sequence[str] = COLUMNS) -> list[str]:
+    """Read the prompts of a file, empty ones included.
+
+    By its suffix it is a table (.parquet, .csv, or .tsv whose quotation marks are part of the text), a list
+    of texts or objects (.json), an object a line (.jsonl), or else a prompt a line.
+
+    Args:
+        columns: names of the column, or of the objects' key; the first that is there is taken.
 
     Raises:
-        UserError: the file is missing, is not UTF-8 text, or a jsonl line has no `prompt` text.
+        UserError: the file is missing or damaged, or has no such column.
     """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _parquet(path, columns)
+    text = _text(path)
+    if suffix == ".jsonl":
+        lines = enumerate(text.splitlines(), 1)
+        return [_of_line(line, path, number, columns) for number, line in lines if line.strip()]
+    if suffix == ".json":
+        return _json(text, path, columns)
+    if suffix in (".csv", ".tsv"):
+        return _table(text, path, columns)
+    return text.splitlines()
+
+
+def _text(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UserError(
-            f"Prompt file {path} does not exist. Give a text file, world:validation or world:test."
+            f"Prompt file {path} does not exist. Give a file, world:validation, world:test, or one of the sets that "
+            "`ddecli sample --help` names."
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"Prompt file {path} is not UTF-8 text: {error}. Save it as UTF-8.") from error
     except OSError as error:
         raise UserError(f"Prompt file {path} cannot be read: {error.strerror or error}.") from error
-    if path.suffix.lower() != ".jsonl":
-        return lines
-    return [_prompt_of(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _prompt_of(line: str, path: Path, number: int) -> str:
+def _column(found: Sequence[str], columns: Sequence[str], path: Path) -> str:
+    """The actual name of the column of prompts."""
+    by_lower = {name.lower(): name for name in reversed(found)}
+    for name in columns:
+        if name.lower() in by_lower:
+            return by_lower[name.lower()]
+    raise UserError(f"{path} has columns {', '.join(found)}; none is called {' or '.join(columns)}.")
+
+
+def _parquet(path: Path, columns: Sequence[str]) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        prompt = json.loads(line)["prompt"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{path}, line {number}: each line must be a JSON object with a "prompt".') from error
-    if not isinstance(prompt, str):
-        raise UserError(f'{path}, line {number}: "prompt" must be a text, not {type(prompt).__name__}.')
-    return prompt
+        with pq.ParquetFile(path) as file:
+            column = _column(file.schema_arrow.names, columns, path)
+            values = file.read([column])[column].to_pylist()  # no other column: those may be pictures
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"Prompt file {path} cannot be read as parquet: {error}.") from error
+    return [_prompt(value, f"{path}, row {number}") for number, value in enumerate(values, 1)]
+
+
+def _table(text: str, path: Path, columns: Sequence[str]) -> list[str]:
+    tabs = path.suffix.lower() == ".tsv"
+    dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
+    rows = csv.DictReader(io.StringIO(text, newline=""), **dialect)
+    column = _column(rows.fieldnames or [], columns, path)
+    try:
+        return [row[column] or "" for row in rows]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {rows.line_num}: {error}.") from error
+
+
+def _json(text: str, path: Path, columns: Sequence[str]) -> list[str]:
+    try:
+        items = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"Prompt file {path} is not JSON: {error}.") from error
+    if not isinstance(items, list):
+        raise UserError(f"{path} must be a JSON list of prompts, not {type(items).__name__}.")
+    return [_of_item(item, f"{path}, item {number}", columns) for number, item in enumerate(items, 1)]
+
+
+def _of_line(line: str, path: Path, number: int, columns: Sequence[str]) -> str:
+    where = f"{path}, line {number}"
+    try:
+        item = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: each line must be JSON: {error}.") from error
+    if not isinstance(item, dict):
+        raise UserError(f'{where}: each line must be a JSON object with a "{columns[0]}".')
+    return _of_item(item, where, columns)
+
+
+def _of_item(item: Any, where: str, columns: Sequence[str]) -> str:
+    if isinstance(item, dict):
+        keys = {str(key).lower(): key for key in reversed(item)}
+        key = next((keys[name.lower()] for name in columns if name.lower() in keys), None)
+        if key is None:
+            raise UserError(f"{where} has none of the keys {', '.join(columns)}.")
+        item = item[key]
+    return _prompt(item, where)
+
+
+def _prompt(value: Any, where: str) -> str:
+    """A text; what is missing counts as empty."""
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{where}: the prompt must be a text, not {type(value).__name__}.")
+    return value or ""

@@ -11,6 +11,7 @@ import pytest
 
 from ddecli.cli.sample import parse_shard
 from ddecli.core.errors import UserError
+from ddecli.core.files import sha256_text
 
 Run = Callable[..., Any]
 
@@ -42,6 +43,26 @@ def test_prompt_file_shards_and_defaults(ddecli: Run, sd_folder: Path, tmp_path:
     assert protocol["resolution"] == 32
 
 
+def test_a_set_of_prompts_by_name(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_text("id,caption\n1,a dog\n2,a cat\n3,a dog\n")
+    typed = ddecli("sample", sd_folder, "--prompts", "pickapic-validation=my.csv", *QUICK, "--out", "out")
+    assert typed.code == 0, typed.error
+    assert "3 prompts were read, 500 are published" in typed.error
+    assert "1 repeated prompts were skipped" in typed.out
+    protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
+    assert (protocol["prompt_set"], protocol["num_prompts"]) == ("pickapic-validation", 2)
+    assert protocol["prompts_sha256"] == sha256_text("a dog\na cat")
+
+
+def test_imagenet_classes(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
+    typed = ddecli(
+        "sample", sd_folder, "--prompts", "imagenet-classes", "--num-prompts", 2, *QUICK, "--out", "out"
+    )
+    assert typed.code == 0, typed.error
+    rows = [json.loads(line) for line in (tmp_path / "out" / "metadata.jsonl").read_text().splitlines()]
+    assert [row["prompt"] for row in rows[::2]] == ["A photo of tench", "A photo of goldfish"]
+
+
 def test_prompts_of_the_world_are_the_default(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
     typed = ddecli("sample", sd_folder, "--num-prompts", 2, *QUICK, "--out", "out")
     assert typed.code == 0, typed.error
@@ -54,6 +75,8 @@ def test_prompts_of_the_world_are_the_default(ddecli: Run, sd_folder: Path, tmp_
         (("no-such-model",), "no-such-model"),
         (("{model}", "--prompts", "none.txt"), "none.txt does not exist"),
         (("{model}", "--prompts", "world:nowhere"), "nowhere"),
+        (("{model}", "--prompts", "hpsv2=none"), "none does not exist"),
+        (("{model}", "--prompts", "imagenet-classes=x"), "comes with ddecli"),
         (("{model}", "--prompt", " "), "no prompt"),
         (("{model}", "--prompt", "a", "--prompts", "world:test"), "not both"),
         (("{model}", "--prompt", "a", "--shard", "3/2"), "--shard"),
