@@ -10,7 +10,7 @@ import numpy as np
 from ddecli.core.errors import UserError
 from ddecli.reporting.bootstrap import resampled_means, resampled_weights
 from ddecli.reporting.compare import check_same_images
-from ddecli.reporting.scores import ScoreSet
+from ddecli.reporting.scores import ScoreSet, check_same_protocol, load_scores
 
 ORDER = ("clip", "hps", "pickscore", "aesthetic", "truth", "diversity")
 """Metrics from left to right; those that are not here follow in alphabetical order."""
@@ -28,6 +28,18 @@ def check_distinct(folders: Folders) -> None:
     for label, given in folders.items():
         if len({Path(folder).resolve() for folder in given}) < len(given):
             raise UserError(f"{label} names one folder twice: give one folder for each training seed.")
+
+
+def load_rows(folders: Folders) -> dict[str, list[ScoreSet]]:
+    """Read the scores of every label's folders.
+
+    Raises:
+        UserError: missing scores, a folder given twice for a label, or mixed protocols.
+    """
+    check_distinct(folders)
+    sets = {label: [load_scores(folder) for folder in given] for label, given in folders.items()}
+    check_same_protocol([scores for given in sets.values() for scores in given])
+    return sets
 
 
 def shared_metrics(sets: Sequence[ScoreSet]) -> list[str]:

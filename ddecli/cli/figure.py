@@ -1,0 +1,181 @@
+"""`ddecli figure`: the paper's figures from scored folders and runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ddecli.cli.rows import parse_rows
+from ddecli.core.errors import UserError
+from ddecli.reporting.figures.presets import FIGURES
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+class _Figures(TyperGroup):
+    """Says which figures there are when another one is asked for."""
+
+    def get_command(self, context: Any, name: str) -> Any:
+        if name not in self.commands:
+            raise UserError(f"There is no figure {name!r}: choose from {', '.join(self.commands)}.")
+        return super().get_command(context, name)
+
+
+app = typer.Typer(cls=_Figures, help="Draw a figure of the paper from scored folders and runs.")
+
+Scored = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="LABEL=FOLDER",
+        help="Scored images by label, the base first. One label several times: the folders are its training seeds.",
+    ),
+]
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="LABEL=FOLDER",
+        help="Runs by label. One label several times: the folders are its training seeds.",
+    ),
+]
+Out = Annotated[
+    Path, typer.Option(help="Write OUT.png, OUT.pdf and OUT.json, the plotted numbers; as in paper/segments.")
+]
+Title = Annotated[str | None, typer.Option(help="A line above the figure; none if not given.")]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(help="clip, hps, pickscore, truth ...; repeat it. All that every folder has if not given."),
+]
+Draws = Annotated[int, typer.Option(min=100, help="Bootstrap samples behind each interval.")]
+Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
+
+
+@app.callback(invoke_without_command=True)
+def figure(context: typer.Context) -> None:
+    """Draw a figure of the paper from scored folders and runs."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("segments", short_help=FIGURES["segments"])
+def segments(
+    rows: Scored,
+    out: Out,
+    metric: Metrics = None,
+    title: Title = None,
+    draws: Draws = 10_000,
+    seed: Seed = 0,
+) -> None:
+    """Scores of training on parts of the trajectory (paper, Fig. 3).
+
+    The first row is the base model, the second training on the full range, all others are segments: their label
+    is the part of t/T, as in 0.3-0.4. Error bars, and the band of the full range, are 95 % intervals of the difference to the base.
+    """
+    from ddecli.reporting.figures import segments as drawn
+
+    _write(out, title, drawn, drawn.numbers(parse_rows(rows), metric or (), draws, seed))
+
+
+@app.command("beat-ratios", short_help=FIGURES["beat-ratios"])
+def beat_ratios(
+    rows: Scored,
+    out: Out,
+    metric: Metrics = None,
+    title: Title = None,
+    draws: Draws = 10_000,
+    seed: Seed = 0,
+) -> None:
+    """Share of image pairs (same prompt and number) that beat the base model, ties half (paper, Fig. 5)."""
+    from ddecli.reporting.figures import beat_ratios as drawn
+
+    _write(out, title, drawn, drawn.numbers(parse_rows(rows), metric or (), draws, seed))
+
+
+@app.command("coefficients", short_help=FIGURES["coefficients"])
+def coefficients(
+    out: Out,
+    model: Annotated[str, typer.Option(help="Preset, diffusers folder, run or hub id.")] = "tiny",
+    title: Title = None,
+) -> None:
+    """The weights of the losses by timestep: 1/SNR(t), its half, 1/2 and t lambda_t (paper, Sec. 3.4)."""
+    from ddecli.models.load import load_schedule
+    from ddecli.reporting.figures import coefficients as drawn
+
+    schedule = load_schedule(model)
+    weights = schedule.single_shot_weights.numpy(), schedule.step_weights.numpy()
+    _write(out, title, drawn, drawn.numbers(model, *weights))
+
+
+@app.command("corrections", short_help=FIGURES["corrections"])
+def corrections(rows: Runs, out: Out, title: Title = None) -> None:
+    """DDE's correction terms by timestep after training, and how they settle (paper, Sec. 4.4)."""
+    from ddecli.reporting.figures import corrections as drawn
+
+    _write(out, title, drawn, drawn.numbers(parse_rows(rows)))
+
+
+@app.command("log-sigmoid", short_help=FIGURES["log-sigmoid"])
+def log_sigmoid(
+    out: Out,
+    rows: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[LABEL=FOLDER]",
+            help="Runs by label, to mark the mean and standard deviation of their last logits.",
+        ),
+    ] = None,
+    title: Title = None,
+) -> None:
+    """The loss, its gradient and where it saturates, with the logits that runs reached (paper, Sec. 3.4)."""
+    from ddecli.reporting.figures import log_sigmoid as drawn
+
+    _write(out, title, drawn, drawn.numbers(parse_rows(rows or [])))
+
+
+@app.command("credit", short_help=FIGURES["credit"])
+def credit(rows: Runs, out: Out, title: Title = None) -> None:
+    """Which timesteps got the gradient: the weight of a visit by timestep, and the total by thirds."""
+    from ddecli.reporting.figures import credit as drawn
+
+    _write(out, title, drawn, drawn.numbers(parse_rows(rows)))
+
+
+@app.command("curves", short_help=FIGURES["curves"])
+def curves(rows: Runs, out: Out, title: Title = None) -> None:
+    """Loss, implicit accuracy, margin and gradient norm over training."""
+    from ddecli.reporting.figures import curves as drawn
+
+    _write(out, title, drawn, drawn.numbers(parse_rows(rows)))
+
+
+@app.command("images", short_help=FIGURES["images"])
+def images(
+    rows: Annotated[
+        list[str],
+        typer.Argument(metavar="LABEL=FOLDER", help="A sample folder by label, the base first."),
+    ],
+    out: Out,
+    prompts: Annotated[int, typer.Option(min=1, help="How many, spread evenly over the prompt set.")] = 6,
+    image_index: Annotated[
+        int, typer.Option(min=0, help="Number of the picture among those of its prompt.")
+    ] = 0,
+    title: Title = None,
+) -> None:
+    """Images of the same prompts and seeds side by side (paper, Figs. 4 and 6).
+
+    No picture is picked by hand: prompts are spread evenly over the set, the picture's number is the same everywhere.
+    """
+    from ddecli.reporting.figures import images as drawn
+
+    _write(out, title, drawn, drawn.numbers(parse_rows(rows), prompts, image_index))
+
+
+def _write(out: Path, title: str | None, drawn: ModuleType, numbers: dict[str, Any]) -> None:
+    from ddecli.core.console import console
+    from ddecli.reporting.figures.save import save_figure
+
+    stem = save_figure(out, numbers, drawn.draw, title)
+    console.print(f"Wrote {stem}.png, .pdf and .json", highlight=False, soft_wrap=True)

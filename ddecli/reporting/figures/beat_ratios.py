@@ -1,0 +1,113 @@
+"""Share of image pairs that beat the base model (Fig. 5 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from ddecli.core.errors import UserError
+from ddecli.reporting.bootstrap import percentile_interval, resampled_means
+from ddecli.reporting.compare import DRAWS, check_same_images, pairs_won
+from ddecli.reporting.figures.measured import chosen_metrics, origin
+from ddecli.reporting.figures.save import Numbers
+from ddecli.reporting.figures.style import COLUMN, PAGE, colours, legend, literal, marker
+from ddecli.reporting.render import NAMES
+from ddecli.reporting.rows import Folders, load_rows, means_over_seeds
+from ddecli.reporting.scores import ScoreSet
+
+GROUP = 0.7
+"""Width that the methods of one metric share; metrics are 1 apart."""
+
+
+def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, seed: int = 0) -> Numbers:
+    """Beat ratios of every label over the first one, the base: same prompt and image index, ties half.
+
+    Args:
+        folders: the base's folder first; of each other label its training seeds.
+        metrics: all that every folder has if empty.
+
+    Returns:
+        By metric and label the mean over seeds with its interval over prompts and seeds (None with one prompt).
+
+    Raises:
+        UserError: no row beside the base, several folders of the base, missing scores, mixed protocols.
+    """
+    base, *labels = folders
+    if not labels:
+        raise UserError("The figure needs a row beside the base: BASE=images/tiny DDE=images/tiny-dde.")
+    if len(folders[base]) > 1:
+        raise UserError(f"{base} is the base, which has one folder only; it is given {len(folders[base])}.")
+    sets = load_rows(folders)
+    return {
+        "figure": "beat-ratios",
+        **origin(folders, sets, draws, seed),
+        "base": base,
+        "metrics": {
+            metric: {
+                label: _ratio(sets[label], sets[base][0], metric, label, draws, seed) for label in labels
+            }
+            for metric in chosen_metrics(sets, metrics)
+        },
+    }
+
+
+def _ratio(
+    given: Sequence[ScoreSet], base: ScoreSet, metric: str, label: str, draws: int, seed: int
+) -> dict[str, Any]:
+    for scores in given:
+        check_same_images(scores, base, metric)
+    found = [(scores.metric(metric), base.metric(metric)) for scores in given]
+    won = [pairs_won(a, b)[0] for a, b in found]
+    images = pairs_won(*found[0])[1]
+    # As in a comparison of two folders: the quotient of two resampled means.
+    drawn = resampled_means(np.stack([*won, images], axis=1), draws, seed)
+    ratios = means_over_seeds(drawn[:, :-1] / drawn[:, -1:], seed, label)
+    by_seed = np.array([each.sum() for each in won]) / images.sum()
+    return {
+        "beat_ratio": by_seed.mean(),
+        "seed_ratios": by_seed,
+        "interval": percentile_interval(ratios) if len(images) > 1 else None,
+        "tie_share": np.mean([np.mean(a.score == b.score) for a, b in found]),
+        "prompts": len(images),
+        "pairs": int(images.sum()),
+    }
+
+
+def draw(numbers: Numbers) -> Figure:
+    """The methods side by side for each metric, and a line at one half."""
+    metrics = numbers["metrics"]
+    labels = list(next(iter(metrics.values())))
+    figure = Figure(figsize=(COLUMN if len(metrics) * len(labels) <= 16 else PAGE, 2.6), layout="constrained")
+    axis = figure.subplots()
+    axis.axhline(0.5, color="#555555", linewidth=0.9, linestyle="--")
+    colour = colours(labels)
+    entries: list[tuple[Artist, str]] = []
+    for number, label in enumerate(labels):
+        offset = GROUP * ((number + 0.5) / len(labels) - 0.5)
+        found = [metrics[metric][label] for metric in metrics]
+        ratios = np.array([each["beat_ratio"] for each in found])
+        errors = None
+        if found[0]["interval"]:
+            low, high = np.transpose([each["interval"] for each in found])
+            errors = [ratios - low, high - ratios]
+        points = axis.errorbar(
+            np.arange(len(metrics)) + offset,
+            ratios,
+            yerr=errors,
+            color=colour[label],
+            marker=marker(label),
+            linestyle="none",
+            markersize=4.5,
+            elinewidth=1.2,
+        )
+        entries.append((points.lines[0], literal(label)))
+    axis.set_xticks(range(len(metrics)), [NAMES.get(metric, metric) for metric in metrics])
+    axis.set(xlim=(-0.5, len(metrics) - 0.5), ylabel=f"share of pairs that beat {literal(numbers['base'])}")
+    axis.grid(False, axis="x")
+    axis.tick_params(axis="x", length=0)
+    legend(figure, entries)
+    return figure

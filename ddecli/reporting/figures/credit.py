@@ -1,0 +1,124 @@
+"""Credit: which timesteps got the gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from ddecli.core.errors import UserError
+from ddecli.reporting.figures.save import Numbers
+from ddecli.reporting.figures.style import PAGE, T_LABEL, colours, line, literal
+from ddecli.reporting.rows import Folders
+from ddecli.reporting.runs import Credit, load_credit, load_runs
+
+PARTS = ((0.0, 0.2), (0.2, 0.7), (0.7, 1.0))
+"""Parts of the trajectory whose share is counted; the middle one is the paper's 200-700."""
+GREYS = (("#DDDDDD", "black"), ("#ABABAB", "black"), ("#606060", "white"))
+"""Colours of the parts and of the numbers in them."""
+LEGIBLE = 0.04
+"""Smallest share with room for its number."""
+
+
+def numbers(folders: Folders) -> Numbers:
+    """Gradient weight `|dL/dD|` by timestep over a whole training.
+
+    Returns:
+        t: middles of the timestep bins, fractions of T.
+        weight: by label the mean gradient weight of a visit, divided by its mean over the bins; of each seed, their
+            mean, lowest and highest. None where a bin was never visited.
+        total_share: by label the share of the total gradient weight (a visit's weight times the number of visits) in
+            each of `parts`, of each seed and their mean.
+        weight_share: as if every timestep had been visited equally often.
+        visit_share: the share of the visits.
+
+    Raises:
+        UserError: no rows, or a run without credit.npz.
+    """
+    runs = load_runs(folders, load_credit)
+    if not runs:
+        raise UserError("The figure needs runs: Uni=runs/tiny-uniform DDE=runs/tiny-dde.")
+    first = next(iter(runs.values()))[0]
+    for run in (run for given in runs.values() for run in given):
+        if not np.array_equal(run.edges, first.edges):
+            raise UserError(f"{run.name} and {first.name} have different timestep bins.")
+    t = (first.edges[:-1] + first.edges[1:]) / 2
+    return {
+        "figure": "credit",
+        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "t": t,
+        "parts": PARTS,
+        "weight": {label: _with_range([_weight(run) for run in given]) for label, given in runs.items()},
+        "total_share": {
+            label: _shares([run.weight_sum.sum(0) for run in given], t) for label, given in runs.items()
+        },
+        "weight_share": {
+            label: _shares([np.nan_to_num(_weight(run)) for run in given], t) for label, given in runs.items()
+        },
+        "visit_share": {
+            label: _shares([run.count.sum(0) for run in given], t) for label, given in runs.items()
+        },
+    }
+
+
+def _weight(run: Credit) -> np.ndarray:
+    """Mean gradient weight of a visit by bin, `(bins,)`, with mean one; NaN where there was no visit."""
+    count = run.count.sum(0)
+    weight = np.divide(run.weight_sum.sum(0), count, out=np.full(len(count), np.nan), where=count > 0)
+    return weight / np.nanmean(weight)
+
+
+def _with_range(seeds: list[np.ndarray]) -> dict[str, Any]:
+    values = np.stack(seeds)
+    return {"seeds": values, "mean": values.mean(0), "low": values.min(0), "high": values.max(0)}
+
+
+def _shares(seeds: list[np.ndarray], t: np.ndarray) -> dict[str, Any]:
+    parts = np.array([[each[(low <= t) & (t < high)].sum() for low, high in PARTS] for each in seeds])
+    shares = parts / parts.sum(axis=1, keepdims=True)
+    return {"seeds": shares, "mean": shares.mean(axis=0)}
+
+
+def draw(numbers: Numbers) -> Figure:
+    """Left: the weight of a visit by timestep. Right: the total, as shares of three parts of the trajectory."""
+    labels = list(numbers["weight"])
+    height = max(2.6, 1.1 + 0.27 * len(labels))
+    figure = Figure(figsize=(PAGE, height), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    colour = colours(labels)
+    entries: list[tuple[Artist, str]] = []
+    for label, weight in numbers["weight"].items():
+        mean, low, high = (np.array(weight[name], dtype=float) for name in ("mean", "low", "high"))
+        if len(weight["seeds"]) > 1:
+            left.fill_between(numbers["t"], low, high, color=colour[label], alpha=0.25, linewidth=0)
+        (curve,) = left.plot(numbers["t"], mean, color=colour[label], linestyle=line(label))
+        entries.append((curve, literal(label)))
+    left.set(xlim=(0, 1), yscale="log", xlabel=T_LABEL, ylabel="gradient weight of a visit (mean 1)")
+    _bars(right, numbers)
+    patches = [
+        Patch(color=grey, label=f"{low:g}-{high:g}")
+        for (grey, _), (low, high) in zip(GREYS, PARTS, strict=True)
+    ]
+    left.legend(*zip(*entries, strict=True), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    right.legend(handles=patches, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, title="part of $t/T$")
+    return figure
+
+
+def _bars(axis: Axes, numbers: Numbers) -> None:
+    shares = numbers["total_share"]
+    for row, share in enumerate(shares.values()):
+        left = 0.0
+        for (grey, ink), value in zip(GREYS, share["mean"], strict=True):
+            axis.barh(row, 100 * value, left=100 * left, color=grey, height=0.72)
+            if value >= LEGIBLE:
+                middle = 100 * (left + value / 2)
+                axis.text(middle, row, f"{100 * value:.0f}", color=ink, ha="center", va="center", fontsize=7)
+            left += value
+    axis.set(xlim=(0, 100), ylim=(len(shares) - 0.5, -0.5), xlabel="share of the total gradient weight, %")
+    axis.set_yticks(range(len(shares)), [literal(label) for label in shares])
+    axis.tick_params(axis="y", length=0)
+    axis.grid(False)

@@ -1,0 +1,147 @@
+"""Images of the same prompts and seeds side by side (Figs. 4 and 6 of the paper).
+
+No picture is picked by hand: the prompts are spread evenly over the prompt set, and the image's number is the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ddecli.core.errors import BadRow, UserError
+from ddecli.core.files import read_json
+from ddecli.core.images import load_image
+from ddecli.core.protocol import METADATA, PROTOCOL
+from ddecli.reporting.figures.save import Numbers
+from ddecli.reporting.figures.style import PAGE, literal
+from ddecli.reporting.rows import Folders
+from ddecli.reporting.scores import ScoreSet, check_same_protocol
+
+DPI = 300
+TEXT, GAP, MARGIN = 420, 15, 12
+"""Width of the prompts, space between pictures and around all, in dots."""
+LARGEST = 330
+"""Side of a picture, in dots; less when many stand side by side."""
+LETTER, LINE = 19, 42
+"""Mean width of a letter and height of a line of text, in dots."""
+LETTERS = TEXT // LETTER
+TITLE = 66
+"""Height of the title, in dots."""
+
+
+def numbers(folders: Folders, prompts: int = 6, image_index: int = 0) -> Numbers:
+    """Which pictures stand where.
+
+    Args:
+        folders: a sample folder by label, the base first.
+        prompts: how many, spread evenly over the prompt set in its order, first and last included.
+        image_index: number of the picture among those of its prompt.
+
+    Raises:
+        UserError: no rows, several folders of a label, no sample folder, mixed protocols, or no such picture.
+    """
+    if not folders:
+        raise UserError("The figure needs sample folders: BASE=images/tiny DDE=images/tiny-dde.")
+    for label, given in folders.items():
+        if len(given) > 1:
+            raise UserError(f"{label} has {len(given)} folders: a column shows the images of one.")
+    samples = {label: _sample(Path(given[0])) for label, given in folders.items()}
+    check_same_protocol([ScoreSet(str(given[0]), {}, _protocol(given[0]), {}) for given in folders.values()])
+    first = next(iter(samples.values()))
+    texts = {row["prompt_id"]: row["prompt"] for row in first.values()}
+    chosen = np.unique(np.linspace(0, len(texts) - 1, min(prompts, len(texts))).round().astype(int))
+    shown = []
+    for prompt_id in np.array(list(texts))[chosen].tolist():
+        files = {}
+        for label, sample in samples.items():
+            if (prompt_id, image_index) not in sample:
+                raise UserError(
+                    f'{folders[label][0]} has no image {image_index} of "{texts[prompt_id]}": '
+                    "choose another --image-index."
+                )
+            files[label] = Path(folders[label][0]) / sample[prompt_id, image_index]["file_name"]
+        shown.append({"prompt_id": prompt_id, "prompt": texts[prompt_id], "files": files})
+    return {
+        "figure": "images",
+        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "image_index": image_index,
+        "prompts": shown,
+    }
+
+
+def _sample(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """The rows of a sample's metadata by prompt and image number."""
+    if not (folder / METADATA).is_file() or not (folder / PROTOCOL).is_file():
+        raise UserError(f"{folder} is no finished sample: make its images with `ddecli sample`.")
+    try:
+        rows = [json.loads(line) for line in (folder / METADATA).read_text(encoding="utf-8").splitlines()]
+        return {(row["prompt_id"], row["image_index"]): row for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / METADATA} is damaged: sample the images again.") from error
+
+
+def _protocol(folder: str | Path) -> dict[str, Any]:
+    return read_json(Path(folder) / PROTOCOL)
+
+
+def draw(numbers: Numbers) -> Figure:
+    """A row a prompt, a column a label. Places are whole dots, so that enlarged pixels stay square."""
+    rows, labels = numbers["prompts"], list(numbers["rows"])
+    pictures = [[_picture(row["files"][label]) for label in labels] for row in rows]
+    room = (PAGE * DPI - TEXT - 2 * MARGIN) / len(labels) - GAP
+    width, height = _cell(pictures[0][0].size, min(LARGEST, int(room)))
+    page_width = 2 * MARGIN + TEXT + len(labels) * (width + GAP) - GAP
+    heads = [textwrap.wrap(label, max(4, (width + GAP) // LETTER)) for label in labels]
+    head = LINE * max(len(lines) for lines in heads) + GAP + (TITLE if numbers["title"] else 0)
+    page_height = 2 * MARGIN + head + len(rows) * (height + GAP)
+    figure = Figure(figsize=(page_width / DPI, page_height / DPI), dpi=DPI)
+    if numbers["title"]:
+        figure.suptitle(literal(numbers["title"]), y=1 - MARGIN / page_height, va="top")
+    for row, (about, line) in enumerate(zip(rows, pictures, strict=True)):
+        top = MARGIN + head + row * (height + GAP)
+        lines = textwrap.wrap(about["prompt"], LETTERS, max_lines=height // LINE, placeholder=" ...")
+        _write(figure, lines, MARGIN, top + height / 2 - len(lines) * LINE / 2, "left")
+        for column, picture in enumerate(line):
+            left = MARGIN + TEXT + column * (width + GAP)
+            place = (left / page_width, 1 - (top + height) / page_height)
+            axis = figure.add_axes((*place, width / page_width, height / page_height), xticks=[], yticks=[])
+            axis.imshow(_resized(picture, width, height), interpolation="none", aspect="auto")
+            axis.spines[:].set(visible=True, color="#BBBBBB", linewidth=0.4)
+            if row == 0:
+                _write(figure, heads[column], left + width / 2, top - 8 - LINE * len(heads[column]), "center")
+    return figure
+
+
+def _write(figure: Figure, lines: list[str], x: float, top: float, align: Literal["left", "center"]) -> None:
+    """Lines of text at equal distances, whatever letters they hold; places in dots from the upper left corner."""
+    width, height = figure.get_size_inches() * DPI
+    for number, line in enumerate(lines):
+        baseline = 1 - (top + (number + 0.75) * LINE) / height
+        figure.text(x / width, baseline, literal(line), ha=align, va="baseline")
+
+
+def _picture(file: str) -> Image.Image:
+    try:
+        return load_image(Path(file))
+    except BadRow as error:
+        raise UserError(f"{file} cannot be shown ({error}): sample the images again.") from error
+
+
+def _cell(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Size on the page: a whole multiple of a small picture, a large one made smaller."""
+    factor: float = side / max(size)
+    if factor >= 1:
+        factor = int(factor)
+    return round(size[0] * factor), round(size[1] * factor)
+
+
+def _resized(picture: Image.Image, width: int, height: int) -> Image.Image:
+    nearest, smooth = Image.Resampling.NEAREST, Image.Resampling.LANCZOS
+    return picture.resize((width, height), nearest if picture.width <= width else smooth)

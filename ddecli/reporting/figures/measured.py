@@ -1,0 +1,46 @@
+"""What figures of scored folders share: which metrics, and where the numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ddecli.core.errors import UserError
+from ddecli.reporting.bootstrap import CONFIDENCE
+from ddecli.reporting.rows import Folders, shared_metrics
+from ddecli.reporting.scores import ScoreSet
+
+DIVERSITY = "diversity"
+"""Belongs to a prompt, not to an image; shown when it is asked for."""
+
+
+def chosen_metrics(sets: Mapping[str, Sequence[ScoreSet]], wanted: Sequence[str]) -> list[str]:
+    """The metrics to plot: those asked for, else all that every folder has, but for diversity.
+
+    Raises:
+        UserError: a folder lacks a metric.
+    """
+    every = [scores for given in sets.values() for scores in given]
+    if not wanted:
+        shared = shared_metrics(every)
+        return [name for name in shared if name != DIVERSITY] or shared
+    for name in wanted:
+        for scores in every:
+            if name not in scores.metrics:
+                raise UserError(
+                    f"{scores.name} has no {name} scores (it has {', '.join(scores.metrics)}): "
+                    f"score it with --metric {name}."
+                )
+    return list(dict.fromkeys(wanted))
+
+
+def origin(folders: Folders, sets: Mapping[str, Sequence[ScoreSet]], draws: int, seed: int) -> dict[str, Any]:
+    """The folders, how their images were sampled, and how intervals were made."""
+    first = next(iter(sets.values()))[0]
+    return {
+        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "protocol": {key: value for key, value in first.protocol.items() if key != "model"},
+        "confidence": CONFIDENCE,
+        "bootstrap_draws": draws,
+        "bootstrap_seed": seed,
+    }

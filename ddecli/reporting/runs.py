@@ -1,0 +1,124 @@
+"""What a run left behind, as figures read it: metrics.jsonl and credit.npz."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from ddecli.core.errors import UserError
+from ddecli.reporting.rows import Folders, check_distinct
+
+
+class Run(Protocol):
+    """Something read from a run, with a row a step."""
+
+    @property
+    def size(self) -> int: ...
+
+
+Read = TypeVar("Read", bound=Run)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """metrics.jsonl: `values` holds an array `(steps,)` a metric, NaN where a step has none."""
+
+    name: str
+    values: dict[str, np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Number of steps."""
+        return len(self.values["step"])
+
+
+@dataclass(frozen=True)
+class Credit:
+    """credit.npz of a run.
+
+    Attributes:
+        edges: `(bins + 1,)` edges of the timestep bins, in fractions of T.
+        weight_sum, count: `(steps, bins)` sum of `|dL/dD|` over the pairs of a step, and their number.
+        corrections: `(steps, bins)` `C(t)` at the first timestep of each bin; None without a delayed table.
+    """
+
+    name: str
+    edges: np.ndarray
+    weight_sum: np.ndarray
+    count: np.ndarray
+    corrections: np.ndarray | None
+
+    @property
+    def size(self) -> int:
+        """Number of steps."""
+        return len(self.count)
+
+
+def load_metrics(run: str | Path) -> Metrics:
+    """Read a run's metrics.jsonl.
+
+    Raises:
+        UserError: it is missing, empty or damaged.
+    """
+    file = _file(run, "metrics.jsonl", "it is no run of `ddecli train`, or one that has not begun")
+    try:
+        written = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        # Of a run that goes on, the last line may be half written.
+        lines = [json.loads(line) for line in written if line.endswith("\n")]
+        values = {name: np.array([line[name] for line in lines], dtype=float) for name in lines[0]}
+        if not {"step", "loss"} <= set(values):
+            raise KeyError("step and loss")
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{file} is no record of training steps: train the run again.") from error
+    return Metrics(str(run), values)
+
+
+def load_credit(run: str | Path) -> Credit:
+    """Read a run's credit.npz.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    file = _file(run, "credit.npz", "it is written when training ends: go on with `ddecli train --resume`")
+    try:
+        with np.load(file) as arrays:
+            edges, corrections = arrays["bin_edges"], arrays.get("corrections")
+            weight_sum, count = arrays["gradient_weight_sum"], arrays["count"]
+        if not (weight_sum.shape == count.shape == (len(count), len(edges) - 1) and count.any()):
+            raise ValueError("shapes")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file} is no credit map: train the run again.") from error
+    return Credit(str(run), edges / edges[-1], weight_sum, count, corrections)
+
+
+def load_runs(folders: Folders, read: Callable[[str | Path], Read]) -> dict[str, list[Read]]:
+    """Read every label's runs, one for each training seed.
+
+    Raises:
+        UserError: as `read`, a run given twice for a label, or seeds of one label with unequal numbers of steps.
+    """
+    check_distinct(folders)
+    runs = {label: [read(folder) for folder in given] for label, given in folders.items()}
+    for label, given in runs.items():
+        sizes = [run.size for run in given]
+        if len(set(sizes)) > 1:
+            raise UserError(
+                f"{label} holds runs of {min(sizes)} and of {max(sizes)} steps: training seeds of one label "
+                "must differ by their seed only."
+            )
+    return runs
+
+
+def _file(run: str | Path, name: str, why: str) -> Path:
+    if not Path(run).is_dir():
+        raise UserError(f"{run} does not exist: give the folder of a run.")
+    file = Path(run) / name
+    if not file.is_file():
+        raise UserError(f"{run} has no {name}: {why}.")
+    return file
