@@ -101,6 +101,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
     scores = Scores(source.name, protocol=source.protocol or {}, images_sha256=images_sha256(source.images))
     earlier = _earlier(scores, out)
     bad: dict[int, BadRow] = {}
+    _check_skipped(source, earlier.skipped if earlier else _list_skipped(source, bad), settings.max_bad)
     for metric in metrics:
         scorer = load_scorer(metric, sources[metric], settings.device)
         check_pin(scorer.card, settings.pins.get(metric, ""))
@@ -109,7 +110,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
             _take_over(scores, earlier, metric)
             continue
         embeddings = embed_images(source.images, scorer, settings.batch_size, bad)
-        _check_bad(source, bad, settings.max_bad)
+        _check_skipped(source, _list_skipped(source, bad), settings.max_bad)
         good = [position for position in range(len(source.images)) if position not in bad]
         images = [source.images[position] for position in good]
         embeddings = embeddings[good]
@@ -229,8 +230,7 @@ def _add_diversity(scores: Scores, images: list[ScoredImage], embeddings: Tensor
         scores.cards[DIVERSITY] = {**scorer.card, "name": DIVERSITY, "scale": scale}
 
 
-def _check_bad(source: ImageSet, bad: dict[int, BadRow], max_bad: float) -> None:
-    skipped = _list_skipped(source, bad)
+def _check_skipped(source: ImageSet, skipped: list[dict[str, str]], max_bad: float) -> None:
     if not skipped:
         return
     first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
