@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import resource
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from full_disk import full_disk
 from pair_data import pairs, picture, png
 from PIL import Image
 
@@ -180,18 +179,10 @@ def test_an_output_that_cannot_be_written(
 
 @pytest.mark.parametrize("limit", [2_000, 40_000])
 def test_a_full_disk_damages_nothing_that_was_whole(model: Any, tmp_path: Path, limit: int) -> None:
-    """The system itself refuses to write more than `limit` bytes a file, as a full disk would."""
     run(model, tmp_path / "store", pairs(3))
     before = {path.name: path.read_bytes() for path in (tmp_path / "store").iterdir()}
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
-        with pytest.raises(UserError, match="Cannot write"):
-            run(model, tmp_path / "store", pairs(60), overwrite=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, handler)
+    with full_disk(limit), pytest.raises(UserError, match="Cannot write"):
+        run(model, tmp_path / "store", pairs(60), overwrite=True)
     assert {path.name: path.read_bytes() for path in (tmp_path / "store").iterdir()} == before
     assert names(tmp_path) == ["store"]
     PairStore.open(tmp_path / "store", verify=True)

@@ -1,0 +1,232 @@
+"""Anybody's pictures, rows and shards through the commands: used rightly, or counted, listed and left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tiny_models
+from odd_pictures import BROKEN, GOOD, TOO_SMALL, as_file
+from pair_data import png, write_folder
+
+from ddecli.data.store import PairStore
+
+Run = Callable[..., Any]
+Damage = Callable[[Path], object]
+
+BAD_ROWS: list[tuple[dict[str, object] | str, str]] = [
+    ("{broken", "malformed row"),
+    ('["a list"]', "malformed row"),
+    ({"prompt": " ", "chosen": "plain.png", "rejected": "other.png"}, "empty prompt"),
+    ({"prompt": "a", "chosen": "none.png", "rejected": "other.png"}, "missing image"),
+    ({"prompt": "a", "chosen": "plain.png"}, "missing image"),
+    ({"prompt": "a", "chosen": "../secret.png", "rejected": "other.png"}, "path leaves the folder"),
+    ({"prompt": "a", "chosen": "{folder}/../secret.png", "rejected": "other.png"}, "path leaves the folder"),
+    ({"prompt": "a", "chosen": "link.png", "rejected": "other.png"}, "path leaves the folder"),
+]
+
+
+@pytest.fixture
+def pictures() -> Path:
+    """A folder of pictures of every kind, each beside the same picture as plain RGB (`plain-...`)."""
+    folder = Path("data")
+    folder.mkdir()
+    for name, (content, same) in GOOD.items():
+        (folder / name).write_bytes(content)
+        (folder / f"plain-{name}").write_bytes(as_file(same.convert("RGB"), "PNG"))
+    for name, (content, _) in (BROKEN | TOO_SMALL).items():
+        (folder / name).write_bytes(content)
+    for number, path in enumerate((folder / "plain.png", folder / "other.png", Path("secret.png"))):
+        path.write_bytes(png(number))
+    (folder / "link.png").symlink_to(Path("secret.png").resolve())
+    return folder
+
+
+def test_prepare_uses_every_kind_of_picture_and_lists_every_bad_row(
+    ddecli: Run, sd_folder: Path, pictures: Path
+) -> None:
+    rows: list[Any] = []
+    for name in GOOD:  # the same pixels, so the second pair is a duplicate of the first
+        rows += [
+            {"prompt": name, "chosen": each, "rejected": "other.png"} for each in (name, f"plain-{name}")
+        ]
+    broken = BROKEN | TOO_SMALL
+    rows += [{"prompt": "a", "chosen": "plain.png", "rejected": name} for name in broken]
+    rows += [row for row, _ in BAD_ROWS]
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    text = "\n".join(lines).replace("{folder}", str(pictures.resolve()))
+    (pictures / "metadata.jsonl").write_text(text)
+
+    arguments = ("prepare", "--model", sd_folder, "--data", pictures, "--out", "store")
+    typed = ddecli(*arguments, "--max-bad", 0.9, "--json")
+    assert typed.code == 0, typed.error
+    reasons = [reason for _, reason in [*broken.values(), *BAD_ROWS]]
+    summary = json.loads(typed.out)
+    assert summary["dropped"] == {"duplicate of another pair": len(GOOD), **Counter(reasons)}
+    store = PairStore.open(Path("store"), verify=True)
+    assert [store.pair(i).prompt for i in range(len(store))] == list(GOOD)
+    assert summary["images"] == len(GOOD) + 1  # with other.png
+    listed = [json.loads(line) for line in Path("store/bad-rows.jsonl").read_text().splitlines()]
+    first = 2 * len(GOOD) + 1
+    expected = {f"metadata.jsonl:{first + i}": reason for i, reason in enumerate(reasons)}
+    assert {bad["row"]: bad["reason"] for bad in listed} == expected
+
+    before = contents("store")
+    typed = ddecli(*arguments, "--overwrite")
+    assert_one_sentence(typed, f"{len(reasons)} of {len(rows)} rows are bad", "store.bad-rows.jsonl")
+    assert contents("store") == before
+
+
+def test_score_uses_every_kind_of_picture_and_lists_the_rest(
+    ddecli: Run, pictures: Path, tmp_path: Path
+) -> None:
+    scorer = f"clip={tiny_models.save_clip(tmp_path / 'clip')}"
+    rows: list[dict[str, object]] = []
+    for name in GOOD:
+        rows += [{"file_name": each, "prompt": name} for each in (name, f"plain-{name}")]
+    rows += [{"file_name": name, "prompt": "a"} for name in (*TOO_SMALL, *BROKEN)]
+    rows += [{"file_name": "none.png", "prompt": "a"}, {"file_name": "../secret.png", "prompt": "a"}]
+    rows += [{"file_name": "plain.png", "prompt": " "}, {"file_name": "plain.png"}, {"prompt": "a"}]
+    rows += [{"file_name": "plain.png", "prompt": "b", "image_index": 0}] * 2
+    rows += [{"file_name": "plain.png", "prompt": prompt} for prompt in ("word " * 2000, "赤い丸 🙂 круг")]
+    write_folder(pictures, rows)
+    arguments = ("score", pictures, "--metric", "clip", "--scorer", scorer)
+    typed = ddecli(*arguments, "--max-bad", 0.5, "--json")
+    assert typed.code == 0, typed.error
+    skipped = [json.loads(line) for line in (pictures / "scores-skipped.jsonl").read_text().splitlines()]
+    assert Counter(row["reason"] for row in skipped) == {
+        "path leaves the folder": 1,
+        "empty prompt": 1,
+        "no prompt": 1,
+        "row without file_name": 1,
+        "repeated row": 1,
+        "missing image": 1,
+        **Counter(reason for _, reason in BROKEN.values()),
+    }
+    table = [row for row in pq.read_table(pictures / "scores.parquet").to_pylist() if row["metric"] == "clip"]
+    by_prompt: dict[str, list[float]] = {}
+    for row in table:
+        by_prompt.setdefault(row["prompt_id"], []).append(row["score"])
+    twins = [scores for scores in by_prompt.values() if len(scores) == 2]
+    assert len(twins) == len(GOOD)
+    assert all(odd == pytest.approx(plain, abs=1e-5) for odd, plain in twins)
+    assert len(table) == len(rows) - len(skipped)
+
+    before = contents(pictures)
+    assert_one_sentence(ddecli(*arguments), "cannot be used", "--max-bad")
+    assert contents(pictures) == before
+
+
+def test_inception_names_a_picture_it_cannot_read(ddecli: Run, tmp_path: Path) -> None:
+    classifier = tiny_models.save_classifier(tmp_path / "classifier")
+    Path("pictures").mkdir()
+    for name in ("16-bit.png", "alpha.png", "rotated.jpg"):
+        Path("pictures", name).write_bytes(GOOD[name][0])
+    arguments = ("inception", "pictures", "--classifier", classifier, "--splits", 1)
+    typed = ddecli(*arguments)
+    assert typed.code == 0, typed.error
+    before = contents("pictures")
+    Path("pictures/cut.jpg").write_bytes(BROKEN["cut.jpg"][0])
+    assert_one_sentence(ddecli(*arguments), "1 of 4 images cannot be read", "cut.jpg")
+    assert Path("pictures/inception.json").read_bytes() == before["inception.json"]
+
+
+def pick_a_pic(number: int, label: float | None = 1.0, **more: Any) -> dict[str, Any]:
+    row = {"caption": f"prompt {number}", "jpg_0": png(2 * number), "jpg_1": png(2 * number + 1)}
+    return row | {"label_0": label} | more
+
+
+def write_shard(path: Path, rows: list[dict[str, Any]]) -> None:
+    pq.write_table(pa.Table.from_pylist(rows), path, compression="gzip")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def hole(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[200 : len(content) // 2] = bytes(len(content) // 2 - 200)
+    path.write_bytes(content)
+
+
+DAMAGED_SHARDS: list[tuple[Damage, str]] = [
+    (cut, "1.parquet cannot be read as parquet"),
+    (hole, "1.parquet is damaged at row 0"),
+    (lambda path: path.write_text("no parquet"), "1.parquet cannot be read as parquet"),
+    (lambda path: write_shard(path, [{"caption": "a", "jpg_0": png(0)}]), "1.parquet has columns caption"),
+    (lambda path: write_shard(path, [{"prompt": "a", "image": png(0)}]), "needed are prompt, chosen"),
+]
+
+
+def test_prepare_counts_ties_and_names_a_damaged_shard(ddecli: Run, sd_folder: Path) -> None:
+    Path("shards").mkdir()
+    rows = [pick_a_pic(0), pick_a_pic(1, 0.0), pick_a_pic(2, 0.5), pick_a_pic(3, None), pick_a_pic(4, 7.0)]
+    rows += [
+        pick_a_pic(0),
+        pick_a_pic(5, jpg_1=png(10)),
+        pick_a_pic(6, caption=""),
+        pick_a_pic(7, jpg_0=None),
+    ]
+    write_shard(Path("shards/0.parquet"), rows)
+    arguments = ("prepare", "--model", sd_folder, "--data", "shards", "--out", "store", "--max-bad", 0.4)
+    typed = ddecli(*arguments, "--json")
+    assert typed.code == 0, typed.error
+    assert json.loads(typed.out)["pairs"] == 2
+    assert json.loads(typed.out)["dropped"] == {
+        "tie": 1,
+        "not labelled": 1,
+        "label outside 0 to 1": 1,
+        "duplicate of another pair": 1,
+        "chosen and rejected are the same picture": 1,
+        "empty prompt": 1,
+        "missing image": 1,
+    }
+    before = contents("store")
+    for damage, sentence in DAMAGED_SHARDS:
+        write_shard(Path("shards/1.parquet"), [pick_a_pic(number) for number in range(8, 12)])
+        damage(Path("shards/1.parquet"))
+        assert_one_sentence(ddecli(*arguments, "--overwrite"), sentence)
+        assert contents("store") == before
+        assert sorted(path.name for path in Path().iterdir()) == ["shards", "store"]
+
+
+def test_prepare_names_missing_columns(ddecli: Run, sd_folder: Path) -> None:
+    write_folder(Path("data"), [{"prompt": "a", "image": "0.png"}], 1)
+    typed = ddecli("prepare", "--model", sd_folder, "--data", "data")
+    assert_one_sentence(typed, "metadata.jsonl has columns prompt, image", "--columns")
+
+
+def test_sample_takes_long_and_foreign_prompts(ddecli: Run, sd_folder: Path) -> None:
+    prompts = ["word " * 2000, "赤い丸", "🙂", "дом", "a dog", "a dog", " "]
+    Path("prompts.txt").write_text("\n".join(prompts), encoding="utf-8")
+    typed = ddecli(
+        "sample", sd_folder, "--prompts", "prompts.txt", "--images-per-prompt", 1, "--steps", 1, "--json"
+    )
+    assert typed.code == 0, typed.error
+    summary = json.loads(typed.out)
+    assert summary["complete"]
+    assert (summary["images"], summary["duplicate_prompts"], summary["empty_prompts"]) == (5, 1, 1)
+    assert summary["truncated_prompts"] == 1
+    assert "1 of 5 prompts are longer than the text encoder reads" in typed.error
+
+
+def contents(folder: str | Path) -> dict[str, bytes]:
+    """Every file under a folder."""
+    files = (path for path in Path(folder).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def assert_one_sentence(typed: Any, *parts: str) -> None:
+    """The command ended with exit code 2 and said why in one line."""
+    assert typed.code == 2
+    *notes, said = typed.error.strip().splitlines()
+    assert said.startswith("Error: ")
+    assert all(part in said for part in parts), said
+    assert not any("Traceback" in line for line in notes)
