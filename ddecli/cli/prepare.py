@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +11,11 @@ import typer
 from ddecli.core.errors import UserError
 
 if TYPE_CHECKING:
-    from ddecli.data.prepare import PrepareSummary
+    import torch
+
+    from ddecli.data.job import PrepareSummary
+    from ddecli.data.relabel import Relabel
+    from ddecli.data.sources.base import Source
 
 WORLD = "world"
 WORLD_PAIRS = 6000
@@ -27,8 +32,16 @@ def prepare(
     data: Annotated[
         str | None,
         typer.Option(
-            help="world (pairs of the built-in world), a folder with metadata.jsonl or metadata.csv beside "
-            "its pictures, a parquet file, or a folder of shards. world for tiny models if not given."
+            help="world (pairs of the built-in world); a folder with metadata.jsonl or metadata.csv beside its "
+            "pictures, with w/ and l/ (pictures of equal names, prompts in .txt), of parquet shards, WebDataset tars, "
+            "or HPDv2's or HPDv3's train.json; a .parquet, .jsonl, .csv, .json or .tar file; pickapic, or any data "
+            "set of the Hugging Face hub as owner/name, streamed. world for tiny models if not given."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split of the data, or a pattern such as 'train_*'; train where there are splits, if not given."
         ),
     ] = None,
     out: Annotated[
@@ -40,8 +53,36 @@ def prepare(
             metavar="CANONICAL=ACTUAL",
             help="Name a column of the data; repeat it, or separate with commas. Canonical names: prompt, "
             "chosen, rejected; or prompt, image_0, image_1, label_0 (1: the first was preferred, 0: the "
-            "second, 0.5: a tie). Usual names are found without it.",
+            "second, 0.5: a tie) or votes_0, votes_1. Usual names are found without it.",
         ),
+    ] = None,
+    holdout: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="Keep the pairs of this share of the prompts out of training: they go to a second store, "
+            "OUT-holdout. Which prompts depends on their texts alone.",
+        ),
+    ] = 0.0,
+    exclude_prompts: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE or NAME",
+            help="Drop pairs whose prompt is in this set (upper and lower case and spaces aside): what ddecli sample "
+            "--prompts takes, such as world:validation or prompts.txt. Repeat it.",
+        ),
+    ] = None,
+    relabel: Annotated[
+        Literal["none", "clip", "hps", "pickscore"],
+        typer.Option(
+            help="Let a scorer decide which picture is preferred, instead of the data's labels (AI feedback); equal "
+            "scores are ties. The tiny world's scorers for tiny models."
+        ),
+    ] = "none",
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC=FOLDER", help="A transformers CLIPModel folder to use for --relabel."),
     ] = None,
     limit: Annotated[
         int | None,
@@ -80,55 +121,80 @@ def prepare(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
     ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads that read and decode pictures; one a core, at most 16, if not given."
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Do only the I-th of N shares (1/4 ... 4/4), each in its own process, all with the same --out; the "
+            "last to finish joins them, and so does the command without --shard. Under accelerate launch it is set "
+            "for you, a GPU a process.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides the pairs of the world; other data ignore it.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Encode every picture and prompt of preference pairs once, into a store that training reads."""
+    """Encode every picture and prompt of preference pairs once, into a store that training reads.
+
+    A stopped command goes on where it stopped when it is run again, and gives the same store.
+    """
     import diffusers
     import torch
     import transformers
 
-    from ddecli.core.devices import choose_device
+    from ddecli.core.console import console
     from ddecli.data.columns import parse_mapping
-    from ddecli.data.pairs import Rejects
-    from ddecli.data.prepare import check_output
-    from ddecli.data.prepare import prepare as prepare_pairs
-    from ddecli.data.sources import open_source
+    from ddecli.data.encoding import protect_autoencoder
+    from ddecli.data.job import check_output
+    from ddecli.data.prepare import prepare_source
+    from ddecli.data.sources.base import Wanted
+    from ddecli.data.sources.registry import open_source
+    from ddecli.data.splits import PromptSplit
     from ddecli.models.load import load_model
     from ddecli.models.presets import resolve
 
-    found = resolve(model)
+    tiny = resolve(model).is_tiny
     if data is None:
-        if not found.is_tiny:
+        if not tiny:
             raise UserError(f"Give --data for --model {model}: a folder of pictures or parquet files.")
         data = WORLD
     out = out or default_store(model, data)
-    check_output(out, overwrite)
-
-    rejects = Rejects()
+    share = _share(shard)
+    if share[1] == 1:  # others may have finished already what this one shares
+        check_output(out, overwrite)
+    prompts = PromptSplit.make(holdout, _excluded(exclude_prompts or []))
     if data == WORLD:
-        from ddecli.tinyworld.pairs import world_pairs
-
-        total = limit or WORLD_PAIRS
-        pairs, source = world_pairs(total, seed, rejects), f"{WORLD}, seed {seed}"
+        source = _world(limit or WORLD_PAIRS, seed)
+        limit = None
     else:
-        pairs, total = open_source(Path(data), parse_mapping(columns or []), rejects)
-        source = str(Path(data).resolve())
+        source = open_source(data, Wanted(parse_mapping(columns or []), split, labelled=relabel == "none"))
+    rows = "" if source.total is None else f", {source.total:,} rows"
+    console.print(f"{data}: {source.layout}{rows}", highlight=False, soft_wrap=True)
     # Long prompts are counted; the libraries would print each of them.
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
-    summary = prepare_pairs(
-        pairs,
-        load_model(model, choose_device(device), getattr(torch, precision)),
+    where = _device(device)
+    loaded = load_model(model, where, getattr(torch, precision))
+    if protect_autoencoder(loaded):
+        console.print(f"{model}: its autoencoder overflows in float16 and is run in float32.", soft_wrap=True)
+    summary = prepare_source(
+        source,
+        loaded,
         out,
-        source=source,
-        rejects=rejects,
-        total=total,
         limit=limit,
         max_bad=max_bad,
+        split=prompts,
+        relabel=None if relabel == "none" else _relabel(relabel, scorer or [], tiny, where),
         batch_size=batch_size,
         dtype=None if latent_dtype == "auto" else getattr(torch, latent_dtype),
+        workers=workers,
+        shard=share,
         overwrite=overwrite,
     )
     _print(summary, as_json)
@@ -137,6 +203,56 @@ def prepare(
 def default_store(model: str, data: str = WORLD) -> Path:
     """Where a store lies if --out is not given."""
     return Path("pairs") / f"{Path(data).stem}-{Path(model).name}"
+
+
+def _world(votes: int, seed: int) -> Source:
+    """The built-in world's pairs."""
+    from ddecli.data.sources.base import Part, Source
+    from ddecli.tinyworld.pairs import world_pairs
+
+    part = Part(WORLD, lambda rejects: world_pairs(votes, seed, rejects), votes)
+    return Source(f"{WORLD}, seed {seed}", "pairs of the built-in world", [part])
+
+
+def _excluded(sets: list[str]) -> list[str]:
+    """The prompts of some sets."""
+    from ddecli.cli.sample import named_prompts
+
+    return [prompt for name in sets for prompt in named_prompts(name, [], None).prompts]
+
+
+def _share(shard: str | None) -> tuple[int, int]:
+    """Which share of the work is this process's: as told, or as `accelerate launch` and torchrun say."""
+    from ddecli.cli.sample import parse_shard
+
+    if shard is not None:
+        return parse_shard(shard)
+    return int(os.environ.get("RANK", 0)) + 1, int(os.environ.get("WORLD_SIZE", 1))
+
+
+def _device(name: str) -> torch.device:
+    """The device, of several processes on one machine each its own GPU."""
+    import torch
+
+    from ddecli.core.devices import choose_device
+
+    device = choose_device(name)
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) -> Relabel:
+    """The scorer that decides."""
+    from ddecli.cli.score import by_metric
+    from ddecli.data.relabel import Relabel
+    from ddecli.scoring.presets import check_metrics, scorer_source
+    from ddecli.scoring.score import load_scorer
+
+    given = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", folders)}
+    check_metrics(given)
+    scorer = load_scorer(metric, scorer_source(metric, "tiny" if tiny else "real", given), device)
+    return Relabel(scorer.card, scorer.score)
 
 
 def _print(summary: PrepareSummary, as_json: bool) -> None:
@@ -149,6 +265,12 @@ def _print(summary: PrepareSummary, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(summary)))
         return
+    if not summary.complete:
+        typer.echo(
+            f"{summary.out}: this share is done, {summary.pairs:,} pairs of {summary.rows:,} rows; other shares are "
+            "not finished. The last one joins them."
+        )
+        return
     table = Table(title=f"Pair store {summary.out}", show_header=False)
     table.add_row("pairs", f"{summary.pairs:,} of {summary.rows:,} rows")
     table.add_row("pictures", f"{summary.images:,}, {summary.upscaled_images:,} of them enlarged")
@@ -159,6 +281,8 @@ def _print(summary: PrepareSummary, as_json: bool) -> None:
         )
     for reason, count in sorted(summary.dropped.items(), key=lambda item: -item[1]):
         table.add_row("dropped", f"{count:,}: {reason}")
+    if summary.holdout:
+        table.add_row("held out", f"{summary.holdout_pairs:,} pairs, in {summary.holdout}")
     table.add_row("on disk", f"{summary.bytes / 1e6:,.1f} MB")
     table.add_row("time", f"{summary.seconds:,.1f} s, {summary.pairs / summary.seconds:,.1f} pairs/s")
     Console().print(table)

@@ -105,7 +105,7 @@ def sample(
                 f"{model} needs prompts: give --prompts FILE (one prompt a line) or --prompt TEXT."
             )
         prompts = "world:validation"
-    prompt_set = _prompt_set(prompts, prompt or [], num_prompts)
+    prompt_set = named_prompts(prompts, prompt or [], num_prompts)
     where = choose_device(device)
     dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
     pipeline = load_pipeline(model, where, dtype)
@@ -137,7 +137,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _prompt_set(prompts: str | None, prompt: list[str], first: int | None) -> PromptSet:
+def named_prompts(prompts: str | None, prompt: list[str], first: int | None) -> PromptSet:
     """The prompts asked for: a split of the world, a published set, a file, or those of the command line."""
     from ddecli.sampling.prompt_sets import NAMES, prompts_by_name
     from ddecli.sampling.prompts import make_prompt_set, read_prompts

@@ -96,8 +96,8 @@ def score(
     from ddecli.scoring.sources import read_source
 
     metrics = check_metrics(metric or DEFAULT_METRICS)
-    folders = {name: Path(folder) for name, folder in _by_metric("--scorer", "FOLDER", scorer or [])}
-    pins = dict(_by_metric("--pin", "DIGEST", pin or []))
+    folders = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", scorer or [])}
+    pins = dict(by_metric("--pin", "DIGEST", pin or []))
     check_metrics([*folders, *pins])
     settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
     images = read_source(source, prompt, prompts)
@@ -134,7 +134,7 @@ def score(
             typer.echo(f"Side by side: {sheet}")
 
 
-def _by_metric(option: str, what: str, texts: list[str]) -> list[tuple[str, str]]:
+def by_metric(option: str, what: str, texts: list[str]) -> list[tuple[str, str]]:
     """Read METRIC=VALUE texts."""
     parts = [text.partition("=") for text in texts]
     for metric, equals, value in parts:

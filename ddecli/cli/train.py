@@ -177,7 +177,7 @@ def _with_pairs(settings: Any) -> Any:
     store = default_store(settings.model)
     with PartialState(cpu=settings.device == "cpu").main_process_first():
         if not (store / "manifest.json").exists():
-            prepare(model=settings.model, out=store, device=settings.device)
+            prepare(model=settings.model, out=store, device=settings.device, shard="1/1")
     return settings.model_copy(update={"data": str(store)})
 
 

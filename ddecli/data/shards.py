@@ -14,6 +14,9 @@ from ddecli.core.errors import UserError
 LATENTS, EMBEDDINGS = "latents", "prompt-embeddings"
 """What the two kinds of shards are called."""
 
+AGAIN = "Run ddecli prepare again with --overwrite."
+"""The way out of a damaged store."""
+
 SHARD_BYTES = 256 * 2**20
 """A shard's size; also the most that is held in memory while writing."""
 
@@ -41,11 +44,7 @@ class ShardWriter:
         self._pending_rows = 0
 
     def append(self, rows: dict[str, Tensor]) -> None:
-        """Append rows: each tensor (N, ...), the same N and always the same keys and shapes.
-
-        Raises:
-            OSError: the shard cannot be written (full disk).
-        """
+        """Append rows: each tensor (N, ...), the same N and always the same keys and shapes."""
         rows = {key: value.detach().to("cpu", self.dtype).contiguous() for key, value in rows.items()}
         if self.rows is None:
             self.shapes = {key: list(value.shape[1:]) for key, value in rows.items()}
@@ -66,10 +65,7 @@ class ShardWriter:
         keys = self._pending[0]
         whole = {key: torch.cat([rows[key] for rows in self._pending]) for key in keys}
         full = {key: value[:count].contiguous() for key, value in whole.items()}
-        try:
-            save_file(full, self.folder / shard_name(self.stem, self._shards))
-        except SafetensorError as error:
-            raise OSError(str(error)) from error
+        save_file(full, self.folder / shard_name(self.stem, self._shards))
         self._shards += 1
         self._pending_rows -= count
         self._pending = [{key: value[count:] for key, value in whole.items()}] if self._pending_rows else []
@@ -82,10 +78,16 @@ class ShardReader:
         """Map the shards of `count` rows, `rows` a shard.
 
         Raises:
-            UserError: a shard is missing or damaged.
+            UserError: a shard is missing, damaged, or holds another number of rows.
         """
         self.rows = rows
-        self._shards = [_map(folder / shard_name(stem, i)) for i in range(-(-count // rows))]
+        self._shards: list[dict[str, Tensor]] = []
+        for number, start in enumerate(range(0, count, rows)):
+            path = folder / shard_name(stem, number)
+            shard = _map(path)
+            if any(len(value) != min(rows, count - start) for value in shard.values()):
+                raise UserError(f"{path} does not hold the rows that the manifest counts. {AGAIN}")
+            self._shards.append(shard)
 
     def __call__(self, indices: Tensor) -> dict[str, Tensor]:
         """Rows at `indices` (N,) long -> each key's (N, ...) in float32."""
@@ -109,4 +111,4 @@ def _map(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run ddecli prepare again.") from error
+        raise UserError(f"{path} is missing or damaged ({error}). {AGAIN}") from error

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, sha256_file
-from ddecli.data.shards import EMBEDDINGS, LATENTS, ShardReader
+from ddecli.data.shards import AGAIN, EMBEDDINGS, LATENTS, ShardReader
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -61,6 +61,9 @@ class PairStore:
         sizes = [_column(self._images, name) for name in ("height", "width", "crop_top", "crop_left")]
         self._sizes = torch.stack([*sizes, resolution, resolution], dim=1)
         counts, rows = manifest["counts"], manifest["rows_per_shard"]
+        found = {"pairs": len(self._pairs), "images": len(self._images), "prompts": len(self._prompts)}
+        if counts != found:
+            raise UserError(f"{folder / MANIFEST} counts {counts}, the tables hold {found}. {AGAIN}")
         self._latents = ShardReader(folder, LATENTS, counts["images"], rows[LATENTS])
         self._embeddings = ShardReader(folder, EMBEDDINGS, counts["prompts"], rows[EMBEDDINGS])
 
@@ -79,14 +82,14 @@ class PairStore:
         folder = Path(folder)
         if not (folder / MANIFEST).is_file():
             raise UserError(
-                f"{folder} is no pair store (no {MANIFEST}). Make one with ddecli prepare --out {folder}."
+                f"{folder} is no pair store (no {MANIFEST}). Make one with ddecli prepare and give its folder."
             )
         manifest = read_json(folder / MANIFEST)
         version = manifest.get("format") if isinstance(manifest, dict) else None
         if version != FORMAT_VERSION:
             raise UserError(
                 f"{folder} is a pair store of format {version}, this version reads format {FORMAT_VERSION}. "
-                "Run ddecli prepare again."
+                + AGAIN
             )
         try:
             model = manifest["model"]
@@ -97,10 +100,8 @@ class PairStore:
                 )
             _check_files(folder, manifest["files"], verify)
             return cls(folder, manifest)
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{folder / MANIFEST} is damaged ({error!r}). Run ddecli prepare again."
-            ) from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). {AGAIN}") from error
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -145,16 +146,16 @@ def _check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -
         size = path.stat().st_size if path.is_file() else None
         if size != expected["bytes"]:
             seen = "is missing" if size is None else f"has {size} bytes, not {expected['bytes']}"
-            raise UserError(f"{path} {seen}: the store is damaged. Run ddecli prepare again.")
+            raise UserError(f"{path} {seen}: the store is damaged. {AGAIN}")
         if verify and sha256_file(path) != expected["sha256"]:
-            raise UserError(f"{path} has changed since it was written. Run ddecli prepare again.")
+            raise UserError(f"{path} has changed since it was written. {AGAIN}")
 
 
 def _read_table(path: Path) -> pa.Table:
     try:
         return pq.read_table(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run ddecli prepare again.") from error
+        raise UserError(f"{path} is missing or damaged ({error}). {AGAIN}") from error
 
 
 def _column(table: pa.Table, name: str) -> Tensor:

@@ -14,13 +14,14 @@ from pair_data import png, write_folder
 from ddecli.core.errors import UserError
 from ddecli.data.columns import parse_mapping, resolve_columns
 from ddecli.data.pairs import Pair, Rejects, read_image_bytes
-from ddecli.data.sources import open_source
+from ddecli.data.sources.base import Wanted
+from ddecli.data.sources.registry import open_source
 
 
 def read(path: Path, **mapping: str) -> tuple[list[Pair], Rejects]:
     rejects = Rejects()
-    pairs, _ = open_source(path, mapping, rejects)
-    return list(pairs), rejects
+    source = open_source(path, Wanted(mapping))
+    return [pair for part in source.parts for pair in part.read(rejects)], rejects
 
 
 def write_parquet(path: Path, rows: list[dict[str, Any]], **options: Any) -> Path:
@@ -134,7 +135,7 @@ def test_a_shard_cut_in_half_is_named_before_any_work(tmp_path: Path) -> None:
     broken = tmp_path / "1.parquet"
     broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
     with pytest.raises(UserError, match=r"1\.parquet cannot be read as parquet"):
-        open_source(tmp_path, {}, Rejects())
+        open_source(tmp_path)
 
 
 def test_a_shard_with_a_hole_is_named(tmp_path: Path) -> None:

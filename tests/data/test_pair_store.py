@@ -93,7 +93,7 @@ def cut_and_hidden(name: str) -> Callable[[Path], None]:
         (lambda store: (store / "manifest.json").write_text("{"), "cannot be read as JSON"),
         (lambda store: (store / "manifest.json").write_text("[]"), "of format None"),
         (edit_manifest(lambda manifest: manifest.update(format=7)), "of format 7"),
-        (edit_manifest(lambda manifest: manifest.pop("counts")), "manifest.json is damaged"),
+        (edit_manifest(lambda manifest: manifest.pop("shard_rows")), "manifest.json is damaged"),
         (lambda store: (store / "images.parquet").unlink(), "images.parquet is missing"),
         (cut("latents-00000.safetensors"), "latents-00000.safetensors has .* bytes"),
         (cut("pairs.parquet"), "pairs.parquet has .* bytes"),
@@ -125,8 +125,7 @@ def test_reading_maps_the_file_and_does_not_load_it(tmp_path: Path) -> None:
         number = torch.arange(start, start + 512, dtype=torch.float32)
         writer.append({"x": number[:, None].expand(-1, width)})
     writer.close()
-    assert writer.rows is not None
-    reader = ShardReader(tmp_path, "x", rows, writer.rows)
+    reader = ShardReader(tmp_path, "x", writer.shard_rows)
     before = private_bytes()
     indices = torch.arange(0, rows, 100)
     assert torch.equal(reader(indices)["x"][:, 7], indices.float())
