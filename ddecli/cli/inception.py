@@ -19,26 +19,53 @@ def inception(
             "or a transformers ResNetForImageClassification folder."
         ),
     ] = "tiny",
-    splits: Annotated[int, typer.Option(min=1, help="Parts of the images that are scored apart.")] = 10,
-    seed: Annotated[int, typer.Option(help="Decides the order in which the images are cut into parts.")] = 0,
+    splits: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Parts of the images that are scored apart; mean and standard deviation (n - 1) over them are given.",
+        ),
+    ] = 10,
+    seed: Annotated[
+        int, typer.Option(help="Decides the random order in which the images are cut into parts.")
+    ] = 0,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images classified at once; speed and memory only.")
     ] = 64,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
     ] = "auto",
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N",
+            help="Classify only the I-th of N parts (1/4 ... 4/4); the shard that finds all classified forms the "
+            "score, the same as without shards.",
+        ),
+    ] = "1/1",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure how distinct and how varied the images of a folder are (Inception Score).
 
-    The result is written to inception.json in the folder.
+    The result is written to inception.json in the folder, the logits to inception-logits/: a stopped command goes
+    on where it stopped, and other --splits or another --seed need no classifier again.
     """
+    from ddecli.cli.sample import parse_shard
     from ddecli.core.console import console
     from ddecli.core.devices import choose_device
     from ddecli.core.files import write_json
     from ddecli.scoring.inception import inception_score
 
-    result = inception_score(source, classifier, splits, seed, batch_size, choose_device(device))
+    parts = parse_shard(shard)
+    result = inception_score(source, classifier, splits, seed, batch_size, choose_device(device), parts)
+    if not result["complete"]:
+        typer.echo(
+            json.dumps(result)
+            if as_json
+            else f"{source}: {result['classified']} of {result['images']} images classified so far, other shards are "
+            "not finished"
+        )
+        return
     if os.access(source, os.W_OK):
         write_json(source / "inception.json", result)
     else:
@@ -46,5 +73,8 @@ def inception(
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
         return
-    deviation = "" if result["std"] is None else f" (std {result['std']:.4f} over {result['splits']} splits)"
-    typer.echo(f"{source}: Inception Score {result['mean']:.4f}{deviation}, {result['images']} images")
+    deviation = "" if result["std"] is None else f", standard deviation (n - 1) {result['std']:.4f}"
+    typer.echo(
+        f"{source}: Inception Score {result['mean']:.4f}{deviation}, {result['images']} images in "
+        f"{result['splits']} splits of a random order (seed {seed})"
+    )

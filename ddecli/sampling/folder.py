@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class SampleFolder:
         """Remove what an earlier sample, and its scoring, left here; other files stay."""
         for file in [*self.path.glob(IMAGE_PATTERN), *(self.path / name for name in OWN_FILES)]:
             file.unlink(missing_ok=True)
+        shutil.rmtree(self.path / "inception-logits", ignore_errors=True)
 
     def claim(self, protocol: dict[str, Any], overwrite: bool = False) -> None:
         """Write protocol.json, or check that the one already here is the same.

@@ -1,10 +1,17 @@
-"""Inception Score (Salimans et al. 2016) by torchmetrics: exp of the mean KL of p(y|x) from p(y)."""
+"""Inception Score (Salimans et al. 2016): exp of the mean KL of p(y|x) from p(y), as torchmetrics has it.
+
+The logits are computed chunk by chunk, by one machine or by several, and kept; the score is formed from them when
+all are there. So it does not depend on who computed what, and a stopped command goes on where it stopped.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-import warnings
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +19,16 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional
-from torchmetrics.image.inception import InceptionScore
-from transformers import ResNetForImageClassification
-from transformers.utils import logging as transformers_logging
 
 from ddecli.core.console import progress
+from ddecli.core.devices import exact_float32
 from ddecli.core.errors import BadRow, UserError
-from ddecli.core.files import sha256_file
 from ddecli.core.protocol import METADATA
-from ddecli.core.seeds import seed_of
+from ddecli.core.seeds import torch_generator
+from ddecli.scoring.classifiers import load_classifier
 from ddecli.scoring.decode import decoded_batches
-from ddecli.scoring.presets import TINY_WEIGHTS
+from ddecli.scoring.logits import LOGITS, LogitsStore, split_scores
 from ddecli.scoring.sources import image_files, read_protocol
-
-TINY_CLASSIFIER = TINY_WEIGHTS / "classifier"
-CLASSIFIER_SIZE = 32
-
-
-class ClassifierLogits(nn.Module):
-    """The tiny world's classifier for torchmetrics: uint8 (N, 3, height, width) to logits (N, classes).
-
-    Logits are float64: a class that no image of a part shows must not come out as probability 0.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        if not (folder / "config.json").is_file():
-            raise UserError(f"The classifier is not in {folder} (no config.json): give --classifier FOLDER.")
-        transformers_logging.disable_progress_bar()
-        self.network = ResNetForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        pixels = images.float() / 127.5 - 1
-        if pixels.shape[-2:] != (CLASSIFIER_SIZE, CLASSIFIER_SIZE):
-            size = (CLASSIFIER_SIZE, CLASSIFIER_SIZE)
-            pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
-        return self.network(pixel_values=pixels).logits.double()
 
 
 def inception_score(
@@ -58,17 +38,20 @@ def inception_score(
     seed: int = 0,
     batch_size: int = 64,
     device: str | torch.device = "cpu",
+    shard: tuple[int, int] = (1, 1),
 ) -> dict[str, Any]:
-    """Inception Score of the images of a folder.
+    """Classify a shard's images of a folder and, once all are classified, form the Inception Score.
 
     The images are put into an order drawn from `seed`, then cut into `splits` parts; `std` is the sample
     standard deviation (n - 1) of the parts' scores, as torchmetrics computes it.
 
     Args:
         classifier: `tiny`, a ResNetForImageClassification folder, or `inception` (Inception-V3, 299 pixels).
+        shard: (I, N) classifies the I-th of N parts of the folder.
 
     Returns:
-        mean, std (None for one part), splits, images, classifier, conventions, protocol.
+        complete, images and classified (how many are); and, when complete: mean, std (None for one part), splits,
+        classifier, conventions, protocol.
 
     Raises:
         UserError: fewer images than splits, an unreadable image, or the classifier is not at hand.
@@ -78,41 +61,87 @@ def inception_score(
         raise UserError(
             f"{source} has {len(files)} images, fewer than {splits} splits: sample more, or lower --splits."
         )
-    metric, card = _metric(classifier, splits)
-    metric = metric.to(device)
-    bad: dict[int, BadRow] = {}
-    with progress("inception", total=len(files), unit="images") as advance, torch.inference_mode():
-        for positions, images in decoded_batches(files, _to_uint8, batch_size, bad):
-            same_size = len({image.shape for image in images}) == 1
-            for batch in [torch.stack(images)] if same_size else [image[None] for image in images]:
-                metric.update(batch.to(device))
-            advance(len(positions))
-    if bad:
-        raise UserError(
-            f"{len(bad)} of {len(files)} images cannot be read, first {next(iter(bad.values()))}."
-        )
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that one part has no standard deviation
-        torch.manual_seed(
-            seed_of("inception", seed)
-        )  # torchmetrics draws its order from torch's own generator
-        mean, std = metric.compute()
-    per_part = math.ceil(len(files) / splits)
+    protocol = read_protocol(source)
+    network, card = load_classifier(classifier)
+    number, shards = shard
+    with _logits_folder(source, shards) as folder:
+        store = LogitsStore(folder, files, card)
+        _classify(store, network.to(device), store.chunks[number - 1 :: shards], batch_size, device)
+        missing = store.missing(store.chunks)
+        classified = len(files) - sum(len(store.images(chunk)) for chunk in missing)
+        state = {"complete": not missing, "images": len(files), "classified": classified}
+        if missing:
+            return state
+        per_part = math.ceil(len(files) / splits)
+        scores = split_scores(store.read(), _parts(len(files), per_part, seed))
+    if not torch.isfinite(scores).all():
+        raise UserError(f"The classifier {card['model']} gives numbers that are not finite: fetch it again.")
     return {
-        "mean": float(mean),
-        "std": None if torch.isnan(std) else float(std),
-        "splits": math.ceil(len(files) / per_part),
-        "images": len(files),
+        **state,
+        "mean": float(scores.mean()),
+        "std": float(scores.std()) if len(scores) > 1 else None,
+        "splits": len(scores),
         "classifier": card,
         "conventions": {
             "order": f"random permutation, seed {seed}",
             "parts": f"{per_part} images each, the last may have fewer",
             "std": "n - 1",
             "input": "uint8",
-            "package": "torchmetrics InceptionScore",
+            "resize": f"bilinear with antialias to {card['size']} pixels",
+            "formula": "torchmetrics InceptionScore, in float64",
         },
-        "protocol": read_protocol(source),
+        "protocol": protocol,
     }
+
+
+def _parts(images: int, per_part: int, seed: int) -> Tensor:
+    """The part of each image: the drawn order is cut as `torch.chunk` cuts it."""
+    order = torch.randperm(images, generator=torch_generator("inception", seed))
+    part = torch.empty(images, dtype=torch.long)
+    part[order] = torch.arange(images) // per_part
+    return part
+
+
+@contextlib.contextmanager
+def _logits_folder(source: Path, shards: int) -> Iterator[Path]:
+    """Where logits are kept: beside the images, or, where that cannot be written to, until the command ends."""
+    if os.access(source, os.W_OK):
+        yield source / LOGITS
+    elif shards > 1:
+        raise UserError(f"{source} cannot be written to: shards leave their logits there for each other.")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+
+@torch.inference_mode()
+def _classify(
+    store: LogitsStore, network: nn.Module, chunks: range, batch_size: int, device: str | torch.device
+) -> None:
+    """Compute and keep the logits of the chunks that are missing.
+
+    Raises:
+        UserError: images that cannot be read; the other chunks are done first.
+    """
+    bad: list[BadRow] = []
+    todo = store.missing(chunks)
+    total = sum(len(store.images(chunk)) for chunk in chunks)
+    left = sum(len(store.images(chunk)) for chunk in todo)
+    with progress("inception", total=total, start=total - left, unit="images") as advance, exact_float32():
+        for chunk in todo:
+            logits: list[Tensor] = []
+            bad_here: dict[int, BadRow] = {}
+            for _, images in decoded_batches(store.images(chunk), _to_uint8, batch_size, bad_here):
+                same_size = len({image.shape for image in images}) == 1
+                for batch in [torch.stack(images)] if same_size else [image[None] for image in images]:
+                    logits.append(network(batch.to(device)).float().cpu())
+                advance(len(images))
+            if bad_here:
+                bad += bad_here.values()
+            else:
+                store.write(chunk, torch.cat(logits))
+    if bad:
+        raise UserError(f"{len(bad)} of {len(store.files)} images cannot be read, first {bad[0]}.")
 
 
 def _files(source: Path) -> list[Path]:
@@ -123,30 +152,6 @@ def _files(source: Path) -> list[Path]:
         return image_files(source)
     lines = (source / METADATA).read_text(encoding="utf-8").splitlines()
     return [source / json.loads(line)["file_name"] for line in lines]
-
-
-def _metric(classifier: str, splits: int) -> tuple[InceptionScore, dict[str, Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that it keeps every image's logits in memory
-        if classifier != "inception":
-            folder = TINY_CLASSIFIER if classifier == "tiny" else Path(classifier)
-            metric = InceptionScore(feature=ClassifierLogits(folder), splits=splits)
-            digest = sha256_file(folder / "model.safetensors")
-            label = "tiny/classifier" if classifier == "tiny" else folder.name
-            return metric, {"model": label, "sha256": digest, "size": CLASSIFIER_SIZE}
-        try:
-            metric = InceptionScore(splits=splits)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                "Inception-V3 comes with torch-fidelity: install it with `pip install 'ddecli[inception]'`."
-            ) from error
-        except OSError as error:
-            raise UserError(
-                f"The weights of Inception-V3 cannot be downloaded ({error}): put "
-                "weights-inception-2015-12-05-6726825d.pth of torch-fidelity's release v0.2.0 "
-                "into torch's hub cache (~/.cache/torch/hub/checkpoints)."
-            ) from error
-        return metric, {"model": "Inception-V3 2015-12-05 (torch-fidelity), logits_unbiased", "size": 299}
 
 
 def _to_uint8(image: Image.Image) -> Tensor:

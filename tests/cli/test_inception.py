@@ -34,12 +34,24 @@ def test_result_is_printed_and_written(ddecli: Run, folder: Path, classifier: Pa
     typed = ddecli("inception", folder, "--classifier", classifier, "--splits", 4)
     assert typed.code == 0, typed.error
     assert "Inception Score" in typed.out
-    assert "over 4 splits" in typed.out
+    assert "standard deviation (n - 1)" in typed.out
+    assert "12 images in 4 splits of a random order (seed 0)" in typed.out
     answer = json.loads(ddecli("inception", folder, "--classifier", classifier, "--splits", 4, "--json").out)
     assert answer == json.loads((folder / "inception.json").read_text())
     assert answer["images"] == 12
     assert answer["conventions"]["std"] == "n - 1"
     assert answer["mean"] >= 1
+
+
+def test_shards(ddecli: Run, folder: Path, classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ddecli.scoring.logits.CHUNK", 6)
+    arguments = ("inception", folder, "--classifier", classifier, "--splits", 2)
+    typed = ddecli(*arguments, "--shard", "2/2")
+    assert (typed.code, "6 of 12 images classified so far" in typed.out) == (0, True)
+    assert not (folder / "inception.json").exists()
+    assert json.loads(ddecli(*arguments, "--shard", "2/2", "--json").out)["complete"] is False
+    assert "Inception Score" in ddecli(*arguments, "--shard", "1/2").out
+    assert json.loads((folder / "inception.json").read_text())["images"] == 12
 
 
 def test_wrong_input_ends_in_one_sentence(
@@ -48,6 +60,7 @@ def test_wrong_input_ends_in_one_sentence(
     for arguments, sentence in (
         ((folder, "--classifier", classifier, "--splits", 20), "fewer than 20 splits"),
         ((folder, "--classifier", tmp_path), "no config.json"),
+        ((folder, "--shard", "3/2"), "--shard"),
         ((tmp_path / "none",), "no folder of images"),
         ((tmp_path, "--classifier", classifier), "no image files"),
     ):

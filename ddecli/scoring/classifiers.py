@@ -1,0 +1,80 @@
+"""The networks of the Inception Score: uint8 pictures (N, 3, height, width) to logits (N, classes) float32."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics.image.inception import InceptionScore
+from transformers import ResNetForImageClassification
+from transformers.utils import logging as transformers_logging
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import sha256_file
+from ddecli.scoring.presets import TINY_WEIGHTS
+
+TINY_CLASSIFIER = TINY_WEIGHTS / "classifier"
+CLASSIFIER_SIZE = 32
+INCEPTION_SIZE = 299
+
+
+class ClassifierLogits(nn.Module):
+    """A ResNetForImageClassification, as the tiny world's is: pictures of 32 pixels, from -1 to 1."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        if not (folder / "config.json").is_file():
+            raise UserError(f"The classifier is not in {folder} (no config.json): give --classifier FOLDER.")
+        transformers_logging.disable_progress_bar()
+        self.network = ResNetForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.float() / 127.5 - 1
+        if pixels.shape[-2:] != (CLASSIFIER_SIZE, CLASSIFIER_SIZE):
+            size = (CLASSIFIER_SIZE, CLASSIFIER_SIZE)
+            pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+        return self.network(pixel_values=pixels).logits
+
+
+def load_classifier(name: str) -> tuple[nn.Module, dict[str, Any]]:
+    """A network and its card.
+
+    Args:
+        name: `tiny`, `inception` (Inception-V3 as torchmetrics has it, 1008 logits without their biases), or a
+            ResNetForImageClassification folder.
+
+    Raises:
+        UserError: it is not at hand; says what to install or to download.
+    """
+    if name == "inception":
+        card = {"model": "Inception-V3 2015-12-05 (torch-fidelity), logits_unbiased", "size": INCEPTION_SIZE}
+        return _inception_v3(), card
+    folder = TINY_CLASSIFIER if name == "tiny" else Path(name)
+    network = ClassifierLogits(folder)
+    label = "tiny/classifier" if name == "tiny" else folder.name
+    return network, {
+        "model": label,
+        "sha256": sha256_file(folder / "model.safetensors"),
+        "size": CLASSIFIER_SIZE,
+    }
+
+
+def _inception_v3() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about its memory, of which nothing is used here
+        try:
+            return InceptionScore().inception
+        except ModuleNotFoundError as error:
+            raise UserError(
+                "Inception-V3 comes with torch-fidelity: install it with `pip install 'ddecli[inception]'`."
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"The weights of Inception-V3 cannot be downloaded ({error}): put "
+                "weights-inception-2015-12-05-6726825d.pth of torch-fidelity's release v0.2.0 "
+                "into torch's hub cache (~/.cache/torch/hub/checkpoints)."
+            ) from error
