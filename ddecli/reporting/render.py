@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAMES = {
     "clip": "CLIP",
     "hps": "HPS",
+    "hps-v2.1": "HPS v2.1",
     "pickscore": "PS",
     "aesthetic": "Aesthetic",
     "truth": "Truth",
