@@ -68,6 +68,12 @@ def main() -> None:
         message = error.format_message() if isinstance(error, TyperException) else error
         print(f"Error: {message}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk or a locked folder where nothing more can be said of it
+        if os.environ.get("DDECLI_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"Error: {where}{error.strerror or error}.", file=sys.stderr)
+        sys.exit(2)
     except (KeyboardInterrupt, Abort):
         print("Stopped. What was finished is kept; run the same command again to go on.", file=sys.stderr)
         sys.exit(130)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from ddecli.core.errors import UserError
 
 
@@ -43,6 +45,19 @@ def make_folder(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """What safetensors and `torch.save` (to an open file) say of a full disk becomes an OSError within it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    except RuntimeError as error:  # torch.save reports its own surprise; the system's words are its context
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
+
+
+@contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed.
 
@@ -53,7 +68,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     temporary = _temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
+        with _disk_errors():
+            yield temporary
         _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
@@ -71,7 +87,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = _temporary_beside(path)
     try:
         temporary.mkdir(parents=True)
-        yield temporary
+        with _disk_errors():
+            yield temporary
         for file in temporary.rglob("*"):
             _sync(file)
         replace_folder(temporary, path)

@@ -33,12 +33,16 @@ def save_checkpoint(
         trainable: the trained parameters by name.
         optimizer: its state dict.
         progress: everything else a resumed run needs (delayed table, credit map).
+
+    Raises:
+        UserError: it cannot be written (full disk); the checkpoints before it stay whole.
     """
     with atomic_folder(folder / f"step-{step:06d}") as temporary:
         save_file(
             {key: value.detach().cpu().contiguous() for key, value in trainable.items()}, temporary / FILES[0]
         )
-        torch.save(optimizer, temporary / FILES[1])
+        with (temporary / FILES[1]).open("wb") as file:
+            torch.save(optimizer, file)
         save_file(progress, temporary / FILES[2])
         write_json(
             temporary / STATE,
