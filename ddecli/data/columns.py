@@ -1,14 +1,16 @@
-"""From a table's columns to pairs: the names people use, and the two layouts of a preference.
+"""From a table's columns to pairs: the names people use, and the layouts of a preference.
 
-Layout 1 names the preferred picture (`prompt, chosen, rejected`, as TRL and imagefolder data sets do);
-layout 2 labels two pictures (`caption, jpg_0, jpg_1, label_0`, as Pick-a-Pic does).
+The preferred picture is named (`prompt, chosen, rejected`: TRL, imagefolder, HPDv3), or two pictures have a
+label or votes (`caption, jpg_0, jpg_1, label_0`: Pick-a-Pic; Rapidata), or a list of pictures has a list of
+marks or ranks (HPDv2).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,56 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, ImageRef, Pair
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "prompt": ("prompt", "caption", "text", "prompt_text"),
-    "chosen": ("chosen", "chosen_file_name", "image_w", "image_win", "winner", "preferred", "path1"),
-    "rejected": ("rejected", "rejected_file_name", "image_l", "image_lose", "loser", "dispreferred", "path2"),
-    "image_0": ("jpg_0", "image_0", "image1"),
-    "image_1": ("jpg_1", "image_1", "image2"),
+    "prompt": ("prompt", "caption", "text", "prompt_text", "txt"),
+    "chosen": ("chosen", "chosen_file_name", "image_w", "image_win", "winner", "preferred", "path1", "w"),
+    "rejected": (
+        "rejected",
+        "rejected_file_name",
+        "image_l",
+        "image_lose",
+        "loser",
+        "dispreferred",
+        "path2",
+        "l",
+    ),
+    "image_0": ("jpg_0", "image_0", "image1", "0"),
+    "image_1": ("jpg_1", "image_1", "image2", "1"),
     "label_0": ("label_0", "weighted_results_image1_preference"),
+    "votes_0": ("votes_0", "votes_image1"),
+    "votes_1": ("votes_1", "votes_image2"),
+    "images": ("images", "file_path", "image_path"),
+    "marks": ("marks", "human_preference"),
+    "ranks": ("ranks", "rank"),
     "are_different": ("are_different",),
     "has_label": ("has_label",),
 }
 """Canonical column -> names it is found under, upper or lower case.
 
+`label_0` is the preference for the first picture, 0 to 1; `votes_0` and `votes_1` count the votes for each;
+`marks` has 1 at the preferred of two `images`; `ranks` orders any number of them, the smallest is the best.
+
 Columns whose meaning differs between data sets ("label", "preference") are not guessed: an inverted label
 trains the opposite of what people chose. Name them with `--columns label_0=...`.
 """
 
-LAYOUTS = (("prompt", "chosen", "rejected"), ("prompt", "image_0", "image_1", "label_0"))
+LAYOUTS = (
+    ("prompt", "chosen", "rejected"),
+    ("prompt", "image_0", "image_1", "label_0"),
+    ("prompt", "image_0", "image_1", "votes_0", "votes_1"),
+    ("prompt", "images", "marks"),
+    ("prompt", "images", "ranks"),
+)
+UNLABELLED = (("prompt", "image_0", "image_1"), ("prompt", "images"))
+"""Layouts that will do where a scorer decides."""
+
+DATA_SETS = {
+    "jpg_0": "Pick-a-Pic",
+    "path1": "HPDv3",
+    "human_preference": "HPDv2",
+    "weighted_results_image1_preference": "Rapidata",
+    "votes_image1": "Rapidata",
+}
+"""Columns that give a data set away."""
 
 
 @dataclass(frozen=True)
@@ -39,44 +75,99 @@ class Columns:
     """Where each canonical column is found in one table: canonical name -> actual name."""
 
     actual: dict[str, str]
+    labelled: bool = True
 
     @property
     def names(self) -> list[str]:
         """The actual columns to read, and no others."""
         return list(dict.fromkeys(self.actual.values()))
 
-    def pair(self, row: Mapping[str, Any], row_id: str, source: str, folder: Path) -> Pair:
-        """Turn one row into a pair; file names in it are relative to `folder` and may not leave it.
+    @property
+    def layout(self) -> str:
+        """The layout, for people."""
+        known = (DATA_SETS[name.lower()] for name in self.names if name.lower() in DATA_SETS)
+        return next(known, "") or ", ".join(self.actual)
 
-        `label_0` is the preference for the first picture: above 1/2 it won, below it lost, 1/2 is a tie.
+    def pairs(self, row: Mapping[str, Any], row_id: str, source: str, folder: Path | None) -> Iterator[Pair]:
+        """Turn one row into its pair, or into one for every two pictures that are ranked differently.
+
+        Args:
+            row: actual column -> value.
+            folder: file names in the row are relative to it and may not leave it; None: there may be none.
 
         Raises:
             BadRow: the row holds no usable preference.
         """
         values = {canonical: row.get(actual) for canonical, actual in self.actual.items()}
-        if values.get("has_label") is False:
+        if self.labelled and _is_no(values.get("has_label")):
             raise BadRow(NOT_LABELLED)
-        if values.get("are_different") is False:
+        if _is_no(values.get("are_different")):
             raise BadRow(NOT_DIFFERENT)
-        if "label_0" in self.actual:
-            first_won = _first_won(values["label_0"])
-            sides = ("image_0", "image_1") if first_won else ("image_1", "image_0")
-        else:
-            sides = ("chosen", "rejected")
         prompt = values["prompt"]
         if not isinstance(prompt, str) or not prompt.strip():
             raise BadRow("empty prompt")
-        chosen, rejected = (_image(values[side], self.actual[side], folder) for side in sides)
-        return Pair(prompt, chosen, rejected, row_id, source)
+        if not prompt.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in prompt):
+            raise BadRow("prompt is no Unicode text", "it holds half of a surrogate pair")
+        orders = list(self._orders(values))
+        for number, (chosen, rejected) in enumerate(orders):
+            pair_id = row_id if len(orders) == 1 else f"{row_id}#{number}"
+            sides = (_image(*side, folder) for side in (chosen, rejected))
+            yield Pair(prompt, *sides, pair_id, source)
+
+    def _orders(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str]]]:
+        """Pairs of (cell, column), the preferred one first."""
+        if "chosen" in values:
+            yield (values["chosen"], self.actual["chosen"]), (values["rejected"], self.actual["rejected"])
+            return
+        if "images" in values:
+            yield from self._of_list(values)
+            return
+        both = [(values[name], self.actual[name]) for name in ("image_0", "image_1")]
+        if not self.labelled:
+            first_won = True
+        elif "label_0" in values:
+            first_won = _first_won(values["label_0"])
+        else:
+            first, second = (_number(values[name]) for name in ("votes_0", "votes_1"))
+            if min(first, second) < 0:
+                raise BadRow("negative votes")
+            first_won = _first_won(first / (first + second) if first + second else None)
+        yield (both[0], both[1]) if first_won else (both[1], both[0])
+
+    def _of_list(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str]]]:
+        images = values["images"]
+        if not isinstance(images, Sequence) or isinstance(images, str | bytes) or len(images) < 2:
+            raise BadRow("missing image", f"column {self.actual['images']} lists no two pictures")
+        cells = [(image, self.actual["images"]) for image in images]
+        if not self.labelled:
+            order = [0.0] * len(cells)
+        else:
+            kind = "ranks" if "ranks" in values else "marks"
+            numbers = values[kind]
+            if not isinstance(numbers, Sequence) or len(numbers) != len(cells):
+                raise BadRow("malformed row", f"{self.actual[kind]} has not one number a picture")
+            sign = 1 if kind == "ranks" else -1
+            order = [sign * _number(number) for number in numbers]
+        different = [(a, b) for a, b in combinations(range(len(cells)), 2) if order[a] != order[b]]
+        if not self.labelled:
+            different = list(combinations(range(len(cells)), 2))
+        if not different:
+            raise BadRow(TIE)
+        for first, second in different:
+            better, worse = (first, second) if order[first] <= order[second] else (second, first)
+            yield cells[better], cells[worse]
 
 
-def resolve_columns(found: Sequence[str], mapping: Mapping[str, str], where: str) -> Columns:
+def resolve_columns(
+    found: Sequence[str], mapping: Mapping[str, str], where: str, labelled: bool = True
+) -> Columns:
     """Find the canonical columns among a table's columns.
 
     Args:
         found: the table's column names.
         mapping: canonical -> actual names given by the user; they win over the aliases.
         where: the table's name, for the error.
+        labelled: False where a scorer decides: a label is not needed, and not looked at if it is there.
 
     Raises:
         UserError: a needed column is missing, or the mapping names a column that is not there.
@@ -95,10 +186,10 @@ def resolve_columns(found: Sequence[str], mapping: Mapping[str, str], where: str
         match = next((by_lower[alias] for alias in aliases if alias in by_lower), None)
         if match is not None:
             actual.setdefault(canonical, match)
-    for layout in LAYOUTS:
+    for layout in LAYOUTS if labelled else (LAYOUTS[0], *UNLABELLED):
         if all(name in actual for name in layout):
             wanted = {*layout, "are_different", "has_label"}
-            return Columns({name: actual[name] for name in actual if name in wanted})
+            return Columns({name: actual[name] for name in actual if name in wanted}, labelled)
     raise UserError(
         f"{where} has columns {_list(found)}; needed are prompt, chosen, rejected "
         "or prompt, image_0, image_1, label_0. Name them with --columns prompt=... chosen=... rejected=..."
@@ -120,13 +211,28 @@ def parse_mapping(options: Sequence[str]) -> dict[str, str]:
     return mapping
 
 
-def _first_won(label: Any) -> bool:
+def _is_no(value: Any) -> bool:
+    """False, also as CSV files write it; nothing is not no."""
+    return value is not None and str(value).strip().lower() in {"false", "0", "0.0"}
+
+
+def _number(value: Any) -> float:
+    """A label, vote or rank.
+
+    Raises:
+        BadRow: it is none.
+    """
     try:
-        value = float(label)
+        number = float(value)
     except (TypeError, ValueError):
-        value = math.nan
-    if label is None or math.isnan(value):
+        number = math.nan
+    if math.isnan(number):
         raise BadRow(NOT_LABELLED)
+    return number
+
+
+def _first_won(label: Any) -> bool:
+    value = _number(label)
     if not 0 <= value <= 1:
         raise BadRow("label outside 0 to 1", f"{value:g}")
     if value == 0.5:
@@ -134,7 +240,7 @@ def _first_won(label: Any) -> bool:
     return value > 0.5
 
 
-def _image(value: Any, column: str, folder: Path) -> ImageRef:
+def _image(value: Any, column: str, folder: Path | None) -> ImageRef:
     """A picture cell: bytes, `{"bytes", "path"}` (as `datasets` writes), or a file name."""
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
@@ -142,6 +248,8 @@ def _image(value: Any, column: str, folder: Path) -> ImageRef:
         return value
     if not isinstance(value, str) or not value:
         raise BadRow("missing image", f"column {column} is empty")
+    if folder is None:
+        raise BadRow("missing image", f"column {column} names the file {value}, which is not in the shard")
     try:
         path = (folder / value).resolve()
     except (OSError, ValueError) as error:  # a NUL character, a loop of links

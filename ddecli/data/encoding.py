@@ -1,4 +1,4 @@
-"""Pictures and prompts, each encoded once and appended to the store's shards."""
+"""Pictures and prompts, each encoded once and appended to shards."""
 
 from __future__ import annotations
 
@@ -9,67 +9,83 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from ddecli.core.errors import BadRow, UserError
+from ddecli.data.index import Encoded
 from ddecli.data.pictures import Picture
 from ddecli.data.shards import EMBEDDINGS, LATENTS, ShardWriter
+from ddecli.data.tables import TableWriter
 
 if TYPE_CHECKING:
     from ddecli.models.base import DiffusionModel
 
+IMAGES = pa.schema(
+    [
+        ("sha256", pa.string()),
+        *((name, pa.int32()) for name in ("width", "height", "crop_top", "crop_left")),
+        ("pixels", pa.binary()),
+    ]
+)
+PROMPTS = pa.schema([("text", pa.string()), ("long", pa.bool_())])
+
+
+def protect_autoencoder(model: DiffusionModel) -> bool:
+    """Run SDXL's autoencoder in float32 if it was loaded in float16, in which it overflows to NaN.
+
+    An autoencoder that says it can (`force_upcast` false, as the repaired ones do) stays as it is.
+
+    Returns:
+        Whether anything was changed.
+    """
+    vae = model.pipeline.vae
+    overflows = model.family == "sdxl" and vae.dtype == torch.float16 and vae.config.force_upcast
+    if overflows:
+        vae.float()
+    return bool(overflows)
+
 
 class EncodedImages:
-    """The store's pictures: an index by their bytes and by their pixels, and their latents in shards."""
+    """Pictures encoded into a folder: their latents in shards, their sizes in `images.parquet`."""
 
-    def __init__(self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int) -> None:
-        self.model, self.batch_size = model, batch_size
+    def __init__(
+        self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int, encoded: Encoded
+    ) -> None:
+        self.model, self.batch_size, self.encoded = model, batch_size, encoded
         self.writer = ShardWriter(folder, LATENTS, dtype)
-        self.known: dict[bytes, int | None] = {}  # digest of the bytes -> index, None if it cannot be encoded
-        self._by_pixels: dict[bytes, int | None] = {}
-        self._digests: list[str] = []
-        self._sizes: list[tuple[int, int, int, int]] = []
+        self.table = TableWriter(folder / "images.parquet", IMAGES)
+        self.not_finite: list[bytes] = []  # pixel digests
 
-    @torch.inference_mode()
     def add(self, pictures: Sequence[Picture]) -> None:
-        """Encode the pictures that are new; each new one gets the next index."""
+        """Encode the pictures that are new; each new one gets the next row.
+
+        What is encoded together depends on the pictures and on what was encoded before, never on timing.
+        """
         new: dict[bytes, Picture] = {}
         for picture in pictures:
-            if picture.pixel_digest is None:  # known by its bytes, so it was not decoded
+            if picture.pixel_digest is None:  # known by its file, so it was not decoded
                 continue
-            if picture.pixel_digest not in self._by_pixels:
+            if self.encoded.is_finite(picture.pixel_digest) is None:
                 new.setdefault(picture.pixel_digest, picture)
         waiting = list(new.values())
         for start in range(0, len(waiting), self.batch_size):
             self._encode(waiting[start : start + self.batch_size])
         for picture in pictures:
             if picture.pixel_digest is not None:
-                self.known[picture.digest] = self._by_pixels[picture.pixel_digest]
+                self.encoded.add_file(picture.digest, picture.pixel_digest)
 
-    def index(self, picture: Picture) -> int:
-        """Index of an added picture.
+    def pixels_of(self, picture: Picture) -> bytes:
+        """Pixel digest of an added picture: its name in a part's tables.
 
         Raises:
             BadRow: its latent is not finite.
         """
-        index = self.known[picture.digest]
-        if index is None:
+        pixels = self.encoded.pixels_of(picture.digest)
+        if not self.encoded.is_finite(pixels):
             raise BadRow("latent not finite", f"picture with SHA-256 {picture.digest.hex()}")
-        return index
+        return pixels
 
-    def table(self) -> pa.Table:
-        """One row a picture, in the order of the latents."""
-        width, height, crop_top, crop_left = zip(*self._sizes, strict=True)
-        columns = {"width": width, "height": height, "crop_top": crop_top, "crop_left": crop_left}
-        return pa.table(
-            {"sha256": pa.array(self._digests, pa.string())}
-            | {name: pa.array(values, pa.int32()) for name, values in columns.items()}
-        )
-
-    @property
-    def upscaled(self) -> int:
-        """Pictures whose shorter side is smaller than the model's resolution."""
-        return sum(min(width, height) < self.model.resolution for width, height, _, _ in self._sizes)
-
+    @torch.inference_mode()
     def _encode(self, pictures: list[Picture]) -> None:
         stack = np.stack([picture.pixels for picture in pictures if picture.pixels is not None])
         pixels = torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -82,44 +98,50 @@ class EncodedImages:
         finite = latents.flatten(1).isfinite().all(dim=1)
         for picture, good in zip(pictures, finite.tolist(), strict=True):
             assert picture.pixel_digest is not None
-            self._by_pixels[picture.pixel_digest] = len(self._digests) if good else None
+            self.encoded.add_picture(picture.pixel_digest, good)
             if good:
-                self._digests.append(picture.digest.hex())
-                self._sizes.append((picture.width, picture.height, picture.crop_top, picture.crop_left))
+                size = (picture.width, picture.height, picture.crop_top, picture.crop_left)
+                self.table.add(picture.digest.hex(), *size, picture.pixel_digest)
+            else:
+                self.not_finite.append(picture.pixel_digest)
         if finite.any():
             self.writer.append({"latents": latents[finite]})
 
 
 class EncodedPrompts:
-    """The store's prompts and their embeddings in shards; prompt 0 is the empty one."""
+    """Prompts encoded into a folder: their embeddings in shards, their texts in `prompts.parquet`."""
 
-    def __init__(self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int) -> None:
-        self.model, self.batch_size = model, batch_size
+    def __init__(
+        self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int, encoded: Encoded
+    ) -> None:
+        self.model, self.batch_size, self.encoded = model, batch_size, encoded
         self.writer = ShardWriter(folder, EMBEDDINGS, dtype)
-        self.known: dict[str, int] = {}
-        self.long = 0  # prompts that are cut
-        self.add([""])
+        self.table = TableWriter(folder / "prompts.parquet", PROMPTS)
 
-    @torch.inference_mode()
     def add(self, prompts: Iterable[str]) -> None:
-        """Encode the prompts that are new; each new one gets the next index.
-
-        Raises:
-            UserError: the text encoder gives numbers that are not finite (nothing a row could cause).
-        """
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self.known]
+        """Encode the prompts that are new; each new one gets the next row."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if not self.encoded.has_prompt(prompt)]
         for start in range(0, len(new), self.batch_size):
             some = new[start : start + self.batch_size]
-            embeddings = self.model.encode_prompts(some)
-            rows = {key: value.to("cpu", self.writer.dtype) for key, value in embeddings.items()}
-            for key, value in rows.items():
-                if not value.isfinite().all():
-                    raise UserError(f"The text encoder's {key} is not finite; try --latent-dtype float32.")
-            self.writer.append(rows)
-            self.long += sum(count > self.model.max_tokens for count in self.model.token_counts(some))
-            for prompt in some:
-                self.known[prompt] = len(self.known)
+            self.add_encoded(some, embed(self.model, some, self.writer.dtype))
 
-    def table(self) -> pa.Table:
-        """One row a prompt, in the order of the embeddings."""
-        return pa.table({"text": pa.array(self.known, pa.string())})
+    def add_encoded(self, prompts: Sequence[str], rows: dict[str, Tensor]) -> None:
+        """Add new prompts whose embeddings are at hand."""
+        self.writer.append(rows)
+        for prompt, tokens in zip(prompts, self.model.token_counts(list(prompts)), strict=True):
+            self.table.add(prompt, tokens > self.model.max_tokens)
+            self.encoded.add_prompt(prompt)
+
+
+@torch.inference_mode()
+def embed(model: DiffusionModel, prompts: list[str], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Text embeddings as they are stored.
+
+    Raises:
+        UserError: they hold numbers that are not finite (nothing a row could cause).
+    """
+    rows = {key: value.to("cpu", dtype) for key, value in model.encode_prompts(prompts).items()}
+    for key, value in rows.items():
+        if not value.isfinite().all():
+            raise UserError(f"The text encoder's {key} is not finite; try --latent-dtype float32.")
+    return rows

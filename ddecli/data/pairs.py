@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ddecli.core.errors import BadRow
-from ddecli.core.files import write_text
 
 ImageRef = Path | bytes
 """A picture not yet read: a file's path, or the bytes of an encoded picture (PNG, JPEG, ...)."""
@@ -49,8 +49,9 @@ NOT_LABELLED = "not labelled"
 NOT_DIFFERENT = "pictures marked as not different"
 SAME_PICTURE = "chosen and rejected are the same picture"
 DUPLICATE = "duplicate of another pair"
+EXCLUDED = "prompt of an excluded set"
 
-EXPECTED_REASONS = frozenset({TIE, NOT_LABELLED, NOT_DIFFERENT, SAME_PICTURE, DUPLICATE})
+EXPECTED_REASONS = frozenset({TIE, NOT_LABELLED, NOT_DIFFERENT, SAME_PICTURE, DUPLICATE, EXCLUDED})
 """Rows that carry no preference (or one already counted). They are dropped, but the data are not at fault."""
 
 
@@ -67,11 +68,18 @@ class Rejects:
         if error.reason not in EXPECTED_REASONS:
             self.bad_rows.append({"row": row_id, "reason": error.reason, "detail": error.detail})
 
-    @property
-    def commonest_bad_reason(self) -> str:
-        """The reason most of the bad rows share."""
-        return Counter(row["reason"] for row in self.bad_rows).most_common(1)[0][0]
+    def take(self, other: Rejects) -> None:
+        """Move another collector's rows into this one."""
+        self.counts.update(other.counts)
+        self.bad_rows += other.bad_rows
+        other.counts.clear()
+        other.bad_rows.clear()
 
-    def write(self, path: Path) -> None:
-        """Write the bad rows as JSON lines: `row`, `reason`, `detail`."""
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.bad_rows))
+    def lines(self) -> str:
+        """The bad rows as JSON lines: `row`, `reason`, `detail`."""
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.bad_rows)
+
+
+def count_bad(counts: Mapping[str, int]) -> int:
+    """Of rows counted by reason, those that are damaged or incomplete."""
+    return sum(count for reason, count in counts.items() if reason not in EXPECTED_REASONS)

@@ -19,7 +19,7 @@ MIN_SIDE = 8
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, resized and cropped. `pixels` and `pixel_digest` are None if it was known already."""
+    """A picture, resized and cropped; if it was known already, only `digest` is set."""
 
     digest: bytes  # SHA-256 of the file's bytes
     pixel_digest: bytes | None = None  # SHA-256 of the decoded picture: the same for a PNG written twice
@@ -28,9 +28,12 @@ class Picture:
     height: int = 0
     crop_top: int = 0  # in the resized picture
     crop_left: int = 0
+    whole: Image.Image | None = None  # before it was resized and cropped, if it is asked for
 
 
-def read_picture(image: ImageRef, resolution: int, known: Container[bytes]) -> Picture:
+def read_picture(
+    image: ImageRef, resolution: int, known: Container[bytes] = (), keep_whole: bool = False
+) -> Picture:
     """Read, decode and crop a picture, unless its bytes are `known`.
 
     The largest centred square is resized to `resolution` x `resolution` pixels (Lanczos): the same as
@@ -40,6 +43,7 @@ def read_picture(image: ImageRef, resolution: int, known: Container[bytes]) -> P
         image: the picture's file or bytes.
         resolution: the model's, in pixels.
         known: SHA-256 digests of the files already encoded; those are not decoded again.
+        keep_whole: keep the decoded picture too, for a scorer.
 
     Raises:
         BadRow: missing, unreadable, too large or too small.
@@ -65,4 +69,5 @@ def read_picture(image: ImageRef, resolution: int, known: Container[bytes]) -> P
         height=height,
         crop_top=int(top * resolution / side),
         crop_left=int(left * resolution / side),
+        whole=picture if keep_whole else None,
     )

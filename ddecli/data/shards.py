@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -32,29 +34,29 @@ def rows_per_shard(row_numbers: int, dtype: torch.dtype) -> int:
 
 
 class ShardWriter:
-    """Appends rows and writes a shard whenever one is full. Every shard but the last has `rows` rows."""
+    """Appends rows and writes a shard whenever one is full."""
 
     def __init__(self, folder: Path, stem: str, dtype: torch.dtype) -> None:
         self.folder, self.stem, self.dtype = folder, stem, dtype
-        self.rows: int | None = None  # rows a shard, known once the first rows are seen
         self.count = 0
+        self.shard_rows: list[int] = []  # rows of each shard written
         self.shapes: dict[str, list[int]] = {}
-        self._shards = 0
+        self._full: int | None = None  # rows that fill a shard, known once the first rows are seen
         self._pending: list[dict[str, Tensor]] = []
         self._pending_rows = 0
 
     def append(self, rows: dict[str, Tensor]) -> None:
         """Append rows: each tensor (N, ...), the same N and always the same keys and shapes."""
         rows = {key: value.detach().to("cpu", self.dtype).contiguous() for key, value in rows.items()}
-        if self.rows is None:
+        if self._full is None:
             self.shapes = {key: list(value.shape[1:]) for key, value in rows.items()}
-            self.rows = rows_per_shard(sum(value[0].numel() for value in rows.values()), self.dtype)
+            self._full = rows_per_shard(sum(value[0].numel() for value in rows.values()), self.dtype)
         added = len(next(iter(rows.values())))
         self.count += added
         self._pending.append(rows)
         self._pending_rows += added
-        while self._pending_rows >= self.rows:
-            self._write(self.rows)
+        while self._pending_rows >= self._full:
+            self._write(self._full)
 
     def close(self) -> None:
         """Write what is left."""
@@ -65,8 +67,8 @@ class ShardWriter:
         keys = self._pending[0]
         whole = {key: torch.cat([rows[key] for rows in self._pending]) for key in keys}
         full = {key: value[:count].contiguous() for key, value in whole.items()}
-        save_file(full, self.folder / shard_name(self.stem, self._shards))
-        self._shards += 1
+        save_file(full, self.folder / shard_name(self.stem, len(self.shard_rows)))
+        self.shard_rows.append(count)
         self._pending_rows -= count
         self._pending = [{key: value[count:] for key, value in whole.items()}] if self._pending_rows else []
 
@@ -74,25 +76,29 @@ class ShardWriter:
 class ShardReader:
     """Reads rows by index from the shards a `ShardWriter` wrote; only the rows asked for come into memory."""
 
-    def __init__(self, folder: Path, stem: str, count: int, rows: int) -> None:
-        """Map the shards of `count` rows, `rows` a shard.
+    def __init__(self, folder: Path, stem: str, shard_rows: Sequence[int]) -> None:
+        """Map the shards.
+
+        Args:
+            shard_rows: rows of each shard, in their order.
 
         Raises:
             UserError: a shard is missing, damaged, or holds another number of rows.
         """
-        self.rows = rows
+        self._ends = torch.tensor(list(accumulate(shard_rows)))
+        self._starts = self._ends - torch.tensor(shard_rows)
         self._shards: list[dict[str, Tensor]] = []
-        for number, start in enumerate(range(0, count, rows)):
+        for number, rows in enumerate(shard_rows):
             path = folder / shard_name(stem, number)
             shard = _map(path)
-            if any(len(value) != min(rows, count - start) for value in shard.values()):
+            if any(len(value) != rows for value in shard.values()):
                 raise UserError(f"{path} does not hold the rows that the manifest counts. {AGAIN}")
             self._shards.append(shard)
 
     def __call__(self, indices: Tensor) -> dict[str, Tensor]:
         """Rows at `indices` (N,) long -> each key's (N, ...) in float32."""
-        shard = indices // self.rows
-        row = indices % self.rows
+        shard = torch.bucketize(indices, self._ends, right=True)
+        row = indices - self._starts[shard]
         needed = shard.unique().tolist()
         if len(needed) == 1:
             return {key: value[row].float() for key, value in self._shards[needed[0]].items()}

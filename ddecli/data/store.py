@@ -1,14 +1,15 @@
 """The pair store: what `ddecli prepare` writes and training reads.
 
     manifest.json                        format, model, source, counts, dropped rows, versions, files
-    pairs.parquet                        pair_id, prompt, chosen, rejected (indices), source
+    pairs.parquet                        pair_id, prompt, chosen, rejected (indices), source; margin if relabelled
     images.parquet                       sha256, width, height, crop_top, crop_left
     prompts.parquet                      text
     latents-NNNNN.safetensors            latents (N, C, H, W)
     prompt-embeddings-NNNNN.safetensors  one tensor (N, ...) a conditioning key
     bad-rows.jsonl                       rows that could not be used, if any
 
-Every distinct picture and every distinct prompt is stored once; the empty prompt is always there.
+Every distinct picture and every distinct prompt is encoded once (once a process where several shared the
+work; pairs then point to the first of them); the empty prompt is always there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, sha256_file
 from ddecli.data.shards import AGAIN, EMBEDDINGS, LATENTS, ShardReader
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Format 1 had shards of equal length; it is still read."""
 MANIFEST = "manifest.json"
 BAD_ROWS = "bad-rows.jsonl"
 
@@ -40,6 +42,7 @@ class StoredPair:
     chosen_sha256: str
     rejected_sha256: str
     source: str
+    margin: float | None = None  # score of chosen minus rejected, where a scorer decided
 
 
 class PairStore:
@@ -60,12 +63,17 @@ class PairStore:
         resolution = torch.full((len(self._images),), manifest["model"]["resolution"])
         sizes = [_column(self._images, name) for name in ("height", "width", "crop_top", "crop_left")]
         self._sizes = torch.stack([*sizes, resolution, resolution], dim=1)
-        counts, rows = manifest["counts"], manifest["rows_per_shard"]
+        counts, shard_rows = manifest["counts"], _shard_rows(manifest)
         found = {"pairs": len(self._pairs), "images": len(self._images), "prompts": len(self._prompts)}
         if counts != found:
             raise UserError(f"{folder / MANIFEST} counts {counts}, the tables hold {found}. {AGAIN}")
-        self._latents = ShardReader(folder, LATENTS, counts["images"], rows[LATENTS])
-        self._embeddings = ShardReader(folder, EMBEDDINGS, counts["prompts"], rows[EMBEDDINGS])
+        if {kind: sum(rows) for kind, rows in shard_rows.items()} != {
+            LATENTS: counts["images"],
+            EMBEDDINGS: counts["prompts"],
+        }:
+            raise UserError(f"{folder / MANIFEST} counts {counts}, its shards do not. {AGAIN}")
+        self._latents = ShardReader(folder, LATENTS, shard_rows[LATENTS])
+        self._embeddings = ShardReader(folder, EMBEDDINGS, shard_rows[EMBEDDINGS])
 
     @classmethod
     def open(cls, folder: Path, model_fingerprint: str | None = None, verify: bool = False) -> PairStore:
@@ -86,7 +94,7 @@ class PairStore:
             )
         manifest = read_json(folder / MANIFEST)
         version = manifest.get("format") if isinstance(manifest, dict) else None
-        if version != FORMAT_VERSION:
+        if version not in (1, FORMAT_VERSION):
             raise UserError(
                 f"{folder} is a pair store of format {version}, this version reads format {FORMAT_VERSION}. "
                 + AGAIN
@@ -137,7 +145,20 @@ class PairStore:
             chosen_sha256=hashes[row["chosen"]].as_py(),
             rejected_sha256=hashes[row["rejected"]].as_py(),
             source=row["source"],
+            margin=row.get("margin"),
         )
+
+
+def _shard_rows(manifest: dict[str, Any]) -> dict[str, list[int]]:
+    """Rows of each shard, by kind."""
+    if manifest["format"] == FORMAT_VERSION:
+        return manifest["shard_rows"]
+    counts, full = manifest["counts"], manifest["rows_per_shard"]
+    totals = {LATENTS: counts["images"], EMBEDDINGS: counts["prompts"]}
+    return {
+        kind: [min(full[kind], total - start) for start in range(0, total, full[kind])]
+        for kind, total in totals.items()
+    }
 
 
 def _check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:

@@ -1,0 +1,89 @@
+"""What is encoded already: tables of digests on the disk, so that a million pairs never sit in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from typing import Any
+
+CACHE_KIB = 65_536
+"""Memory one `DiskTables` may take; what does not fit lies in a temporary file of SQLite's."""
+
+
+class DiskTables:
+    """Named tables from bytes to a value (an integer, or bytes), in one temporary database.
+
+    Some 45 bytes an entry on disk and at most `CACHE_KIB` of memory in all. The file has no name any more once
+    it is open, so nothing is left of it however the process ends. May be read from several threads.
+
+    Raises:
+        OSError: every method, when the temporary folder (TMPDIR) is full.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
+            self._database.execute(f"PRAGMA {pragma}")
+        for name in names:
+            self._database.execute(f"CREATE TABLE {name} (key BLOB PRIMARY KEY, value) WITHOUT ROWID")
+        self._database.execute("BEGIN")  # never committed: nobody else reads it
+
+    def get(self, table: str, key: bytes) -> Any:
+        """Value of a key; None if it is not there."""
+        with self._lock:
+            row = self._execute(f"SELECT value FROM {table} WHERE key = ?", key).fetchone()
+        return row[0] if row else None
+
+    def add(self, table: str, key: bytes, value: int | bytes) -> bool:
+        """Add an entry unless the key is there already; whether it was added."""
+        with self._lock:
+            return self._execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?)", key, value).rowcount == 1
+
+    def _execute(self, statement: str, *values: int | bytes) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise OSError(f"SQLite's temporary file: {error}; set TMPDIR to a larger disk") from error
+
+
+def prompt_key(prompt: str) -> bytes:
+    """A prompt's key in the tables."""
+    return hashlib.sha256(prompt.encode()).digest()[:16]
+
+
+class Encoded:
+    """Pictures (by their file's and by their pixels' SHA-256) and prompts that have been encoded."""
+
+    def __init__(self) -> None:
+        self._tables = DiskTables("files", "pictures", "prompts")
+
+    def __contains__(self, file_digest: object) -> bool:
+        """Whether a picture's file is known, so that it need not be decoded."""
+        return isinstance(file_digest, bytes) and self._tables.get("files", file_digest) is not None
+
+    def pixels_of(self, file_digest: bytes) -> bytes:
+        """Digest of the pixels of a known file."""
+        return self._tables.get("files", file_digest)
+
+    def is_finite(self, pixel_digest: bytes) -> bool | None:
+        """Whether a picture's latent is finite; None if it was not encoded."""
+        value = self._tables.get("pictures", pixel_digest)
+        return None if value is None else bool(value)
+
+    def add_file(self, file_digest: bytes, pixel_digest: bytes) -> None:
+        """Note the pixels of a picture's file."""
+        self._tables.add("files", file_digest, pixel_digest)
+
+    def add_picture(self, pixel_digest: bytes, finite: bool) -> None:
+        """Note that a picture was encoded, and whether its latent is finite."""
+        self._tables.add("pictures", pixel_digest, int(finite))
+
+    def has_prompt(self, prompt: str) -> bool:
+        """Whether a prompt was encoded."""
+        return self._tables.get("prompts", prompt_key(prompt)) is not None
+
+    def add_prompt(self, prompt: str) -> None:
+        """Note that a prompt was encoded."""
+        self._tables.add("prompts", prompt_key(prompt), 1)

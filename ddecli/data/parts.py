@@ -1,0 +1,232 @@
+"""One part of a source, encoded into a folder that the join takes up without another look at the source.
+
+part.json                     counts, dropped rows by reason, the files' sizes and SHA-256
+bad-rows.jsonl                rows that could not be used, if any
+train/, holdout/              for each split:
+    pairs.parquet             pair_id, prompt (text), chosen, rejected (pixel digests), source, margin
+    images.parquet            pictures first seen in this part
+    prompts.parquet           prompts first seen in this part
+    latents-*, prompt-embeddings-*
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from ddecli.core.errors import BadRow
+from ddecli.core.files import read_json, sha256_file, write_json, write_text
+from ddecli.data.encoding import EncodedImages, EncodedPrompts
+from ddecli.data.index import Encoded
+from ddecli.data.pairs import SAME_PICTURE, Pair, Rejects
+from ddecli.data.pictures import Picture, read_picture
+from ddecli.data.relabel import Relabel, first_won
+from ddecli.data.shards import EMBEDDINGS, LATENTS
+from ddecli.data.sources.base import Part
+from ddecli.data.splits import PromptSplit
+from ddecli.data.store import BAD_ROWS
+from ddecli.data.tables import TableWriter, read_rows
+
+if TYPE_CHECKING:
+    from ddecli.models.base import DiffusionModel
+
+PART = "part.json"
+LOOK_AHEAD = 2
+"""Chunks of pairs read and decoded in threads while one is encoded."""
+PAIRS = pa.schema(
+    [
+        ("pair_id", pa.string()),
+        ("prompt", pa.string()),
+        ("chosen", pa.binary()),
+        ("rejected", pa.binary()),
+        ("source", pa.string()),
+        ("margin", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How pairs are encoded.
+
+    dtype: of stored latents and embeddings.
+    batch_size: pictures encoded together.
+    workers: threads that read and decode pictures.
+    empty: embedding of the empty prompt, each (1, ...).
+    """
+
+    model: DiffusionModel
+    dtype: torch.dtype
+    batch_size: int
+    workers: int
+    split: PromptSplit
+    relabel: Relabel | None
+    empty: dict[str, Tensor]
+
+
+Watch = Callable[[int, Rejects], None]
+Read = tuple[Pair, tuple[str, tuple[Picture, Picture]] | BadRow]
+
+
+def encode_part(
+    part: Part,
+    folder: Path,
+    encoder: Encoder,
+    encoded: Mapping[str, Encoded],
+    limit: int | None = None,
+    watch: Watch = lambda handled, rejects: None,
+) -> None:
+    """Clean and encode one part into `folder`.
+
+    Memory holds a few batches of pictures, one shard of latents, one of embeddings and some thousand rows.
+
+    Args:
+        encoded: for each split, what the parts before this one encoded; this part's is added.
+        limit: take only the first pairs.
+        watch: told after every chunk how many rows are handled, and what was dropped.
+
+    Raises:
+        UserError: a damaged source, or too little memory on the device.
+    """
+    rejects = Rejects()
+    writers = {name: _SplitWriter(folder / name, encoder, encoded[name]) for name in encoder.split.names}
+    taken = 0
+    for chunk in _read_ahead(islice(part.read(rejects), limit), encoder, encoded):
+        taken += len(chunk)
+        readable: list[tuple[Pair, str, tuple[Picture, Picture]]] = []
+        for pair, seen in chunk:
+            if isinstance(seen, BadRow):
+                rejects.add(pair.pair_id, seen)
+            else:
+                readable.append((pair, *seen))
+        margins: Sequence[float | None] = [None] * len(readable)
+        if encoder.relabel is not None:
+            margins = encoder.relabel.margins([(pair, pictures) for pair, _, pictures in readable])
+        for name, writer in writers.items():
+            own = [
+                (pair, pictures, margin)
+                for (pair, split, pictures), margin in zip(readable, margins, strict=True)
+                if split == name
+            ]
+            writer.add(own, rejects)
+        watch(sum(writer.pairs.count for writer in writers.values()) + rejects.counts.total(), rejects)
+    if rejects.bad_rows:
+        write_text(folder / BAD_ROWS, rejects.lines())
+    splits = {name: writer.close() for name, writer in writers.items()}
+    tensors = sorted(folder.glob("*/*.safetensors"))
+    write_json(
+        folder / PART,
+        {
+            "name": part.name,
+            "taken": taken,
+            "dropped": dict(rejects.counts),
+            "splits": splits,
+            "files": {f"{file.parent.name}/{file.name}": file_entry(file) for file in tensors},
+        },
+    )
+
+
+def file_entry(file: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+
+
+def recall_part(folder: Path, encoded: Mapping[str, Encoded]) -> None:
+    """Note what a part encoded, as `encode_part` did when it was made."""
+    splits = read_json(folder / PART)["splits"]
+    for name, index in encoded.items():
+        for row in read_rows(folder / name / "images.parquet"):
+            index.add_file(bytes.fromhex(row["sha256"]), row["pixels"])
+            index.add_picture(row["pixels"], finite=True)
+        for pixels in splits[name]["not_finite"]:
+            index.add_picture(bytes.fromhex(pixels), finite=False)
+        for row in read_rows(folder / name / "prompts.parquet"):
+            index.add_prompt(row["text"])
+
+
+class _SplitWriter:
+    """The pairs of one split in one part."""
+
+    def __init__(self, folder: Path, encoder: Encoder, encoded: Encoded) -> None:
+        folder.mkdir()
+        how = (encoder.model, folder, encoder.dtype, encoder.batch_size, encoded)
+        self.images, self.prompts = EncodedImages(*how), EncodedPrompts(*how)
+        self.pairs = TableWriter(folder / "pairs.parquet", PAIRS)
+        if not encoded.has_prompt(""):
+            self.prompts.add_encoded([""], encoder.empty)
+
+    def add(
+        self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture], float | None]], rejects: Rejects
+    ) -> None:
+        """Encode what is new in some pairs and add them."""
+        self.images.add([picture for _, pictures, _ in pairs for picture in pictures])
+        usable = []
+        for pair, pictures, margin in pairs:
+            try:
+                chosen, rejected = (self.images.pixels_of(picture) for picture in pictures)
+                if chosen == rejected:
+                    raise BadRow(SAME_PICTURE)
+                if margin is not None and not first_won(margin):
+                    chosen, rejected, margin = rejected, chosen, -margin
+                usable.append((pair, chosen, rejected, margin))
+            except BadRow as error:
+                rejects.add(pair.pair_id, error)
+        self.prompts.add([pair.prompt for pair, *_ in usable])
+        for pair, chosen, rejected, margin in usable:
+            self.pairs.add(pair.pair_id, pair.prompt, chosen, rejected, pair.source, margin)
+
+    def close(self) -> dict[str, Any]:
+        """Finish the files; what they hold."""
+        latents, embeddings = self.images.writer, self.prompts.writer
+        for file in (self.pairs, self.images.table, self.prompts.table, latents, embeddings):
+            file.close()
+        return {
+            "pairs": self.pairs.count,
+            "shard_rows": {LATENTS: latents.shard_rows, EMBEDDINGS: embeddings.shard_rows},
+            "conditioning": embeddings.shapes,
+            "not_finite": [pixels.hex() for pixels in self.images.not_finite],
+        }
+
+
+def _read_ahead(
+    pairs: Iterable[Pair], encoder: Encoder, encoded: Mapping[str, Encoded]
+) -> Iterator[list[Read]]:
+    """Read and decode pairs in threads, `LOOK_AHEAD` chunks before they are asked for."""
+    resolution, relabel = encoder.model.resolution, encoder.relabel is not None
+
+    def read(pair: Pair) -> Read:
+        try:
+            if not pair.prompt.strip():
+                raise BadRow("empty prompt")
+            split = encoder.split.of(pair.prompt)
+            known = () if relabel else encoded[split]
+            chosen, rejected = (
+                read_picture(image, resolution, known, keep_whole=relabel)
+                for image in (pair.chosen, pair.rejected)
+            )
+            return pair, (split, (chosen, rejected))
+        except BadRow as error:
+            return pair, error
+
+    source = iter(pairs)
+    size = max(1, encoder.batch_size // 2)
+    waiting: deque[list[Future[Read]]] = deque()
+    with ThreadPoolExecutor(encoder.workers) as pool:
+        try:
+            while chunk := list(islice(source, size)):
+                waiting.append([pool.submit(read, pair) for pair in chunk])
+                if len(waiting) > LOOK_AHEAD:
+                    yield [future.result() for future in waiting.popleft()]
+            while waiting:
+                yield [future.result() for future in waiting.popleft()]
+        finally:
+            pool.shutdown(cancel_futures=True)

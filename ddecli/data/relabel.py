@@ -1,0 +1,52 @@
+"""AI feedback: a scorer decides which picture of a pair was preferred, not people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ddecli.core.errors import BadRow
+from ddecli.data.pairs import TIE, Pair
+from ddecli.data.pictures import Picture
+
+Score = Callable[[Sequence[Image.Image], Sequence[str]], Any]
+"""RGB pictures and a prompt for each -> (N,) float32, larger is better."""
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """A scorer to decide by.
+
+    card: what the scorer is, for the manifest.
+    """
+
+    card: dict[str, Any]
+    score: Score
+
+    def margins(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float]:
+        """Score of each pair's first picture minus that of its second; one call scores them all."""
+        if not pairs:
+            return []
+        pictures = [picture for _, both in pairs for picture in both]
+        images = [picture.whole for picture in pictures if picture.whole is not None]
+        scores = self.score(images, [pair.prompt for pair, _ in pairs for _ in range(2)])
+        values = np.asarray(scores, dtype=np.float32).reshape(len(pairs), 2)
+        return (values[:, 0] - values[:, 1]).tolist()
+
+
+def first_won(margin: float) -> bool:
+    """Whether the first picture of a pair is the better one.
+
+    Raises:
+        BadRow: equal scores (a tie), or a score that is no number.
+    """
+    if not math.isfinite(margin):
+        raise BadRow("score not finite")
+    if margin == 0:
+        raise BadRow(TIE)
+    return margin > 0

@@ -1,0 +1,157 @@
+"""A data set of the Hugging Face hub, streamed: its parquet shards or tars, a part each, never all on disk.
+
+Only the columns that are needed are fetched of a parquet shard, a row group at a time. Where the data set has
+neither, the hub's own conversion to parquet is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from ddecli.core.errors import UserError
+from ddecli.data.pairs import Pair, Rejects
+from ddecli.data.sources.base import Part, Source, Wanted
+from ddecli.data.sources.parquet import columns_of, open_parquet, rows_to_pairs
+from ddecli.data.sources.split_names import of_split, split_of
+from ddecli.data.sources.webdataset import first_layout, is_tar, tar_part
+
+NICKNAMES = {"pickapic": "yuvalkirstain/pickapic_v2"}
+"""Names that stand for a data set of the hub."""
+CONVERTED = "refs/convert/parquet"
+
+
+def hub_source(name: str, wanted: Wanted) -> Source:
+    """The pairs of a data set, by its hub id (owner/name) or nickname.
+
+    The files of one commit are read, however long that takes: the manifest names it.
+
+    Raises:
+        UserError: no such data set, no access, no network, or no files that can be read.
+    """
+    repository = NICKNAMES.get(name, name)
+    with _explained(repository):
+        info = _info(repository, None)
+        files = {file.rfilename: file.size for file in info.siblings or []}
+        found = [file for file in sorted(files) if file.endswith(".parquet")]
+        found = found or [file for file in sorted(files) if is_tar(file)]
+        card = info.card_data
+        if not found:
+            info = _converted(repository)
+            files = {file.rfilename: file.size for file in info.siblings or []}
+            found = [file for file in sorted(files) if file.endswith(".parquet")]
+        if not found:
+            raise UserError(
+                f"{repository} has no parquet files and no tars: fetch it (hf download --repo-type dataset "
+                f"{repository}) and give its folder."
+            )
+        chosen = of_split(found, wanted.split, repository)
+        prefix = f"datasets/{repository}@{info.sha}"
+        make = _tar if is_tar(chosen[0]) else _parquet
+        parts = [make(repository, f"{prefix}/{file}", files[file], wanted) for file in chosen]
+        opened = partial(_open, f"{prefix}/{chosen[0]}")
+        if is_tar(chosen[0]):
+            layout = first_layout(chosen[0], opened, wanted)
+        else:
+            with opened() as file, open_parquet(file) as parquet:
+                layout = columns_of(parquet, wanted, f"{repository}/{chosen[0]}").layout
+    kind = "tar" if is_tar(chosen[0]) else "parquet file"
+    return Source(
+        name=f"{repository}@{info.sha[:12]}",
+        layout=f"{len(chosen)} {kind}{'s'[: len(chosen) != 1]} of the hub: {layout}",
+        parts=parts,
+        rows=_rows_of_card(card, chosen),
+    )
+
+
+@contextlib.contextmanager
+def _explained(repository: str) -> Iterator[None]:
+    """Say in one sentence what the hub's client raises (its own errors, httpx's and the system's alike)."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(_sentence(repository, error)) from error
+
+
+def _sentence(name: str, error: Exception) -> str:
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{name} is gated: accept its terms on https://huggingface.co/datasets/{name} and log in "
+            "(hf auth login, or set HF_TOKEN)."
+        )
+    if isinstance(error, RepositoryNotFoundError | HFValidationError):
+        return (
+            f"There is no file or folder {name} here, and the hub has no data set {name} (or HF_TOKEN may not see "
+            "it): give a path, or the id of a copy as owner/name."
+        )
+    if isinstance(error, OfflineModeIsEnabled):
+        return f"{name} is on the hub, but HF_HUB_OFFLINE is set: unset it, or give a folder."
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return (
+        f"{name} cannot be read from the hub ({reason}): without a network, fetch it where there is one "
+        f"(hf download --repo-type dataset {name}) and give its folder."
+    )
+
+
+def _info(repository: str, revision: str | None) -> Any:
+    from huggingface_hub import HfApi
+
+    return HfApi().dataset_info(repository, revision=revision, files_metadata=True)
+
+
+def _converted(repository: str) -> Any:
+    """The hub's conversion to parquet; an empty listing where there is none."""
+    from types import SimpleNamespace
+
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        return _info(repository, CONVERTED)
+    except RevisionNotFoundError:
+        return SimpleNamespace(siblings=[], sha="")
+
+
+def _open(path: str) -> Any:
+    from huggingface_hub import HfFileSystem
+
+    return HfFileSystem().open(path, "rb")
+
+
+def _parquet(repository: str, path: str, size: int | None, wanted: Wanted) -> Part:
+    def read(rejects: Rejects) -> Iterator[Pair]:
+        name = path.removeprefix("datasets/")
+        with _explained(repository), _open(path) as file, open_parquet(file) as parquet:
+            yield from rows_to_pairs(parquet, columns_of(parquet, wanted, name), rejects, name, None)
+
+    return Part(path.rpartition("/")[2], read, None, size)
+
+
+def _tar(repository: str, path: str, size: int | None, wanted: Wanted) -> Part:
+    part = tar_part(path.removeprefix("datasets/"), partial(_open, path), wanted, size)
+
+    def read(rejects: Rejects) -> Iterator[Pair]:
+        with _explained(repository):
+            yield from part.read(rejects)
+
+    return Part(part.name, read, None, size)
+
+
+def _rows_of_card(card: Any, files: list[str]) -> int | None:
+    """Rows that the data set's card promises for the splits of some files."""
+    about = (card or {}).get("dataset_info")
+    if not isinstance(about, dict):  # none, or a list: several configurations
+        return None
+    counts = {split.get("name"): split.get("num_examples") for split in about.get("splits") or []}
+    rows = [counts.get(split) for split in {split_of(file) for file in files}]
+    return None if None in rows else sum(rows)

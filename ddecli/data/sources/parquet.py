@@ -1,0 +1,145 @@
+"""Parquet files: Pick-a-Pic's columns, Rapidata's, prompt, chosen, rejected, or any that are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ddecli.core.errors import BadRow, UserError
+from ddecli.data.columns import Columns, resolve_columns
+from ddecli.data.pairs import Pair, Rejects
+from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
+from ddecli.data.sources.split_names import of_split
+
+ROWS_AT_ONCE = 32
+"""Rows decoded together: with two pictures of a megabyte each, some 64 MB."""
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A row group of a file: the least that can be read alone. `start` is its first row's number."""
+
+    file: Path
+    number: int
+    start: int
+    rows: int
+
+
+def parquet_source(path: Path, wanted: Wanted) -> Source:
+    """A parquet file, or the parquet files of a folder (at any depth, sorted by name).
+
+    Every shard's footer and columns are checked before any work is done. A part is some row groups of
+    `PART_ROWS` rows together, or a single larger one.
+
+    Raises:
+        UserError: a shard is damaged (cut in half, or no parquet), lacks a needed column, or there is none
+            of the split.
+    """
+    files = [path]
+    if path.is_dir():
+        names = [str(file.relative_to(path)) for file in sorted(path.rglob("*.parquet"))]
+        files = [path / name for name in of_split(names, wanted.split, str(path))]
+    groups: list[RowGroup] = []
+    for file in files:
+        with open_parquet(file) as parquet:
+            columns = columns_of(parquet, wanted, str(file))
+            start = 0
+            for number in range(parquet.num_row_groups):
+                rows = parquet.metadata.row_group(number).num_rows
+                groups.append(RowGroup(file, number, start, rows))
+                start += rows
+    if not groups:
+        raise UserError(f"{path} holds no rows.")
+    parts = [_part(together, wanted) for together in _gathered(groups)]
+    layout = f"{len(files)} parquet file{'s'[: len(files) != 1]}: {columns.layout}"
+    return Source(str(path.resolve()), layout, parts)
+
+
+def open_parquet(file: Path | Any) -> pq.ParquetFile:
+    """Open a parquet file, or an open file of one.
+
+    Raises:
+        UserError: it is none, or damaged.
+    """
+    try:
+        return pq.ParquetFile(file, memory_map=isinstance(file, Path))
+    except (pa.ArrowException, OSError) as error:
+        name = file if isinstance(file, Path) else file.path
+        raise UserError(f"{name} cannot be read as parquet: {error}. Fetch this shard again.") from error
+
+
+def columns_of(parquet: pq.ParquetFile, wanted: Wanted, name: str) -> Columns:
+    """The columns of a parquet file."""
+    return resolve_columns(parquet.schema_arrow.names, wanted.mapping, name, wanted.labelled)
+
+
+def rows_to_pairs(
+    parquet: pq.ParquetFile,
+    columns: Columns,
+    rejects: Rejects,
+    name: str,
+    folder: Path | None,
+    groups: Sequence[int] | None = None,
+    start: int = 0,
+) -> Iterator[Pair]:
+    """Yield the pairs of a file's row groups (all if None); rows that are none go to `rejects`.
+
+    Memory holds one row group at most, however large the file is.
+
+    Args:
+        name: of the file, as pairs and messages say it.
+        folder: what file names in the pictures' columns are relative to; None: there may be none.
+        start: number of the first row.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    number = start
+    try:
+        for batch in parquet.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=groups, columns=columns.names):
+            for row in batch.to_pylist():
+                row_id = f"{Path(name).name}:{number}"
+                number += 1
+                try:
+                    yield from columns.pairs(row, row_id, name, folder)
+                except BadRow as error:
+                    rejects.add(row_id, error)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{name} is damaged at row {number}: {error}. Fetch this shard again.") from error
+
+
+def _gathered(groups: Sequence[RowGroup]) -> Iterator[list[RowGroup]]:
+    """Row groups in their order, together until they are `PART_ROWS` rows."""
+    together: list[RowGroup] = []
+    for group in groups:
+        together.append(group)
+        if sum(each.rows for each in together) >= PART_ROWS:
+            yield together
+            together = []
+    if together:
+        yield together
+
+
+def _part(groups: list[RowGroup], wanted: Wanted) -> Part:
+    first, last = groups[0], groups[-1]
+    rows = sum(group.rows for group in groups)
+    name = f"{first.file.name}:{first.start} to {last.file.name}:{last.start + last.rows}"
+    size = sum(file.stat().st_size for file in {group.file for group in groups})
+    return Part(name, partial(_read, groups, wanted), rows, size)
+
+
+def _read(groups: list[RowGroup], wanted: Wanted, rejects: Rejects) -> Iterator[Pair]:
+    by_file: dict[Path, list[RowGroup]] = {}
+    for group in groups:
+        by_file.setdefault(group.file, []).append(group)
+    for file, own in by_file.items():
+        with open_parquet(file) as parquet:
+            columns = columns_of(parquet, wanted, str(file))
+            numbers = [group.number for group in own]
+            yield from rows_to_pairs(parquet, columns, rejects, str(file), file.parent, numbers, own[0].start)

@@ -1,0 +1,115 @@
+"""Which source something is: a path here, or a data set of the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ddecli.core.errors import UserError
+from ddecli.data.sources.base import Source, Wanted
+from ddecli.data.sources.hub import NICKNAMES, hub_source
+from ddecli.data.sources.json_list import json_list_source, split_list
+from ddecli.data.sources.pair_folders import pair_folders_source, side_folders
+from ddecli.data.sources.parquet import parquet_source
+from ddecli.data.sources.rows import rows_source
+from ddecli.data.sources.split_names import DEFAULT
+from ddecli.data.sources.webdataset import is_tar, webdataset_source
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+TABLES = (".jsonl", ".csv", ".tsv")
+
+
+def open_source(data: str | Path, wanted: Wanted = Wanted()) -> Source:
+    """Recognise what `data` is. What lies here wins over the hub.
+
+    Raises:
+        UserError: there is nothing that can be read.
+    """
+    path = Path(data)
+    if path.exists():
+        return replace(_local(path, wanted), name=str(path.resolve()))
+    if str(data) in NICKNAMES or HUB_ID.fullmatch(str(data)):
+        return hub_source(str(data), wanted)
+    raise UserError(
+        f"{path} does not exist. Give --data a folder or file of pairs, a hub id (owner/name), "
+        f"{', '.join(NICKNAMES)}, or world."
+    )
+
+
+def _local(path: Path, wanted: Wanted) -> Source:
+    for recognise in _FILES if path.is_file() else _FOLDERS:
+        found = recognise(path, wanted)
+        if found is not None:
+            return found
+    raise UserError(
+        f"{path} holds no pairs: expected metadata.jsonl or metadata.csv beside the pictures, w/ and l/ with "
+        "pictures of equal names, *.parquet, *.tar, train.json, or one *.jsonl or *.csv file."
+    )
+
+
+Recognise = Callable[[Path, Wanted], Source | None]
+
+
+def _parquet_file(path: Path, wanted: Wanted) -> Source | None:
+    return parquet_source(path, wanted) if path.suffix.lower() == ".parquet" else None
+
+
+def _table_file(path: Path, wanted: Wanted) -> Source | None:
+    return rows_source(path, wanted) if path.suffix.lower() in TABLES else None
+
+
+def _json_file(path: Path, wanted: Wanted) -> Source | None:
+    return json_list_source(path, wanted) if path.suffix.lower() == ".json" else None
+
+
+def _tar_file(path: Path, wanted: Wanted) -> Source | None:
+    return webdataset_source(path, wanted) if is_tar(path.name) else None
+
+
+def _imagefolder(path: Path, wanted: Wanted) -> Source | None:
+    for folder in (path, path / (wanted.split or DEFAULT)):
+        for name in ("metadata.jsonl", "metadata.csv"):
+            if (folder / name).is_file():
+                return rows_source(folder / name, wanted, layout=f"pictures with {name}")
+        if (folder / "metadata.parquet").is_file():
+            return parquet_source(folder / "metadata.parquet", wanted)
+    return None
+
+
+def _pair_folders(path: Path, wanted: Wanted) -> Source | None:
+    sides = side_folders(path)
+    return pair_folders_source(path, sides) if sides else None
+
+
+def _json_folder(path: Path, wanted: Wanted) -> Source | None:
+    file = split_list(path, wanted.split)
+    return json_list_source(file, wanted) if file else None
+
+
+def _parquet_folder(path: Path, wanted: Wanted) -> Source | None:
+    return parquet_source(path, wanted) if any(path.rglob("*.parquet")) else None
+
+
+def _tar_folder(path: Path, wanted: Wanted) -> Source | None:
+    return webdataset_source(path, wanted) if any(is_tar(file.name) for file in path.rglob("*")) else None
+
+
+def _table_folder(path: Path, wanted: Wanted) -> Source | None:
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES)
+    if len(files) > 1:
+        raise UserError(f"{path} has {', '.join(file.name for file in files)}: give --data one of them.")
+    return rows_source(files[0], wanted) if files else None
+
+
+_FILES: tuple[Recognise, ...] = (_parquet_file, _table_file, _json_file, _tar_file)
+_FOLDERS: tuple[Recognise, ...] = (
+    _imagefolder,
+    _pair_folders,
+    _json_folder,
+    _parquet_folder,
+    _tar_folder,
+    _table_folder,
+)
+"""In the order in which they are tried: what says most of itself comes first."""

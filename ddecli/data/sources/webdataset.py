@@ -1,0 +1,137 @@
+"""WebDataset tars: files of one key are a sample, `000017.0.jpg`, `000017.1.jpg`, `000017.json`."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from ddecli.core.errors import BadRow, UserError
+from ddecli.core.images import IMAGE_SUFFIXES
+from ddecli.data.columns import Columns, resolve_columns
+from ddecli.data.pairs import Pair, Rejects
+from ddecli.data.sources.base import Part, Source, Wanted
+from ddecli.data.sources.split_names import of_split
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz")
+Open = Callable[[], BinaryIO]
+
+
+def is_tar(name: str) -> bool:
+    """Whether a file is a tar, by its name."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def webdataset_source(path: Path, wanted: Wanted) -> Source:
+    """A tar, or the tars of a folder (at any depth, sorted by name). A part is a tar.
+
+    A sample's columns are the keys of its `.json`, `prompt` from its `.txt`, and its pictures by what stands
+    between key and ending (`0`, `chosen`, `jpg_0`, ...). Tars are streamed, nothing is unpacked on the disk.
+
+    Raises:
+        UserError: the first sample lacks a needed column, or there is no tar of the split.
+    """
+    files = [path]
+    if path.is_dir():
+        names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if is_tar(file.name)]
+        files = [path / name for name in of_split(names, wanted.split, str(path))]
+    parts = [tar_part(str(file), partial(file.open, "rb"), wanted, file.stat().st_size) for file in files]
+    layout = first_layout(str(files[0]), partial(files[0].open, "rb"), wanted)
+    return Source(str(path.resolve()), f"{len(files)} tar{'s'[: len(files) != 1]}: {layout}", parts)
+
+
+def tar_part(name: str, opened: Open, wanted: Wanted, size: int | None) -> Part:
+    """The part that a tar is."""
+    return Part(PurePosixPath(name).name, partial(_pairs, name, opened, wanted), None, size)
+
+
+def first_layout(name: str, opened: Open, wanted: Wanted) -> str:
+    """Layout of a tar, from its first sample that has one.
+
+    Raises:
+        UserError: no sample has.
+    """
+    failure = UserError(f"{name} holds no sample.")
+    for _, row in samples(name, opened):
+        if isinstance(row, BadRow):
+            continue
+        try:
+            return resolve_columns(list(row), wanted.mapping, name, wanted.labelled).layout
+        except UserError as error:
+            failure = error
+    raise failure
+
+
+def samples(name: str, opened: Open) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
+    """Key and columns of each sample.
+
+    Raises:
+        UserError: the tar is damaged.
+    """
+    key = ""
+    row: dict[str, Any] = {}
+    bad: BadRow | None = None
+    try:
+        with opened() as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            for member in tar:
+                path = PurePosixPath(member.name)
+                if not member.isfile() or path.name.startswith("."):
+                    continue
+                stem, _, field = path.name.partition(".")
+                this = str(path.parent / stem)
+                if this != key:
+                    if row or bad:
+                        yield key, bad or row
+                    key, row, bad = this, {}, None
+                extracted = tar.extractfile(member)
+                assert extracted is not None  # it is a regular file
+                try:
+                    row |= _columns(field, extracted.read())
+                except BadRow as error:
+                    bad = error
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{name} is damaged behind sample {key or 0}: {error}. Fetch it again.") from error
+    if row or bad:
+        yield key, bad or row
+
+
+def _columns(field: str, content: bytes) -> dict[str, Any]:
+    """Columns that a sample's file gives; `field` is what follows the key, such as `0.jpg` or `json`."""
+    name, _, suffix = field.rpartition(".")
+    suffix = suffix.lower()
+    if f".{suffix}" in IMAGE_SUFFIXES:
+        return {name or suffix: content}
+    try:
+        if suffix == "txt":
+            return {name or "prompt": content.decode("utf-8-sig").strip()}
+        if suffix == "json":
+            values = json.loads(content)
+            if isinstance(values, dict):
+                return values
+    except ValueError as error:
+        raise BadRow("malformed row", f".{field}: {error}") from error
+    if suffix == "json":
+        raise BadRow("malformed row", f".{field} is no JSON object")
+    return {}
+
+
+def _pairs(name: str, opened: Open, wanted: Wanted, rejects: Rejects) -> Iterator[Pair]:
+    for key, row in samples(name, opened):
+        row_id = f"{PurePosixPath(name).name}:{key}"
+        try:
+            if isinstance(row, BadRow):
+                raise row
+            yield from _resolved(row, wanted, name).pairs(row, row_id, name, None)
+        except BadRow as error:
+            rejects.add(row_id, error)
+
+
+def _resolved(row: dict[str, Any], wanted: Wanted, name: str) -> Columns:
+    """Columns of one sample: samples of a tar need not have the same files."""
+    try:
+        return resolve_columns(list(row), wanted.mapping, name, wanted.labelled)
+    except UserError as error:
+        raise BadRow("incomplete sample", f"it has only {', '.join(row)}") from error
