@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -113,6 +113,21 @@ def load_runs(folders: Folders, read: Callable[[str | Path], Read]) -> dict[str,
                 "must differ by their seed only."
             )
     return runs
+
+
+def shared_edges(runs: Mapping[str, Sequence[Credit]]) -> np.ndarray:
+    """The edges of the timestep bins of all runs, `(bins + 1,)`.
+
+    Raises:
+        UserError: they differ.
+    """
+    first, *others = (run for given in runs.values() for run in given)
+    for run in others:
+        if not np.array_equal(run.edges, first.edges):
+            raise UserError(
+                f"{run.name} and {first.name} have different timestep bins: their models differ in T."
+            )
+    return first.edges
 
 
 def _file(run: str | Path, name: str, why: str) -> Path:

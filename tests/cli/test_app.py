@@ -10,7 +10,7 @@ import pytest
 
 from ddecli import __version__
 
-COMMANDS = ("prepare", "train", "sample", "score", "inception", "table", "world")
+COMMANDS = ("prepare", "train", "sample", "score", "inception", "table", "figure", "world")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

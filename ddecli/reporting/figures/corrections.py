@@ -13,7 +13,7 @@ from ddecli.core.errors import UserError
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import T_LABEL, colours, legend, literal, panels
 from ddecli.reporting.rows import Folders
-from ddecli.reporting.runs import Credit, load_credit, load_runs
+from ddecli.reporting.runs import Credit, load_credit, load_runs, shared_edges
 
 PLACES = (0.0, 0.25, 0.5, 0.75)
 BINS = 3
@@ -37,15 +37,11 @@ def numbers(folders: Folders) -> Numbers:
     if not runs:
         raise UserError("The figure needs runs of dde or dde-step: DDE=runs/tiny-dde.")
     corrections = {label: np.stack([_corrections(run) for run in given]) for label, given in runs.items()}
-    first = next(iter(runs.values()))[0]
-    t = first.edges[:-1]
-    for run in (run for given in runs.values() for run in given):
-        if not np.array_equal(run.edges, first.edges):
-            raise UserError(f"{run.name} and {first.name} have different timestep bins.")
+    t = shared_edges(runs)[:-1]
     places = {f"{place:g}": np.arange(len(t))[np.searchsorted(t, place) :][:BINS] for place in PLACES}
     return {
         "figure": "corrections",
-        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "rows": dict(folders),
         "t": t,
         "final": {
             label: {"seeds": values[:, -1], "mean": values[:, -1].mean(axis=0)}

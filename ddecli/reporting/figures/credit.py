@@ -14,7 +14,7 @@ from ddecli.core.errors import UserError
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import PAGE, T_LABEL, colours, line, literal
 from ddecli.reporting.rows import Folders
-from ddecli.reporting.runs import Credit, load_credit, load_runs
+from ddecli.reporting.runs import Credit, load_credit, load_runs, shared_edges
 
 PARTS = ((0.0, 0.2), (0.2, 0.7), (0.7, 1.0))
 """Parts of the trajectory whose share is counted; the middle one is the paper's 200-700."""
@@ -42,14 +42,11 @@ def numbers(folders: Folders) -> Numbers:
     runs = load_runs(folders, load_credit)
     if not runs:
         raise UserError("The figure needs runs: Uni=runs/tiny-uniform DDE=runs/tiny-dde.")
-    first = next(iter(runs.values()))[0]
-    for run in (run for given in runs.values() for run in given):
-        if not np.array_equal(run.edges, first.edges):
-            raise UserError(f"{run.name} and {first.name} have different timestep bins.")
-    t = (first.edges[:-1] + first.edges[1:]) / 2
+    edges = shared_edges(runs)
+    t = (edges[:-1] + edges[1:]) / 2
     return {
         "figure": "credit",
-        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "rows": dict(folders),
         "t": t,
         "parts": PARTS,
         "weight": {label: _with_range([_weight(run) for run in given]) for label, given in runs.items()},
@@ -57,7 +54,8 @@ def numbers(folders: Folders) -> Numbers:
             label: _shares([run.weight_sum.sum(0) for run in given], t) for label, given in runs.items()
         },
         "weight_share": {
-            label: _shares([np.nan_to_num(_weight(run)) for run in given], t) for label, given in runs.items()
+            label: _shares([np.nan_to_num(_weight(run)) * np.diff(edges) for run in given], t)
+            for label, given in runs.items()
         },
         "visit_share": {
             label: _shares([run.count.sum(0) for run in given], t) for label, given in runs.items()

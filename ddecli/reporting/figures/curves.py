@@ -52,7 +52,7 @@ def numbers(folders: Folders) -> Numbers:
             )
     return {
         "figure": "curves",
-        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "rows": dict(folders),
         "curves": curves,
     }
 

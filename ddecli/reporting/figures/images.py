@@ -70,7 +70,7 @@ def numbers(folders: Folders, prompts: int = 6, image_index: int = 0) -> Numbers
         shown.append({"prompt_id": prompt_id, "prompt": texts[prompt_id], "files": files})
     return {
         "figure": "images",
-        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "rows": dict(folders),
         "image_index": image_index,
         "prompts": shown,
     }

@@ -38,7 +38,7 @@ def origin(folders: Folders, sets: Mapping[str, Sequence[ScoreSet]], draws: int,
     """The folders, how their images were sampled, and how intervals were made."""
     first = next(iter(sets.values()))[0]
     return {
-        "rows": {label: [str(folder) for folder in given] for label, given in folders.items()},
+        "rows": dict(folders),
         "protocol": {key: value for key, value in first.protocol.items() if key != "model"},
         "confidence": CONFIDENCE,
         "bootstrap_draws": draws,

@@ -72,26 +72,26 @@ OTHER_COLOURS = ("#332288", "#882255", "#999933", "#44AA99", "#661100", "#117733
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
     """The colour of every label: a method of the paper has the same one in all figures."""
-    others = [label for label in labels if _method(label) not in COLOURS]
+    others = [label for label in labels if paper.method(label) not in COLOURS]
     return {
-        label: COLOURS.get(_method(label)) or OTHER_COLOURS[others.index(label) % len(OTHER_COLOURS)]
+        label: COLOURS.get(paper.method(label)) or OTHER_COLOURS[others.index(label) % len(OTHER_COLOURS)]
         for label in labels
     }
 
 
 def marker(label: str) -> str:
     """The marker of a label, so that methods are told apart without colours."""
-    return MARKERS.get(_method(label), "X")
+    return MARKERS.get(paper.method(label), "X")
 
 
 def line(label: str) -> Any:
     """The line of a label: of two that coincide, the dashes of the upper one show the lower one."""
-    return LINES.get(_method(label), "-")
+    return LINES.get(paper.method(label), "-")
 
 
-def panels(count: int, height: float = 2.4, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels in reading order, each about a column wide; `height` of a row in inches."""
-    columns = min(columns, count)
+def panels(count: int, height: float = 2.4) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels in reading order, as wide as one or both columns; `height` of a row in inches."""
+    columns = {1: 1, 2: 2, 4: 2}.get(count, 3)
     rows = -(-count // columns)
     figure = Figure(figsize=(COLUMN if columns == 1 else PAGE, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -114,7 +114,3 @@ def legend(figure: Figure, entries: Sequence[tuple[Artist, str]]) -> None:
 def literal(text: str) -> str:
     """A user's text as it is: a dollar sign begins no formula."""
     return text.replace("$", r"\$")
-
-
-def _method(label: str) -> str:
-    return paper.method(label)

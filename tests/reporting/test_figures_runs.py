@@ -1,0 +1,246 @@
+"""Figures of runs: corrections, credit, curves, log-sigmoid, coefficients; in numbers and as drawn."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from run_folders import TIMESTEPS, write_run
+
+from ddecli.core.errors import UserError
+from ddecli.diffusion.timesteps import TimestepSampler
+from ddecli.models.load import load_schedule
+from ddecli.reporting.figures import coefficients, corrections, credit, curves, log_sigmoid
+from ddecli.reporting.figures.save import plain
+from ddecli.reporting.figures.style import COLOURS
+
+STEPS, BINS = 40, 50
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of each kind: uniform and discounted with a constant weight, dde with two seeds, sft."""
+    root = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    ones, even = np.ones((STEPS, BINS)), np.full((STEPS, BINS), 160.0)
+    share = TimestepSampler.discounted(TIMESTEPS).probabilities.numpy().reshape(BINS, -1).sum(1)
+    uneven = np.round(even.sum(1, keepdims=True) * share)
+    uneven[:, 0] = 0
+
+    def metrics(mean=0.1):
+        return {
+            "loss": rng.uniform(0.5, 0.7, STEPS),
+            "implicit_accuracy": rng.uniform(0.5, 0.7, STEPS),
+            "margin": rng.normal(-1e-3, 1e-3, STEPS),
+            "gradient_norm": rng.uniform(1, 10, STEPS),
+            "logit": rng.normal(mean, 0.1, STEPS),
+            "logit_std": rng.uniform(1, 2, STEPS),
+        }
+
+    growing = np.linspace(0, 1, STEPS)[:, None] * np.linspace(-1e-3, 0, BINS)
+    return {
+        "uniform": write_run(root / "uniform", 5 * ones, even, **metrics()),
+        "discounted": write_run(root / "discounted", 5 * ones, uneven, **metrics()),
+        "dde-0": write_run(
+            root / "dde-0", ones * np.linspace(1, 99, BINS), even, growing, **metrics(0.0)
+        ),
+        "dde-1": write_run(
+            root / "dde-1", ones * np.linspace(1, 99, BINS) ** 2, even, 3 * growing, **metrics(2.0)
+        ),
+        "sft": write_run(
+            root / "sft", ones, even, **metrics() | dict.fromkeys(
+                ("implicit_accuracy", "margin", "logit", "logit_std"), np.full(STEPS, np.nan)
+            )
+        ),
+        "short": write_run(root / "short", ones[:3], even[:3], growing[:3], **metrics()),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def dde(runs):
+    return {"DDE": [runs["dde-0"], runs["dde-1"]]}
+
+
+def test_credit_is_weight_times_visits(runs, dde):
+    found = credit.numbers({"Uni": [runs["uniform"]], "Disc": [runs["discounted"]]} | dde)
+    # The weight of a visit is the same everywhere for both; only how often t is drawn differs.
+    np.testing.assert_allclose(found["weight"]["Uni"]["mean"], 1)
+    np.testing.assert_allclose(found["weight"]["Disc"]["mean"][1:], 1)
+    assert np.isnan(found["weight"]["Disc"]["mean"][0])  # never visited
+    np.testing.assert_allclose(found["total_share"]["Uni"]["seeds"], [[0.2, 0.5, 0.3]])
+    np.testing.assert_allclose(found["total_share"]["Disc"]["mean"], found["visit_share"]["Disc"]["mean"])
+    assert found["visit_share"]["Disc"]["mean"][2] == pytest.approx(0.8, abs=0.05)
+    np.testing.assert_allclose(found["weight_share"]["Disc"]["mean"], [9 / 49, 25 / 49, 15 / 49])
+
+    first, second = np.linspace(1, 99, BINS), np.linspace(1, 99, BINS) ** 2
+    for seed, weight in zip(found["weight"]["DDE"]["seeds"], (first, second), strict=True):
+        np.testing.assert_allclose(seed, weight / weight.mean())
+    np.testing.assert_allclose(found["weight"]["DDE"]["mean"], (first / 50 + second / second.mean()) / 2)
+    shares = [[each[:10].sum(), each[10:35].sum(), each[35:].sum()] / each.sum() for each in (first, second)]
+    np.testing.assert_allclose(found["total_share"]["DDE"]["seeds"], shares)
+    np.testing.assert_allclose(found["total_share"]["DDE"]["mean"], np.mean(shares, axis=0))
+
+
+def test_credit_as_drawn(runs, dde):
+    found = plain(credit.numbers({"Uni": [runs["uniform"]], "Disc": [runs["discounted"]]} | dde))
+    left, right = credit.draw(found).axes
+    assert [line.get_color() for line in left.lines] == [
+        COLOURS[name] for name in ("uniform", "discounted", "dde")
+    ]
+    np.testing.assert_allclose(left.lines[2].get_xdata(), np.arange(0.01, 1, 0.02))
+    np.testing.assert_allclose(left.lines[2].get_ydata(), found["weight"]["DDE"]["mean"])
+    widths = np.array([bar.get_width() for bar in right.patches]).reshape(3, 3)
+    np.testing.assert_allclose(
+        widths, [100 * np.array(share["mean"]) for share in found["total_share"].values()]
+    )
+
+
+def test_corrections_by_timestep_and_over_training(dde):
+    found = corrections.numbers(dde)
+    final = np.linspace(-1e-3, 0, BINS)
+    np.testing.assert_allclose(found["t"], np.arange(BINS) / BINS)
+    np.testing.assert_allclose(found["final"]["DDE"]["seeds"], [final, 3 * final])
+    np.testing.assert_allclose(found["final"]["DDE"]["mean"], 2 * final)
+    convergence = found["convergence"]["DDE"]
+    assert list(convergence["step"]) == list(range(1, STEPS + 1))
+    assert list(convergence["places"]) == ["0", "0.25", "0.5", "0.75"]
+    growth = np.linspace(0, 1, STEPS)
+    for name, bins in (("0", slice(0, 3)), ("0.25", slice(13, 16)), ("0.5", slice(25, 28))):
+        place = convergence["places"][name]
+        np.testing.assert_allclose(place["mean"], 2 * growth * final[bins].mean())
+        np.testing.assert_allclose(place["seeds"][1], 3 * growth * final[bins].mean())
+
+    left, right = corrections.draw(plain(found)).axes
+    assert len(left.lines) == 4  # two seeds, their mean, zero
+    np.testing.assert_allclose(left.lines[2].get_ydata(), 2 * final)
+    assert len(right.lines) == 5
+
+
+def test_runs_without_corrections_are_refused(runs):
+    with pytest.raises(UserError, match="uniform has no correction terms: only runs of dde"):
+        corrections.numbers({"Uni": [runs["uniform"]]})
+
+
+def test_curves_are_running_means_over_seeds(runs, dde):
+    found = curves.numbers(dde | {"SFT": [runs["sft"]]})["curves"]
+    lines = [
+        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in dde["DDE"]
+    ]
+    margins = np.array([[line["margin"] for line in run] for run in lines])
+    assert found["DDE"]["window"] == 3
+    np.testing.assert_array_equal(found["DDE"]["margin"]["seeds"], margins)
+    slow = [margins[:, max(0, step - 1) : step + 2].mean() for step in range(STEPS)]
+    np.testing.assert_allclose(found["DDE"]["margin"]["mean"][1:-1], slow[1:-1])
+    np.testing.assert_allclose(found["DDE"]["margin"]["mean"][[0, -1]], [slow[0], slow[-1]])
+    assert found["SFT"]["margin"] is found["SFT"]["implicit_accuracy"] is None
+    assert found["SFT"]["loss"] is not None
+
+
+def test_curves_as_drawn(runs, dde):
+    found = plain(curves.numbers(dde | {"SFT": [runs["sft"]]}))
+    loss, accuracy, _, norm = curves.draw(found).axes
+    assert len(loss.lines) == 3 + 2  # seeds thin, means thick
+    thick = [line for line in accuracy.lines if line.get_linewidth() > 1]
+    np.testing.assert_allclose(thick[0].get_ydata(), found["curves"]["DDE"]["implicit_accuracy"]["mean"])
+    assert norm.get_yscale() == "log"
+
+
+def test_the_last_line_of_a_run_that_goes_on_may_be_half(runs, tmp_path):
+    (tmp_path / "run").mkdir()
+    text = (runs["uniform"] / "metrics.jsonl").read_text()
+    (tmp_path / "run" / "metrics.jsonl").write_text(text[:-20])
+    assert len(curves.numbers({"Uni": [tmp_path / "run"]})["curves"]["Uni"]["step"]) == STEPS - 1
+    (tmp_path / "run" / "metrics.jsonl").write_text("nothing\n" + text)
+    with pytest.raises(UserError, match="no record of training steps"):
+        curves.numbers({"Uni": [tmp_path / "run"]})
+
+
+def test_log_sigmoid_is_the_loss_and_its_gradient():
+    found = log_sigmoid.numbers({})
+    z = torch.tensor(found["z"], requires_grad=True)
+    loss = -torch.nn.functional.logsigmoid(z)
+    loss.sum().backward()
+    np.testing.assert_allclose(found["loss"], loss.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(found["gradient"], -z.grad.numpy(), rtol=1e-12)
+    saturated = torch.tensor(-found["saturated_from_z"], dtype=torch.float64).sigmoid()
+    assert float(saturated) == pytest.approx(found["saturated_below_gradient"])
+    (axis,) = log_sigmoid.draw(plain(found)).axes
+    assert axis.get_xlim() == (-6, 8)
+
+
+def test_logits_of_all_seeds_are_pooled(runs, dde):
+    found = log_sigmoid.numbers(dde | {"Uni": [runs["uniform"]]})
+    dde_logits = found["logits"]["DDE"]
+    assert dde_logits["last_steps"] == 4
+    moments = [
+        (line["logit"], line["logit_std"])
+        for run in dde["DDE"]
+        for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()[-4:])
+    ]
+    pairs = np.concatenate([[mean - std, mean + std] for mean, std in moments])  # two pairs a step
+    assert dde_logits["mean"] == pytest.approx(pairs.mean())
+    assert dde_logits["std"] == pytest.approx(pairs.std())
+    first = [pairs[:8].mean(), pairs[:8].std()]
+    assert [dde_logits["seeds"][0][name] for name in ("mean", "std")] == pytest.approx(first)
+
+    top, bottom = log_sigmoid.draw(plain(found)).axes
+    bar = bottom.collections[0].get_segments()[0]
+    np.testing.assert_allclose(bar[:, 0], [pairs.mean() - pairs.std(), pairs.mean() + pairs.std()])
+    assert top.get_xlim() == bottom.get_xlim()
+    assert [text.get_text() for text in bottom.get_yticklabels()] == ["DDE", "Uni"]
+
+
+def test_runs_without_logits_are_refused(runs):
+    with pytest.raises(UserError, match="sft has no logits"):
+        log_sigmoid.numbers({"SFT": [runs["sft"]]})
+
+
+@pytest.mark.parametrize("figure", [corrections, credit, curves])
+def test_runs_that_cannot_be_shown(figure, runs, dde, tmp_path):
+    with pytest.raises(UserError, match="The figure needs runs"):
+        figure.numbers({})
+    with pytest.raises(UserError, match="nowhere does not exist: give the folder of a run"):
+        figure.numbers({"DDE": [tmp_path / "nowhere"]})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty has no (credit.npz|metrics.jsonl): it is"):
+        figure.numbers({"DDE": [tmp_path / "empty"]})
+    with pytest.raises(UserError, match="DDE names one folder twice"):
+        figure.numbers({"DDE": dde["DDE"][:1] * 2})
+    with pytest.raises(UserError, match="DDE holds runs of 3 and of 40 steps"):
+        figure.numbers({"DDE": [runs["dde-0"], runs["short"]]})
+
+
+def test_damaged_and_unlike_credit_maps_are_refused(runs, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "credit.npz").write_bytes((runs["uniform"] / "credit.npz").read_bytes()[:300])
+    with pytest.raises(UserError, match=r"credit.npz is no credit map"):
+        credit.numbers({"Uni": [tmp_path / "run"]})
+    with np.load(runs["uniform"] / "credit.npz") as arrays:
+        unlike = dict(arrays) | {"bin_edges": arrays["bin_edges"] ** 2}
+    np.savez(tmp_path / "run" / "credit.npz", **unlike)
+    with pytest.raises(UserError, match="have different timestep bins"):
+        credit.numbers({"Uni": [runs["uniform"]], "DDE": [tmp_path / "run"]})
+
+
+def test_coefficients_are_the_factors_of_the_losses():
+    schedule = load_schedule("tiny")
+    found = coefficients.numbers("tiny", schedule.single_shot_weights.numpy(), schedule.step_weights.numpy())
+    t = torch.arange(TIMESTEPS)
+    np.testing.assert_allclose(found["single_shot"], 1 / schedule.snr(t), rtol=1e-5)
+    np.testing.assert_allclose(found["dde"], 0.5 * schedule.single_shot_weight(t), rtol=1e-6)
+    assert set(found["uniform"]) == {0.5}
+    known = {1: 1.0, 10: 0.57, 100: 0.67, 500: 1.7, 1000: 6.1}  # of Stable Diffusion's schedule
+    for step, value in known.items():
+        assert found["dde_step"][step - 1] == pytest.approx(value, rel=0.02)
+    (axis,) = coefficients.draw(plain(found)).axes
+    assert axis.get_yscale() == "log"
+    np.testing.assert_allclose(axis.lines[0].get_xdata()[[0, -1]], [0.001, 1])
+
+
+def test_an_infinite_weight_is_left_out():
+    weights = np.array([0.1, 1.0, np.inf])
+    found = plain(coefficients.numbers("zero SNR", weights, weights))
+    assert found["single_shot"] == [0.1, 1.0, None]
+    assert coefficients.draw(found).axes

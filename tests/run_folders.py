@@ -1,0 +1,45 @@
+"""Run folders made by hand, written by the code that writes real ones, for the tests of figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ddecli.training.record import CreditMap, MetricsLog
+
+TIMESTEPS = 1000
+
+
+class Table:
+    """Stands for a delayed table where only its being there matters."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {}
+
+
+def write_run(
+    folder: Path,
+    weight: np.ndarray,
+    count: np.ndarray,
+    corrections: np.ndarray | None = None,
+    **metrics: np.ndarray,
+) -> Path:
+    """Lay a run on disk.
+
+    weight: mean gradient weight of a visit; count: visits; corrections: `C(t)`; all (steps, 50).
+    metrics: arrays (steps,) of metrics.jsonl.
+    """
+    folder.mkdir(parents=True)
+    credit = CreditMap(len(count), TIMESTEPS)
+    credit.weight_sum, credit.count = torch.from_numpy(weight * count), torch.from_numpy(count)
+    if corrections is not None:
+        credit.corrections = torch.from_numpy(corrections)
+    credit.save(folder / "credit.npz", None if corrections is None else Table())
+    log = MetricsLog(folder / "metrics.jsonl", 0)
+    for step in range(len(count)):
+        values = {name: None if np.isnan(each[step]) else float(each[step]) for name, each in metrics.items()}
+        log.write({"step": step, "loss": 0.7} | values)
+    log.close()
+    return folder
