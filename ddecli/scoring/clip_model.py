@@ -34,6 +34,7 @@ class Scorer(ABC):
 
     name: ClassVar[str]
     scale: ClassVar[str]
+    model: CLIPModel
 
     def __init__(self, source: ScorerSource, device: str | torch.device) -> None:
         """Load the model.
