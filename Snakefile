@@ -23,7 +23,17 @@ validate(config, "workflow/schemas/config.schema.yaml")
 report: "workflow/report/workflow.rst"
 
 
+container: "workflow/envs/ddecli.sif"
+
+
+# In every command, `on_gpus COUNT` gives it GPUs of its own.
+shell.prefix('on_gpus() {{ bash "%s/workflow/scripts/on_gpus.sh" "$@"; }}; ' % workflow.basedir)
+
+
 include: "workflow/rules/common.smk"
+include: "workflow/rules/arguments.smk"
+include: "workflow/rules/pictures.smk"
+include: "workflow/rules/evidence.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/score.smk"

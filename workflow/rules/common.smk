@@ -5,6 +5,8 @@ import ddecli
 
 MODELS = config["models"]
 VERSION = ddecli.__version__
+# <results> and <paper> stand for these in inputs and outputs; in parameters they do not.
+RESULTS, PAPER = config["pathvars"]["results"], config["pathvars"]["paper"]
 RUN = "<results>/runs/{model}/{run}/seed-{seed}"
 
 
@@ -29,7 +31,11 @@ def flags(options):
 def methods(model):
     """Every trained run of a model that is reported, segments included: its loss, options and number of seeds."""
     found = {
-        name: {"loss": method["loss"], "options": method.get("train", {}), "seeds": method["seeds"]}
+        name: {
+            "loss": method["loss"],
+            "options": method.get("train", {}),
+            "seeds": method["seeds"],
+        }
         for name, method in MODELS[model]["methods"].items()
     }
     segments = MODELS[model].get("segments")
@@ -81,7 +87,7 @@ def label(model, run):
 
 def images(model, runs, split="test"):
     """Folders of images, one a training, of several runs."""
-    return [f"<results>/images/{model}/{each}/{split}" for run in runs for each in trained(model, run)]
+    return [f"{RESULTS}/images/{model}/{each}/{split}" for run in runs for each in trained(model, run)]
 
 
 def scores(model, runs, split="test"):
@@ -89,7 +95,7 @@ def scores(model, runs, split="test"):
 
 
 def run_folders(model, runs):
-    return [f"<results>/runs/{model}/{each}" for run in runs for each in trained(model, run)]
+    return [f"{RESULTS}/runs/{model}/{each}" for run in runs for each in trained(model, run)]
 
 
 def credits(model, runs):

@@ -1,44 +1,6 @@
 # The article: what was measured, claim by claim, and the manifest of how it was made.
 
 
-def everything(wildcards):
-    """All scores, Inception Scores and runs that the claims are judged by."""
-    found = []
-    for model in MODELS:
-        found += scores(model, ["base", *methods(model)]) + credits(model, methods(model))
-    return found + (table_scores_of(4) if 4 in config["tables"] else [])
-
-
-def table_scores_of(number):
-    return [f"{folder}/{MEASURED[number]}" for folder in table_folders(number)]
-
-
-def experiment_models(wildcards):
-    """The models section of the experiment's description: folders by role."""
-    found = {}
-    for model, settings in MODELS.items():
-        found[model] = {
-            "paper": settings["paper"],
-            "scores": {run: images(model, [run]) for run in ["base", *REPORTED[model]]},
-            "runs": {run: run_folders(model, [run]) for run in REPORTED[model]},
-        }
-        if settings.get("segments"):
-            parts = settings["segments"]["ranges"]
-            found[model]["segments"] = {part: images(model, [segment_run(model, part)]) for part in parts}
-        if model in config["tables"].get(4, {}):
-            after = config["tables"][4][model]
-            found[model]["inception"] = {run: images(model, [run], "classes") for run in ("base", after)}
-    return found
-
-
-def experiment_grids(wildcards):
-    return {model: settings["choices"] for model, settings in MODELS.items() if settings["choices"].endswith(".json")}
-
-
-def experiment_figures(wildcards):
-    return [{"file": f"figures/{name}.png", "title": picture["title"]} for name, picture in PICTURES.items()]
-
-
 rule experiment:
     output:
         "<results>/experiment.yaml",
@@ -48,7 +10,7 @@ rule experiment:
     params:
         name=config["name"],
         title=config["title"],
-        tables={number: f"<paper>/table{number}.json" for number in config["tables"]},
+        tables={number: f"{PAPER}/table{number}.json" for number in config["tables"]},
         models=experiment_models,
         figures=experiment_figures,
     script:
@@ -62,7 +24,11 @@ rule report:
         FIGURES,
         experiment="<results>/experiment.yaml",
     output:
-        report("<paper>/reproduction.html", category="Article", labels={"page": "claim by claim"}),
+        report(
+            "<paper>/reproduction.html",
+            category="Article",
+            labels={"page": "claim by claim"},
+        ),
         multiext("<paper>/reproduction", ".md", ".pdf"),
         "<paper>/claims.json",
     log:
@@ -83,7 +49,7 @@ rule manifest:
         "<logs>/manifest.log",
     localrule: True
     params:
-        benchmarks="<benchmarks>",
+        benchmarks=config["pathvars"]["benchmarks"],
         config=config,
         version=VERSION,
     script:

@@ -5,31 +5,6 @@ scattergather:
     sample=config["shards"],
 
 
-FOLDER = "<results>/images/{model}/{trained}/{split}"
-
-
-def sampled_from(wildcards):
-    """The finished training that images are made with; a base model needs none."""
-    if wildcards.trained == "base":
-        return []
-    return [f"<results>/runs/{wildcards.model}/{wildcards.trained}/perf.json"]
-
-
-def model_argument(wildcards, input):
-    return str(Path(input[0]).parent) if input else MODELS[wildcards.model]["source"]
-
-
-def sample_options(wildcards):
-    if wildcards.split == "validation":
-        return flags(config["grid"]["sample"])
-    return flags(MODELS[wildcards.model]["classes" if wildcards.split == "classes" else "sample"])
-
-
-def shard(wildcards):
-    """Snakemake's 1-of-4 is ddecli's 1/4."""
-    return wildcards.scatteritem.replace("-of-", "/")
-
-
 rule sample:
     input:
         sampled_from,
@@ -39,24 +14,26 @@ rule sample:
         "<logs>/sample/{model}/{trained}/{split}/{scatteritem}.log",
     benchmark:
         "<benchmarks>/sample/{model}/{trained}/{split}/{scatteritem}.tsv"
+    threads: 1
+    resources:
+        gpu=config["gpus"],
+        mem_mb=16000,
+        runtime="12h",
     params:
         model=model_argument,
         folder=subpath(output[0], ancestor=2),
         options=sample_options,
         shard=shard,
         version=VERSION,
-    threads: 1
-    resources:
-        gpu=config["gpus"],
-        mem_mb=16000,
-        runtime="12h",
     shell:
-        "bash {workflow.basedir}/workflow/scripts/on_gpus.sh {resources.gpu}"
+        "on_gpus {resources.gpu}"
         " ddecli sample {params.model} --out {params.folder} --shard {params.shard} --overwrite"
         " {params.options} > {log} 2>&1"
 
 
 # The last of the jobs that share the images has written their list.
+
+
 rule images:
     input:
         gather.sample("<results>/images/{{model}}/{{trained}}/{{split}}/.shards/{scatteritem}.done"),

@@ -1,14 +1,6 @@
 # Images to scores.
 
 
-def score_options(wildcards):
-    return flags(MODELS[wildcards.model]["score"])
-
-
-def inception_options(wildcards):
-    return flags(MODELS[wildcards.model]["inception"])
-
-
 rule score:
     input:
         f"{FOLDER}/.complete",
@@ -19,18 +11,17 @@ rule score:
         "<logs>/score/{model}/{trained}/{split}.log",
     benchmark:
         "<benchmarks>/score/{model}/{trained}/{split}.tsv"
-    params:
-        folder=subpath(input[0], parent=True),
-        options=score_options,
-        version=VERSION,
     threads: 1
     resources:
         gpu=config["gpus"],
         mem_mb=16000,
         runtime="4h",
+    params:
+        folder=subpath(input[0], parent=True),
+        options=score_options,
+        version=VERSION,
     shell:
-        "bash {workflow.basedir}/workflow/scripts/on_gpus.sh {resources.gpu}"
-        " ddecli score {params.folder} {params.options} > {log} 2>&1"
+        "on_gpus {resources.gpu}" " ddecli score {params.folder} {params.options} > {log} 2>&1"
 
 
 rule inception:
@@ -42,15 +33,14 @@ rule inception:
         "<logs>/inception/{model}/{trained}/{split}.log",
     benchmark:
         "<benchmarks>/inception/{model}/{trained}/{split}.tsv"
-    params:
-        folder=subpath(input[0], parent=True),
-        options=inception_options,
-        version=VERSION,
     threads: 1
     resources:
         gpu=config["gpus"],
         mem_mb=16000,
         runtime="4h",
+    params:
+        folder=subpath(input[0], parent=True),
+        options=inception_options,
+        version=VERSION,
     shell:
-        "bash {workflow.basedir}/workflow/scripts/on_gpus.sh {resources.gpu}"
-        " ddecli inception {params.folder} {params.options} > {log} 2>&1"
+        "on_gpus {resources.gpu}" " ddecli inception {params.folder} {params.options} > {log} 2>&1"

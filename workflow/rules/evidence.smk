@@ -1,0 +1,43 @@
+# What the article is judged by, and the description of the experiment that `ddecli report` reads.
+
+
+def everything(wildcards):
+    """All scores, Inception Scores and runs that the claims are judged by."""
+    found = []
+    for model in MODELS:
+        found += scores(model, ["base", *methods(model)]) + credits(model, methods(model))
+    return found + (table_scores_of(4) if 4 in config["tables"] else [])
+
+
+def table_scores_of(number):
+    return [f"{folder}/{MEASURED[number]}" for folder in table_folders(number)]
+
+
+def experiment_models(wildcards):
+    """The models section of the experiment's description: folders by role."""
+    found = {}
+    for model, settings in MODELS.items():
+        found[model] = {
+            "paper": settings["paper"],
+            "scores": {run: images(model, [run]) for run in ["base", *REPORTED[model]]},
+            "runs": {run: run_folders(model, [run]) for run in REPORTED[model]},
+        }
+        if settings.get("segments"):
+            parts = settings["segments"]["ranges"]
+            found[model]["segments"] = {part: images(model, [segment_run(model, part)]) for part in parts}
+        if model in config["tables"].get(4, {}):
+            after = config["tables"][4][model]
+            found[model]["inception"] = {run: images(model, [run], "classes") for run in ("base", after)}
+    return found
+
+
+def experiment_grids(wildcards):
+    return {
+        model: settings["choices"]
+        for model, settings in MODELS.items()
+        if settings["choices"].endswith(".json")
+    }
+
+
+def experiment_figures(wildcards):
+    return [{"file": f"figures/{name}.png", "title": picture["title"]} for name, picture in PICTURES.items()]

@@ -1,0 +1,93 @@
+# Every figure of the paper folder: its kind, and the images or runs that it shows.
+
+FIRST, SECOND = (list(MODELS) + [None])[:2]
+REPORTED = {model: list(MODELS[model]["methods"]) for model in MODELS}
+CORRECTED = [run for run in REPORTED[FIRST] if MODELS[FIRST]["methods"][run]["loss"] in ("dde", "dde-step")]
+
+
+def segment_runs():
+    return [segment_run(FIRST, part) for part in MODELS[FIRST]["segments"]["ranges"]]
+
+
+def full_range():
+    """The run on all timesteps with the loss of the segments."""
+    loss = MODELS[FIRST]["segments"]["loss"]
+    return next(run for run in REPORTED[FIRST] if MODELS[FIRST]["methods"][run]["loss"] == loss)
+
+
+def figure_table():
+    """Every figure: its kind, its rows (scored images or runs), its title and caption."""
+    losses = [run for run in REPORTED[FIRST] if MODELS[FIRST]["methods"][run]["loss"] != "sft"]
+    found = {
+        "beat-ratios": {
+            "images": (FIRST, ["base", *REPORTED[FIRST]]),
+            "title": "Beat ratios over the base model",
+        },
+        "coefficients": {
+            "options": {"model": MODELS[FIRST]["source"]},
+            "title": "Coefficients by timestep",
+        },
+        "log-sigmoid": {
+            "runs": (FIRST, losses),
+            "title": "Where the logits lie on the log-sigmoid",
+        },
+        "credit": {
+            "runs": (FIRST, losses),
+            "title": "Credit map: gradient weight by timestep",
+        },
+        "curves": {"runs": (FIRST, REPORTED[FIRST]), "title": "Training curves"},
+        "images": {
+            "images": (FIRST, ["base", *REPORTED[FIRST]]),
+            "title": f"{FIRST}: images side by side",
+        },
+    }
+    if CORRECTED:
+        found["corrections"] = {
+            "runs": (FIRST, CORRECTED),
+            "title": "Correction terms and their convergence",
+        }
+    if MODELS[FIRST].get("segments"):
+        found["segments"] = {
+            "images": (FIRST, ["base", full_range(), *segment_runs()]),
+            "title": "Training on parts of the trajectory",
+            "options": {"metric": MODELS[FIRST]["score"]["metric"]},
+        }
+    if SECOND:
+        found["images-xl"] = {
+            "kind": "images",
+            "images": (SECOND, ["base", *REPORTED[SECOND]]),
+            "title": f"{SECOND}: images side by side",
+        }
+        found["beat-ratios-xl"] = {
+            "kind": "beat-ratios",
+            "images": (SECOND, ["base", *REPORTED[SECOND]]),
+            "title": f"{SECOND}: beat ratios over the base model",
+        }
+    return found
+
+
+def figure_inputs(wildcards):
+    picture = PICTURES[wildcards.name]
+    if "images" in picture:
+        return scores(*picture["images"])
+    return credits(*picture["runs"]) if "runs" in picture else []
+
+
+def figure_rows(wildcards):
+    picture = PICTURES[wildcards.name]
+    if "images" in picture:
+        return rows(*picture["images"], images(*picture["images"]))
+    return rows(*picture["runs"], run_folders(*picture["runs"])) if "runs" in picture else ""
+
+
+def figure_kind(wildcards):
+    return PICTURES[wildcards.name].get("kind", wildcards.name)
+
+
+def figure_options(wildcards):
+    picture = PICTURES[wildcards.name]
+    return flags({"title": picture["title"]} | picture.get("options", {}))
+
+
+PICTURES = figure_table()
+FIGURES = collect("<paper>/figures/{name}.{suffix}", name=PICTURES, suffix=["png", "pdf", "json"])
