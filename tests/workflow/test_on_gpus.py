@@ -1,0 +1,78 @@
+"""The script that gives a job GPUs of its own, on a machine that says it has some."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "on_gpus.sh"
+
+
+def environment(tmp_path: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    return kept | {"DDECLI_GPU_LOCKS": str(tmp_path / "locks"), "DDECLI_GPUS": "0 1 2"} | more
+
+
+def start(count: int, command: str, **kwargs: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["bash", str(SCRIPT), str(count), "bash", "-c", command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=kwargs,
+    )
+
+
+def test_no_gpu_is_claimed_where_none_is_asked_for(tmp_path: Path) -> None:
+    job = start(0, "echo seen ${CUDA_VISIBLE_DEVICES:-none}", **environment(tmp_path))
+    assert job.communicate()[0].strip() == "seen none"
+    assert not (tmp_path / "locks").exists()
+
+
+def test_a_cluster_has_decided_already(tmp_path: Path) -> None:
+    job = start(1, "echo $CUDA_VISIBLE_DEVICES", **environment(tmp_path, CUDA_VISIBLE_DEVICES="7"))
+    assert job.communicate()[0].strip() == "7"
+
+
+def test_jobs_get_gpus_of_their_own_and_wait_for_them(tmp_path: Path) -> None:
+    env = environment(tmp_path)
+    first = start(2, "echo $CUDA_VISIBLE_DEVICES; sleep 2; date +%s.%N", **env)
+    time.sleep(0.5)
+    second = start(1, "echo $CUDA_VISIBLE_DEVICES; sleep 1; date +%s.%N", **env)
+    time.sleep(0.5)
+    third = start(2, "echo $CUDA_VISIBLE_DEVICES; date +%s.%N", **env)
+    (two, ended), (one, _), (again, began) = (job.communicate()[0].split() for job in (first, second, third))
+    assert (two, one) == ("0,1", "2")
+    assert again in ("0,1", "0,2", "1,2")
+    assert float(began) >= float(ended)
+
+
+def test_more_gpus_than_the_machine_has(tmp_path: Path) -> None:
+    job = start(4, "echo never", **environment(tmp_path))
+    out, error = job.communicate()
+    assert job.returncode == 2
+    assert out == ""
+    assert "asks for 4 GPUs, the machine has 3" in error
+
+
+def test_several_gpus_train_through_accelerate(tmp_path: Path) -> None:
+    fake = tmp_path / "bin" / "accelerate"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho accelerate $@\n")
+    fake.chmod(0o755)
+    env = environment(tmp_path)
+    env["PATH"] = f"{fake.parent}:{env['PATH']}"
+    done = subprocess.run(
+        ["bash", str(SCRIPT), "2", "ddecli", "train", "--model", "x"], env=env, capture_output=True, text=True
+    )
+    assert done.stdout.split()[:5] == ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
+    assert done.stdout.strip().endswith("-m ddecli train --model x")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_exit_code_is_the_commands(tmp_path: Path, code: int) -> None:
+    assert start(1, f"exit {code}", **environment(tmp_path)).wait() == code

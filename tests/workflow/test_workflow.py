@@ -1,0 +1,152 @@
+"""The workflow: every configuration as a dry run, and the shrunken paper for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import smoke
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
+NOTHING = "Nothing to be done"
+
+
+def snakemake(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the workflow in a folder of its own."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        [str(word) for word in [*command, "--cores", "2", *arguments]],
+        env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def jobs(output: str) -> dict[str, int]:
+    """The numbers of jobs in a dry run's statistics."""
+    lines = output[output.rindex("Job stats:") :].splitlines()[3:]
+    return {name: int(count) for name, count in (line.split() for line in lines[: lines.index("")])}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with the records that choices are taken from."""
+    shutil.copytree(ROOT / "benchmarks" / "results", tmp_path / "benchmarks" / "results")
+    return tmp_path
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_has_a_whole_plan(config: Path, folder: Path) -> None:
+    found = snakemake(folder, "--dry-run", "--quiet", "rules", "--configfile", config)
+    assert found.returncode == 0, found.stdout
+    settings = yaml.safe_load(config.read_text())
+    reported = [
+        method["seeds"] for model in settings["models"].values() for method in model["methods"].values()
+    ]
+    planned = jobs(found.stdout)
+    assert planned["train"] >= sum(reported)
+    assert planned["table"] == 3
+    assert planned["report"] == planned["manifest"] == 1
+
+
+def test_the_default_is_the_tiny_world(folder: Path) -> None:
+    found = snakemake(folder, "--dry-run", "--quiet", "rules", "paper/tiny/table2.md")
+    assert found.returncode == 0, found.stdout
+    assert jobs(found.stdout)["train"] == 18  # six methods, three seeds
+
+
+def test_a_grid_can_be_run_again(folder: Path) -> None:
+    found = snakemake(folder, "--dry-run", "--quiet", "rules", "grid")
+    assert found.returncode == 0, found.stdout
+    assert jobs(found.stdout)["train"] == (5 * 5 * 4 + 4) + 3 * 3 * 2
+
+
+def test_a_workstation_gives_every_heavy_job_a_gpu(folder: Path) -> None:
+    profile = ROOT / "workflow" / "profiles" / "workstation"
+    config = ROOT / "workflow" / "config" / "paper.yaml"
+    found = snakemake(folder, "--dry-run", "--workflow-profile", profile, "--configfile", config)
+    assert found.returncode == 0, found.stdout
+    assert "gpu=1" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sedes": 3}, "'sedes' was unexpected"),
+        ({"models": {"tiny": {"methods": {"dde": {"loss": "dpo"}}}}}, "'dpo' is not one of"),
+        ({"shards": 0}, "0 is less than the minimum"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(change: dict, said: str, folder: Path) -> None:
+    (folder / "wrong.yaml").write_text(yaml.safe_dump(change))
+    both = [ROOT / "workflow" / "config" / "tiny.yaml", folder / "wrong.yaml"]
+    found = snakemake(folder, "--dry-run", "--configfile", *both)
+    assert found.returncode != 0
+    assert said in found.stdout
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Callable[..., str]]:
+    """The shrunken paper, run from nothing."""
+    folder = tmp_path_factory.mktemp("workflow")
+    smoke.make(folder / "smoke")
+    settings = yaml.safe_load((ROOT / "workflow" / "config" / "paper-smoke.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+
+    def again(*arguments: str) -> str:
+        found = snakemake(folder, "--configfile", folder / "config.yaml", "--show-failed-logs", *arguments)
+        assert found.returncode == 0, found.stdout[-8000:]
+        return found.stdout
+
+    again()
+    return folder, again
+
+
+def test_the_shrunken_paper_leaves_everything(run: tuple[Path, Callable[..., str]]) -> None:
+    paper = run[0] / "paper" / "paper-smoke"
+    for number in (2, 3, 4):
+        for suffix in ("md", "csv", "tex", "json"):
+            assert (paper / f"table{number}.{suffix}").stat().st_size
+    assert "DDE" in (paper / "table2.md").read_text()
+    figures = {path.stem for path in (paper / "figures").glob("*.png")}
+    assert {"segments", "beat-ratios", "credit", "corrections", "images", "images-xl"} <= figures
+    assert figures == {path.stem for path in (paper / "figures").glob("*.pdf")}
+    claims = json.loads((paper / "claims.json").read_text())
+    assert claims
+    for suffix in ("md", "html", "pdf"):
+        assert (paper / f"reproduction.{suffix}").stat().st_size
+    manifest = json.loads((paper / "manifest.json").read_text())
+    assert manifest["jobs"]["train"]["count"] == 5
+    assert manifest["wall_seconds"] > 0
+
+
+def test_a_second_run_does_nothing(run: tuple[Path, Callable[..., str]]) -> None:
+    assert NOTHING in run[1]()
+
+
+def test_a_changed_setting_runs_only_what_depends_on_it(run: tuple[Path, Callable[..., str]]) -> None:
+    folder, again = run
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    settings["models"]["sd15"]["methods"]["dde"]["train"] = {"beta": 100}
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    output = again("--dry-run")
+    planned = jobs(output)
+    assert planned["train"] == 1
+    assert "run=dde, seed=0" in output
+    assert "uniform" not in {
+        line.split()[-1] for line in output.splitlines() if line.startswith("rule train")
+    }
+    assert planned["table"] == 2  # not that of the other model
+    again()
+    written = yaml.safe_load((folder / "results/paper-smoke/runs/sd15/dde/seed-0/run.yaml").read_text())
+    assert written["beta"] == 100
