@@ -82,7 +82,8 @@ def label(model, run):
     """What tables and figures call a run."""
     if run == "base":
         return model
-    return MODELS[model]["methods"].get(run, {}).get("label", run)
+    method = MODELS[model]["methods"].get(run)
+    return method["label"] if method else RUNS[model][run]["options"].get("segment", run)
 
 
 def images(model, runs, split="test"):
