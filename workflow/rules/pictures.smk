@@ -74,7 +74,11 @@ def figure_inputs(wildcards):
 
 
 def figure_rows(wildcards):
+    """LABEL=FOLDER arguments; side by side stand the images of one training of each method, the first."""
     picture = PICTURES[wildcards.name]
+    if figure_kind(wildcards) == "images":
+        model, runs = picture["images"]
+        return shlex.join(f"{label(model, run)}={images(model, [run])[0]}" for run in runs)
     if "images" in picture:
         return rows(*picture["images"], images(*picture["images"]))
     return rows(*picture["runs"], run_folders(*picture["runs"])) if "runs" in picture else ""
