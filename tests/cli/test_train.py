@@ -109,7 +109,7 @@ def test_unknown_settings_in_a_config_are_named(ddecli: Callable[..., Typed], tm
     assert "betta" in typed.error
 
 
-def test_no_store_a_damaged_store_and_a_place_that_cannot_be_written(
+def test_no_store_and_a_place_that_cannot_be_written(
     ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path, tmp_path: Path
 ) -> None:
     typed = ddecli("train", "--model", sd_folder, "--data", "nowhere", "--out", "run1", "--device", "cpu")

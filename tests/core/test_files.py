@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from full_disk import full_disk
+from safetensors.numpy import save_file
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, atomic_folder, make_folder, read_json, write_json
@@ -24,6 +28,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_half()
     assert read_json(path) == {"old": 1}
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("make", [atomic_file, atomic_folder])
+def test_a_disk_that_is_full_for_a_library_is_named(tmp_path: Path, make: Any) -> None:
+    """safetensors raises an error of its own, which is no OSError."""
+    sentence = r"Cannot write .*out: .*File too large"
+    with full_disk(100), pytest.raises(UserError, match=sentence), make(tmp_path / "out") as temporary:
+        save_file({"x": np.zeros(100)}, temporary / "x" if temporary.is_dir() else temporary)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_disk import full_disk
 
 from ddecli.core.errors import UserError
 from ddecli.training.checkpoint import FILES, latest_step, load_checkpoint, save_checkpoint
@@ -52,3 +53,16 @@ def test_nothing_is_none_and_all_damaged_is_said(tmp_path: Path) -> None:
     (tmp_path / "step-000002" / "state.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         load_checkpoint(tmp_path, CPU)
+
+
+@pytest.mark.parametrize("large", ["trainable", "optimizer", "progress"])
+def test_a_full_disk_keeps_the_checkpoints_before(tmp_path: Path, large: str) -> None:
+    save(tmp_path, 2)
+    parts = {"trainable": {"w": torch.zeros(1)}, "optimizer": {"m": torch.zeros(1)}, "progress": {}}
+    parts[large] = {"m": torch.zeros(50_000)}
+    with full_disk(20_000), pytest.raises(UserError, match="Cannot write .*step-000004: .*File too large"):
+        save_checkpoint(tmp_path, 4, **parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000002"]
+    found = load_checkpoint(tmp_path, CPU)
+    assert found is not None
+    assert found[0] == 2
