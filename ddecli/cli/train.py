@@ -115,8 +115,8 @@ def train(
     max_winner_error: Annotated[
         float | None,
         typer.Option(
-            help="Stop when the error on preferred images exceeds the reference's this many times: the model is "
-            "breaking. inf never stops. Default: 4."
+            help="Stop when the error on preferred images exceeds the reference's this many times, and a quarter of "
+            "the noise's variance: the model is breaking. inf never stops. Default: 4."
         ),
     ] = None,
     checkpoint_every: Annotated[

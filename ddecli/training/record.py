@@ -17,6 +17,9 @@ from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
+HARMLESS = 0.25
+"""A mean error below a quarter of the noise's variance breaks no model: near noise the reference's is a hundredth,
+and many times that is still little."""
 
 
 def columns_of(errors: PairErrors, output: ObjectiveOutput) -> Tensor:
@@ -161,7 +164,7 @@ class Alarm:
         if self.first_winner_error is None:
             self.first_winner_error = winner
         expected = metrics["error_reference_w"] or self.first_winner_error
-        if winner > self.max_winner_error * expected:
+        if winner > max(HARMLESS, self.max_winner_error * expected):
             self._stop(
                 step, f"the error on preferred images is {winner / expected:.1f} times the reference's"
             )

@@ -77,6 +77,10 @@ def test_the_alarm_stops_a_broken_run(tmp_path: Path, metrics: dict, norm: float
         Alarm(tmp_path, 4.0).check(3, metrics, norm)
 
 
+def test_many_times_a_small_error_is_no_alarm(tmp_path: Path) -> None:
+    Alarm(tmp_path, 4.0).check(3, {"loss": 0.6, "error_policy_w": 0.2, "error_reference_w": 0.01}, 1.0)
+
+
 def test_the_alarm_without_a_reference_compares_with_the_first_step(tmp_path: Path) -> None:
     alarm = Alarm(tmp_path, 4.0)
     alarm.check(0, {"loss": 0.1, "error_policy_w": 0.1, "error_reference_w": None}, 1.0)
