@@ -72,7 +72,8 @@ def segments(
     """Scores of training on parts of the trajectory (paper, Fig. 3).
 
     The first row is the base model, the second training on the full range, all others are segments: their label
-    is the part of t/T, as in 0.3-0.4. Error bars, and the band of the full range, are 95 % intervals of the difference to the base.
+    is the part of t/T, as in 0.3-0.4. Error bars, and the band of the full range, are 95 % intervals of the
+    difference to the base.
     """
     from ddecli.reporting.figures import segments as drawn
 
@@ -137,7 +138,7 @@ def log_sigmoid(
 
 @app.command("credit", short_help=FIGURES["credit"])
 def credit(rows: Runs, out: Out, title: Title = None) -> None:
-    """Which timesteps got the gradient: the weight of a visit by timestep, and the total by thirds."""
+    """Which timesteps got the gradient: the weight of a visit by timestep, and shares of the total."""
     from ddecli.reporting.figures import credit as drawn
 
     _write(out, title, drawn, drawn.numbers(parse_rows(rows)))

@@ -70,7 +70,7 @@ def test_small_pictures_are_enlarged_pixel_by_pixel(rows, tmp_path):
         picture = np.asarray(Image.open(found["prompts"][0]["files"][label]))
         enlarged = picture.repeat(10, axis=0).repeat(10, axis=1)  # 320 dots, the most below LARGEST
         left = images.MARGIN + images.TEXT + column * (320 + images.GAP)
-        top = images.MARGIN + images.LINE + images.GAP + images.TITLE
+        top = images.MARGIN + 2 * images.LINE + images.GAP + images.TITLE_GAP
         shown = page[top : top + 320, left : left + 320]
         inside = slice(5, -5)  # within the frame
         np.testing.assert_array_equal(shown[inside, inside], enlarged[inside, inside])
@@ -135,6 +135,18 @@ def test_three_files_the_same_each_time(tmp_path):
     found = json.loads((tmp_path / "first.json").read_text())
     assert found == {"x": [1.0, None, 3.0], "folder": "runs/a", "title": "Cost: $5 or $6"}
     assert Image.open(tmp_path / "first.png").info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_long_titles_are_wrapped(tmp_path):
+    def remember(numbers):
+        drawn.append(draw(numbers))
+        return drawn[-1]
+
+    drawn: list[Figure] = []
+    save_figure(tmp_path / "figure", {"x": [1, 2]}, remember, "A title of many words " * 6)
+    (figure,) = drawn
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
 def test_only_known_suffixes_are_dropped(tmp_path):

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.figures.save import Numbers
-from ddecli.reporting.figures.style import PAGE, T_LABEL, colours, line, literal
+from ddecli.reporting.figures.style import PAGE, T_LABEL, colours, legend, line, literal
 from ddecli.reporting.rows import Folders
 from ddecli.reporting.runs import Credit, load_credit, load_runs, shared_edges
 
@@ -84,7 +84,7 @@ def _shares(seeds: list[np.ndarray], t: np.ndarray) -> dict[str, Any]:
 def draw(numbers: Numbers) -> Figure:
     """Left: the weight of a visit by timestep. Right: the total, as shares of three parts of the trajectory."""
     labels = list(numbers["weight"])
-    height = max(2.6, 1.1 + 0.27 * len(labels))
+    height = max(2.6, 1.2 + 0.27 * len(labels))
     figure = Figure(figsize=(PAGE, height), layout="constrained")
     left, right = figure.subplots(1, 2)
     colour = colours(labels)
@@ -95,14 +95,15 @@ def draw(numbers: Numbers) -> Figure:
             left.fill_between(numbers["t"], low, high, color=colour[label], alpha=0.25, linewidth=0)
         (curve,) = left.plot(numbers["t"], mean, color=colour[label], linestyle=line(label))
         entries.append((curve, literal(label)))
-    left.set(xlim=(0, 1), yscale="log", xlabel=T_LABEL, ylabel="gradient weight of a visit (mean 1)")
+    left.set(xlim=(0, 1), yscale="log", xlabel=T_LABEL, ylabel="gradient weight (mean 1)")
     _bars(right, numbers)
-    patches = [
+    parts = [
         Patch(color=grey, label=f"{low:g}-{high:g}")
         for (grey, _), (low, high) in zip(GREYS, PARTS, strict=True)
     ]
-    left.legend(*zip(*entries, strict=True), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
-    right.legend(handles=patches, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, title="part of $t/T$")
+    parts[0].set_label(f"$t/T$ in {parts[0].get_label()}")
+    right.legend(handles=parts, loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=3)
+    legend(figure, entries)
     return figure
 
 
@@ -116,7 +117,9 @@ def _bars(axis: Axes, numbers: Numbers) -> None:
                 middle = 100 * (left + value / 2)
                 axis.text(middle, row, f"{100 * value:.0f}", color=ink, ha="center", va="center", fontsize=7)
             left += value
-    axis.set(xlim=(0, 100), ylim=(len(shares) - 0.5, -0.5), xlabel="share of the total gradient weight, %")
+    around = 0.5 + max(0, 3 - len(shares)) / 2  # one or two bars are no thicker than three
+    axis.set_ylim(len(shares) - 1 + around, -around)
+    axis.set(xlim=(0, 100), xlabel="share of the total gradient weight, %")
     axis.set_yticks(range(len(shares)), [literal(label) for label in shares])
     axis.tick_params(axis="y", length=0)
     axis.grid(False)

@@ -20,7 +20,7 @@ from ddecli.core.files import read_json
 from ddecli.core.images import load_image
 from ddecli.core.protocol import METADATA, PROTOCOL
 from ddecli.reporting.figures.save import Numbers
-from ddecli.reporting.figures.style import PAGE, literal
+from ddecli.reporting.figures.style import PAGE, literal, title_lines
 from ddecli.reporting.rows import Folders
 from ddecli.reporting.scores import ScoreSet, check_same_protocol
 
@@ -32,8 +32,8 @@ LARGEST = 330
 LETTER, LINE = 19, 42
 """Mean width of a letter and height of a line of text, in dots."""
 LETTERS = TEXT // LETTER
-TITLE = 66
-"""Height of the title, in dots."""
+TITLE_GAP = 24
+"""Space below the title, in dots."""
 
 
 def numbers(folders: Folders, prompts: int = 6, image_index: int = 0) -> Numbers:
@@ -99,11 +99,12 @@ def draw(numbers: Numbers) -> Figure:
     width, height = _cell(pictures[0][0].size, min(LARGEST, int(room)))
     page_width = 2 * MARGIN + TEXT + len(labels) * (width + GAP) - GAP
     heads = [textwrap.wrap(label, max(4, (width + GAP) // LETTER)) for label in labels]
-    head = LINE * max(len(lines) for lines in heads) + GAP + (TITLE if numbers["title"] else 0)
+    title = title_lines(numbers["title"] or "", page_width / DPI)
+    head = LINE * max(len(lines) for lines in heads) + GAP + (LINE * len(title) + TITLE_GAP if title else 0)
     page_height = 2 * MARGIN + head + len(rows) * (height + GAP)
     figure = Figure(figsize=(page_width / DPI, page_height / DPI), dpi=DPI)
-    if numbers["title"]:
-        figure.suptitle(literal(numbers["title"]), y=1 - MARGIN / page_height, va="top")
+    if title:
+        figure.suptitle("\n".join(title), y=1 - MARGIN / page_height, va="top")
     for row, (about, line) in enumerate(zip(rows, pictures, strict=True)):
         top = MARGIN + head + row * (height + GAP)
         lines = textwrap.wrap(about["prompt"], LETTERS, max_lines=height // LINE, placeholder=" ...")

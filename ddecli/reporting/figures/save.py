@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddecli.core.files import atomic_file, write_json
-from ddecli.reporting.figures.style import STYLE, literal
+from ddecli.reporting.figures.style import STYLE, title_lines
 
 Numbers = dict[str, Any]
 # What would differ from one day or one installation to the next is left out.
@@ -47,7 +47,7 @@ def save_figure(
     with matplotlib.style.context(["default", STYLE]):
         figure = draw(numbers)
         if title and figure.get_layout_engine() is not None:  # without one, the figure has made room itself
-            figure.suptitle(literal(title))
+            figure.suptitle("\n".join(title_lines(title, figure.get_figwidth())))
         for suffix, metadata in METADATA.items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix[1:], metadata=metadata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from ddecli.reporting import paper
 
 COLUMN, PAGE = 3.4, 6.9
 """Widths of one column and of both, in inches: figures are printed at their size."""
+TITLE_LETTER = 0.085
+"""Width of a wide letter of a title, in inches."""
 T_LABEL = "$t\\,/\\,T$   (0: image, 1: noise)"
 
 STYLE = {
@@ -109,6 +112,11 @@ def legend(figure: Figure, entries: Sequence[tuple[Artist, str]]) -> None:
         if found.get_window_extent(renderer).width <= figure.bbox.width or rows == len(entries):
             return
         found.remove()
+
+
+def title_lines(title: str, width: float) -> list[str]:
+    """A title in lines that fit into `width` inches."""
+    return [literal(line) for line in textwrap.wrap(title, int(width / TITLE_LETTER))]
 
 
 def literal(text: str) -> str:
