@@ -113,8 +113,10 @@ def _run(folder: Path) -> ModelSource:
         raise UserError(
             f"{folder} is a run without a finished model; go on with ddecli train --resume --out {folder}."
         )
-    settings = yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))
-    base = resolve(settings["model"])
+    try:
+        base = resolve(str(yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["model"]))
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'run.yaml'} is damaged: it does not say what was trained.") from error
     if (model / LORA_WEIGHTS).is_file():
         return replace(base, name=str(folder), lora=model)
     return replace(base, name=str(folder), location=str(model))

@@ -30,7 +30,7 @@ from ddecli.training.batches import Batches
 from ddecli.training.checkpoint import load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
-from ddecli.training.settings import TrainSettings
+from ddecli.training.settings import TrainSettings, read_settings
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> boo
     if not (resume or overwrite):
         state = "a finished run" if (out / "model").is_dir() else "an unfinished run"
         raise UserError(f"{out} holds {state}: add --resume to go on with it, or choose another --out.")
-    before = TrainSettings(**yaml.safe_load((out / "run.yaml").read_text(encoding="utf-8")))
+    before = read_settings(out / "run.yaml")
     may_change = {"steps", "micro_batch_size", "device", "checkpoint_every"} - (
         {"steps"} if overwrite else set()
     )

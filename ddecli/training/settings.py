@@ -100,6 +100,18 @@ def run_name(settings: dict[str, Any]) -> str:
     return "-".join(parts)
 
 
+def read_settings(path: Path) -> TrainSettings:
+    """Read the run.yaml of a run.
+
+    Raises:
+        UserError: missing, damaged, or settings that no run can have.
+    """
+    try:
+        return TrainSettings(**read_config(path))
+    except ValidationError as error:
+        raise UserError(f"{path} is damaged: {_one_sentence(error)}") from error
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Read a YAML file of settings.
 

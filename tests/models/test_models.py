@@ -146,3 +146,11 @@ def test_a_damaged_model_is_said_in_a_sentence(folder: Path, tmp_path: Path) -> 
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be loaded"):
         load_model(str(tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("text", ["", "loss: dde\n", "- a\n", "model: [\n"])
+def test_a_damaged_run_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"run\.yaml is damaged"):
+        resolve(str(tmp_path))

@@ -251,3 +251,12 @@ def test_a_run_is_not_resumed_on_other_pairs(settings: Make, sd_store: Path, tmp
     with pytest.raises(UserError, match="other pairs"):
         train(settings(data=str(store), steps=1, pairs_sha256="0" * 64, out=str(tmp_path / "repeat")))
     assert train(settings(data=str(store), steps=1), overwrite=True).first_loss is not None
+
+
+@pytest.mark.parametrize("text", ["", "steps: many\nloss: dde\n", "model: [\n", "stepps: 1\n"])
+def test_a_damaged_run_is_not_gone_on_with(text: str, settings: Make) -> None:
+    run = settings(steps=1)
+    Path(run.out).mkdir()
+    (Path(run.out) / "run.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"run\.yaml"):
+        train(run, resume=True)
