@@ -27,8 +27,9 @@ def choose(
 ) -> None:
     """Choose beta and learning rate of each loss from a grid of trial runs.
 
-    A trial's gain is the mean over the scorers of its difference to the base, in standard deviations of the
-    base over prompts. All trials must have had the same budget.
+    A trial is a pair of settings, with any number of training seeds. Its gain is the mean over its trainings and the
+    scorers of the difference to the base, in standard deviations of the base over prompts. All trials must have had
+    the same budget; of each loss, the best among the trials with the most seeds is chosen.
     """
     from rich.console import Console
     from rich.table import Table
@@ -48,11 +49,11 @@ def choose(
     if as_json:
         typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
         return
-    table = Table("loss", "beta", "learning rate", "gain", "trials")
+    table = Table("loss", "beta", "learning rate", "gain", "seeds", "trials")
     for loss, best in sorted(found.best().items()):
         count = sum(trial.loss == loss for trial in found.trials)
         beta = "" if best.beta is None else f"{best.beta:g}"
-        table.add_row(loss, beta, f"{best.lr:g}", f"{best.gain:.3f}", str(count))
+        table.add_row(loss, beta, f"{best.lr:g}", f"{best.gain:.3f}", str(len(best.seeds)), str(count))
     Console().print(table)
     for edge in found.at_edge():
         typer.echo(f"At the edge of the grid, a wider one may find better: {edge}")

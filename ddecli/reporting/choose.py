@@ -17,23 +17,27 @@ from ddecli.reporting.scores import ScoreSet, check_same_protocol
 JUDGES = ("clip", "hps", "pickscore")
 """The scorers that choose. Other metrics (truth, diversity) are recorded and play no part."""
 VARIED = ("beta", "lr")
-BUDGET = ("steps", "batch_size", "warmup", "seed")
+BUDGET = ("steps", "batch_size", "warmup")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One cell of the grid.
+    """One cell of the grid, with all its trainings.
 
     Attributes:
-        gain: mean over the judges of the difference to the base's mean, in units of the base's standard
+        gain: mean over trainings and judges of the difference to the base's mean, in units of the base's standard
             deviation over prompts, so that scales of scorers play no part.
-        means: every metric's mean over prompts.
+        gains: of each training, in the order of `seeds`.
+        means: every metric's mean over prompts and trainings.
+        train_seconds: of one training, on average.
     """
 
     loss: str
     beta: float | None
     lr: float
+    seeds: list[int]
     gain: float
+    gains: list[float]
     means: dict[str, float]
     train_seconds: float | None
 
@@ -49,10 +53,15 @@ class Choice:
     trials: list[Trial]
 
     def best(self) -> dict[str, Trial]:
-        """The trial with the largest gain of each loss; of equal ones the first."""
+        """The trial with the largest gain of each loss, among those with the most trainings.
+
+        One training may be lucky: where only the best cells were trained again, with other seeds, the choice is
+        between those.
+        """
         found: dict[str, Trial] = {}
         for trial in self.trials:
-            if trial.loss not in found or trial.gain > found[trial.loss].gain:
+            rival = found.get(trial.loss)
+            if rival is None or (len(trial.seeds), trial.gain) > (len(rival.seeds), rival.gain):
                 found[trial.loss] = trial
         return found
 
@@ -109,20 +118,53 @@ def choose(base: ScoreSet, trials: Sequence[ScoreSet], judges: Sequence[str] = J
                 "a choice is fair between equal budgets only."
             )
     means = {name: base.metric(name).prompt_means() for name in base.metrics}
-    rows = []
+    cells: dict[tuple[str, float, float | None], list[tuple[ScoreSet, dict[str, Any]]]] = {}
     for scores, run in zip(trials, settings, strict=True):
         for name in judges:
             check_same_images(scores, base, name)
-        found = {name: float(scores.metric(name).prompt_means().mean()) for name in scores.metrics}
-        gains = [(found[name] - means[name].mean()) / means[name].std() for name in judges]
         beta = None if run["loss"] == "sft" else float(run["beta"])
-        rows.append(
-            Trial(run["loss"], beta, float(run["lr"]), float(np.mean(gains)), found, run["train_seconds"])
-        )
+        cells.setdefault((run["loss"], float(run["lr"]), beta), []).append((scores, run))
+    rows = [_trial(*key, given, means, judges) for key, given in cells.items()]
     rows.sort(key=lambda trial: (trial.loss, trial.lr, trial.beta or 0.0))
     protocol = {key: value for key, value in base.protocol.items() if key != "model"}
     base_means = {name: float(values.mean()) for name, values in means.items()}
     return Choice(protocol, tuple(judges), budgets[0] if budgets else {}, base_means, rows)
+
+
+def _trial(
+    loss: str,
+    lr: float,
+    beta: float | None,
+    given: list[tuple[ScoreSet, dict[str, Any]]],
+    base: dict[str, np.ndarray],
+    judges: Sequence[str],
+) -> Trial:
+    """The trainings of one cell together."""
+    given = sorted(given, key=lambda each: each[1].get("seed", 0))
+    seeds = [run.get("seed", 0) for _, run in given]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(
+            f"{given[0][0].name} and {given[1][0].name} are trials of the same settings and seed."
+        )
+    metrics = set.intersection(*(set(scores.metrics) for scores, _ in given))
+    means = [
+        {name: float(scores.metric(name).prompt_means().mean()) for name in metrics} for scores, _ in given
+    ]
+    gains = [
+        float(np.mean([(found[name] - base[name].mean()) / base[name].std() for name in judges]))
+        for found in means
+    ]
+    times = [run["train_seconds"] for _, run in given if run["train_seconds"] is not None]
+    return Trial(
+        loss=loss,
+        beta=beta,
+        lr=lr,
+        seeds=seeds,
+        gain=float(np.mean(gains)),
+        gains=gains,
+        means={name: float(np.mean([found[name] for found in means])) for name in sorted(metrics)},
+        train_seconds=float(np.mean(times)) if times else None,
+    )
 
 
 def _run_settings(scores: ScoreSet) -> dict[str, Any]:

@@ -54,6 +54,25 @@ def test_best_of_each_loss_and_edges(tmp_path):
     assert found.at_edge() == ["uniform: beta 5"]
 
 
+def test_a_lucky_seed_is_not_chosen(tmp_path):
+    trials = [
+        trial(tmp_path, "lucky", 3.0, beta=5.0, seed=0),
+        trial(tmp_path, "unlucky", -3.0, beta=5.0, seed=1),
+        trial(tmp_path, "steady-0", 1.0, beta=20.0, seed=0),
+        trial(tmp_path, "steady-1", 1.0, beta=20.0, seed=1),
+        trial(tmp_path, "once", 2.0, beta=80.0, seed=0),
+    ]
+    found = choose(base(), trials)
+    assert found.best()["dde"].beta == 20.0
+    lucky = found.trials[0]
+    assert (lucky.seeds, lucky.gain) == ([0, 1], pytest.approx(0.0))
+
+
+def test_the_same_trial_twice_is_refused(tmp_path):
+    with pytest.raises(UserError, match="same settings and seed"):
+        choose(base(), [trial(tmp_path, "a", 1.0), trial(tmp_path, "b", 2.0)])
+
+
 def test_sft_has_no_beta(tmp_path):
     found = choose(base(), [trial(tmp_path, "a", 1.0, loss="sft", beta=1.0)])
     assert found.as_dict()["chosen"] == {"sft": {"lr": 3e-5}}

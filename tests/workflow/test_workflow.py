@@ -68,7 +68,7 @@ def test_the_default_is_the_tiny_world(folder: Path) -> None:
 def test_a_grid_can_be_run_again(folder: Path) -> None:
     found = snakemake(folder, "--dry-run", "--quiet", "rules", "grid")
     assert found.returncode == 0, found.stdout
-    assert jobs(found.stdout)["train"] == (5 * 5 * 4 + 4) + 3 * 3 * 2
+    assert jobs(found.stdout)["train"] == 3 * (5 * 5 * 4 + 4) + 3 * 3
 
 
 def test_a_workstation_gives_every_heavy_job_a_gpu(folder: Path) -> None:

@@ -62,7 +62,7 @@ def grid_runs(model):
             for beta in [None] if loss == "sft" else grid["beta"]:
                 options = config["grid"]["train"] | {"lr": lr} | ({} if beta is None else {"beta": beta})
                 name = f"grid/{loss}-lr{lr}" + ("" if beta is None else f"-beta{beta}")
-                found[name] = {"loss": loss, "options": options, "seeds": 1}
+                found[name] = {"loss": loss, "options": options, "seeds": grid.get("seeds", 1)}
     return found
 
 
