@@ -13,9 +13,9 @@ from ddecli.core.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from ddecli.data.job import PrepareSummary
     from ddecli.data.relabel import Relabel
     from ddecli.data.sources.base import Source
+    from ddecli.data.summary import PrepareSummary
 
 WORLD = "world"
 WORLD_PAIRS = 6000

@@ -20,30 +20,11 @@ from ddecli.data.index import Encoded
 from ddecli.data.join import join_split
 from ddecli.data.pairs import DUPLICATE, EXPECTED_REASONS, Rejects, count_bad
 from ddecli.data.parts import PART, Encoder, Watch, encode_part, file_entry, recall_part
-from ddecli.data.shards import EMBEDDINGS, LATENTS
 from ddecli.data.sources.base import Source
 from ddecli.data.splits import HOLDOUT, TRAIN
 from ddecli.data.store import BAD_ROWS, FORMAT_VERSION, MANIFEST
+from ddecli.data.summary import PrepareSummary, of_share, of_stores, rows_of
 from ddecli.data.work import WorkFolder
-
-
-@dataclass(frozen=True)
-class PrepareSummary:
-    """What was prepared. `complete` is false while other processes have parts to do."""
-
-    out: str
-    rows: int
-    pairs: int
-    images: int
-    prompts: int  # with the empty one
-    dropped: dict[str, int]  # rows by reason
-    upscaled_images: int  # shorter side smaller than the model's resolution
-    long_prompts: int  # longer than the text encoder takes: what is beyond is not seen by the model
-    holdout: str | None  # store of the held-out pairs, if there is one
-    holdout_pairs: int
-    complete: bool
-    bytes: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -98,10 +79,9 @@ class Job:
             if not self.work.is_joined or (self.work.path / split).exists():
                 check_output(self.output(split), overwrite)
 
-    @property
-    def is_published(self) -> bool:
-        """Whether the store is there, made from the same plan."""
-        manifest = self.out / MANIFEST
+    def is_published(self, split: str = TRAIN) -> bool:
+        """Whether the store of a split is there, made from the same plan."""
+        manifest = self.output(split) / MANIFEST
         return manifest.is_file() and read_json(manifest).get("plan_sha256") == self.plan_sha256
 
     @property
@@ -119,8 +99,8 @@ class Job:
         if self.work.is_joined or self.is_encoded:
             return
         console.print(self._disk_needed(), highlight=False, soft_wrap=True)
-        own = range(self.shard[0] - 1, len(self.source.parts), self.shard[1])
-        rows = self._rows(own)
+        own = self._own
+        rows, total = self._rows(own), self._rows(range(len(self.source.parts)))
         encoded = {split: Encoded() for split in self.encoder.split.names}
         dropped: Counter[str] = Counter()
         taken = handled = 0
@@ -131,8 +111,8 @@ class Job:
                 nonlocal handled
                 advance((here - handled) * in_rows)
                 handled = here
-                if self.source.total:
-                    self._check_bad(dropped + rejects.counts, self.source.total, rejects)
+                if total is not None:
+                    self._check_bad(dropped + rejects.counts, total, rejects)
 
             for number in own:
                 if self.limit is not None and taken >= self.limit:
@@ -143,7 +123,7 @@ class Job:
                     self._encode_part(number, encoded, left, watch)
                 else:
                     recall_part(self.work.part(number), encoded)
-                    advance(_rows_of(self._about(number)) * in_rows)
+                    advance(rows_of(self._about(number)) * in_rows)
                 about = self._about(number)
                 taken += about["taken"]
                 dropped.update(about["dropped"])
@@ -160,7 +140,7 @@ class Job:
         parts = list(self._needed())
         abouts = [read_json(part / PART) for part in parts]
         dropped = sum((Counter(about["dropped"]) for about in abouts), Counter[str]())
-        rows = sum(map(_rows_of, abouts))
+        rows = sum(map(rows_of, abouts))
         self._check_bad(dropped, rows)
         if not any(about["splits"][TRAIN]["pairs"] for about in abouts):
             self.work.remove()
@@ -182,13 +162,19 @@ class Job:
             write_json(folder / MANIFEST, self._common_entries() | about_rows | entries)
 
     def publish(self) -> None:
-        """Rename the joined stores to where they belong; the training pairs come last."""
+        """Rename the joined stores to where they belong; the training pairs come last.
+
+        Raises:
+            UserError: they may not be written.
+        """
         shutil.rmtree(self.work.parts, ignore_errors=True)
         for split in reversed(self.encoder.split.names):
             joined, target = self.work.path / split, self.output(split)
             try:
                 if joined.exists():
                     replace_folder(joined, target)
+                elif target.exists() and not self.is_published(split):
+                    shutil.rmtree(target)  # held-out pairs of a store that is replaced; there are none now
             except OSError as error:
                 raise UserError(f"Cannot write {target}: {error.strerror or error}.") from error
         self.work.remove()
@@ -196,7 +182,7 @@ class Job:
     def clean_up(self) -> str:
         """After a failure: keep the finished parts if that saves work, else nothing; what to tell people."""
         if not self.alone or self.work.is_joined:
-            return ""
+            return f" What was finished is kept in {self.work.path}: the same command goes on."
         whole = sum(map(self.work.is_whole, range(len(self.source.parts))))
         if whole == 0 or len(self.source.parts) == 1:
             self.work.remove()
@@ -207,34 +193,17 @@ class Job:
         )
 
     def summary(self, seconds: float) -> PrepareSummary:
-        """What is there now."""
-        if not self.is_published:
-            return self._unfinished(seconds)
-        manifest = read_json(self.out / MANIFEST)
-        counts = manifest["counts"]
-        dropped = Counter(manifest["dropped"])
-        stores = [self.out]
-        held_out = 0
-        beside = self.output(HOLDOUT)
-        if HOLDOUT in self.encoder.split.names and (beside / MANIFEST).is_file():
-            stores.append(beside)
-            held_out = read_json(beside / MANIFEST)["counts"]["pairs"]
-            dropped += Counter(read_json(beside / MANIFEST)["dropped"])
-        return PrepareSummary(
-            out=str(self.out),
-            rows=manifest["rows"],
-            pairs=counts["pairs"],
-            images=counts["images"],
-            prompts=counts["prompts"],
-            dropped=dict(dropped),
-            upscaled_images=manifest["upscaled_images"],
-            long_prompts=manifest["long_prompts"],
-            holdout=str(beside) if held_out else None,
-            holdout_pairs=held_out,
-            complete=True,
-            bytes=sum(file.stat().st_size for store in stores for file in store.iterdir()),
-            seconds=seconds,
-        )
+        """Of the published store."""
+        return of_stores(self.out, self.output(HOLDOUT) if self.is_published(HOLDOUT) else None, seconds)
+
+    def share_summary(self, seconds: float) -> PrepareSummary:
+        """Of this process's finished parts."""
+        return of_share(self.out, [self._about(number) for number in self._own], seconds)
+
+    @property
+    def _own(self) -> range:
+        """Numbers of the parts that this process does."""
+        return range(self.shard[0] - 1, len(self.source.parts), self.shard[1])
 
     def _needed(self) -> Iterator[Path]:
         """Folders of the parts that make the store, up to the first that is not there."""
@@ -317,28 +286,6 @@ class Job:
             "versions": versions(),
         }
 
-    def _unfinished(self, seconds: float) -> PrepareSummary:
-        """What this process's share holds, while others have parts to do."""
-        own = range(self.shard[0] - 1, len(self.source.parts), self.shard[1])
-        abouts = [self._about(number) for number in own]
-        dropped = sum((Counter(about["dropped"]) for about in abouts), Counter[str]())
-        splits = [split for about in abouts for split in about["splits"].values()]
-        return PrepareSummary(
-            out=str(self.out),
-            rows=sum(map(_rows_of, abouts)),
-            pairs=sum(split["pairs"] for split in splits),
-            images=sum(sum(split["shard_rows"][LATENTS]) for split in splits),
-            prompts=sum(sum(split["shard_rows"][EMBEDDINGS]) for split in splits),
-            dropped=dict(dropped),
-            upscaled_images=0,
-            long_prompts=0,
-            holdout=None,
-            holdout_pairs=0,
-            complete=False,
-            bytes=sum(file["bytes"] for about in abouts for file in about["files"].values()),
-            seconds=seconds,
-        )
-
 
 def holdout_folder(out: Path) -> Path:
     """Where the store of held-out pairs lies."""
@@ -357,11 +304,6 @@ def check_output(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder} exists and is no pair store; choose another --out.")
     if not overwrite:
         raise UserError(f"{folder} exists already; give --overwrite to replace it, or choose another --out.")
-
-
-def _rows_of(about: dict[str, Any]) -> int:
-    """Rows of a finished part: its pairs and what was dropped."""
-    return sum(split["pairs"] for split in about["splits"].values()) + sum(about["dropped"].values())
 
 
 def _reasons(counts: Counter[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,23 +58,34 @@ EXPECTED_REASONS = frozenset({TIE, NOT_LABELLED, NOT_DIFFERENT, SAME_PICTURE, DU
 
 @dataclass
 class Rejects:
-    """Rows that were dropped: counted by reason; the bad ones (damaged, incomplete) are also listed."""
+    """Rows that were dropped: counted by reason; the bad ones (damaged, incomplete) are also listed.
+
+    One thread may add while others look.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     bad_rows: list[dict[str, str]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def add(self, row_id: str, error: BadRow) -> None:
         """Count a dropped row, and list it if the data are at fault."""
-        self.counts[error.reason] += 1
-        if error.reason not in EXPECTED_REASONS:
-            self.bad_rows.append({"row": row_id, "reason": error.reason, "detail": error.detail})
+        with self._lock:
+            self.counts[error.reason] += 1
+            if error.reason not in EXPECTED_REASONS:
+                self.bad_rows.append({"row": row_id, "reason": error.reason, "detail": error.detail})
 
     def take(self, other: Rejects) -> None:
         """Move another collector's rows into this one."""
-        self.counts.update(other.counts)
-        self.bad_rows += other.bad_rows
+        with self._lock:
+            self.counts.update(other.counts)
+            self.bad_rows += other.bad_rows
         other.counts.clear()
         other.bad_rows.clear()
+
+    def with_those_of(self, other: Rejects) -> Rejects:
+        """A copy with another collector's rows behind."""
+        with self._lock:
+            return Rejects(self.counts + other.counts, self.bad_rows + other.bad_rows)
 
     def lines(self) -> str:
         """The bad rows as JSON lines: `row`, `reason`, `detail`."""

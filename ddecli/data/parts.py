@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 PART = "part.json"
 LOOK_AHEAD = 2
-"""Chunks of pairs read and decoded in threads while one is encoded."""
+"""Chunks of pairs decoded in threads while one is encoded."""
+READ_AHEAD = 64
+"""Pairs read from the source, still undecoded, in a thread of its own: a shard of the hub is fetched meanwhile."""
 PAIRS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -97,10 +99,10 @@ def encode_part(
     Raises:
         UserError: a damaged source, or too little memory on the device.
     """
-    rejects = Rejects()
+    of_source, rejects = Rejects(), Rejects()
     writers = {name: _SplitWriter(folder / name, encoder, encoded[name]) for name in encoder.split.names}
     taken = 0
-    for chunk in _read_ahead(islice(part.read(rejects), limit), encoder, encoded):
+    for chunk in _read_ahead(islice(part.read(of_source), limit), encoder, encoded):
         taken += len(chunk)
         readable: list[tuple[Pair, str, tuple[Picture, Picture]]] = []
         for pair, seen in chunk:
@@ -118,7 +120,9 @@ def encode_part(
                 if split == name
             ]
             writer.add(own, rejects)
-        watch(sum(writer.pairs.count for writer in writers.values()) + rejects.counts.total(), rejects)
+        so_far = of_source.with_those_of(rejects)
+        watch(sum(writer.pairs.count for writer in writers.values()) + so_far.counts.total(), so_far)
+    rejects = of_source.with_those_of(rejects)
     if rejects.bad_rows:
         write_text(folder / BAD_ROWS, rejects.lines())
     splits = {name: writer.close() for name, writer in writers.items()}
@@ -219,14 +223,20 @@ def _read_ahead(
 
     source = iter(pairs)
     size = max(1, encoder.batch_size // 2)
+    depth = max(LOOK_AHEAD, READ_AHEAD // size)
+    chunks: deque[Future[list[Pair]]] = deque()
     waiting: deque[list[Future[Read]]] = deque()
-    with ThreadPoolExecutor(encoder.workers) as pool:
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(encoder.workers) as decoders:
         try:
-            while chunk := list(islice(source, size)):
-                waiting.append([pool.submit(read, pair) for pair in chunk])
+            for _ in range(depth):
+                chunks.append(reader.submit(lambda: list(islice(source, size))))
+            while chunk := chunks.popleft().result():
+                chunks.append(reader.submit(lambda: list(islice(source, size))))
+                waiting.append([decoders.submit(read, pair) for pair in chunk])
                 if len(waiting) > LOOK_AHEAD:
                     yield [future.result() for future in waiting.popleft()]
             while waiting:
                 yield [future.result() for future in waiting.popleft()]
         finally:
-            pool.shutdown(cancel_futures=True)
+            reader.shutdown(cancel_futures=True)
+            decoders.shutdown(cancel_futures=True)

@@ -30,12 +30,13 @@ import torch
 
 from ddecli.core.errors import UserError
 from ddecli.data.encoding import embed
-from ddecli.data.job import Job, PrepareSummary
+from ddecli.data.job import Job
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.parts import Encoder
 from ddecli.data.relabel import Relabel
 from ddecli.data.sources.base import Source, of_pairs
 from ddecli.data.splits import PromptSplit
+from ddecli.data.summary import PrepareSummary
 
 if TYPE_CHECKING:
     from ddecli.models.base import DiffusionModel
@@ -117,21 +118,22 @@ def prepare_source(
     if job.alone:
         job.check_outputs(overwrite)
     with job.work.locked(job.alone):
-        if not job.alone and job.is_published:  # by another process, before this one began
+        if not job.alone and job.is_published():  # by another process, before this one began
             job.work.remove()
             return job.summary(time.monotonic() - began)
         job.work.check_plan(job.plan, job.alone)
         with _cleaned_up(job):
             job.check_outputs(overwrite)
             job.encode()
-    if job.is_encoded or job.work.is_joined:
-        with job.work.locked(alone=True, wait=True):
-            if job.is_encoded or job.work.is_joined:
-                with _cleaned_up(job):
-                    job.join()
-                job.publish()
-            else:  # another process was first
-                job.work.remove()
+        if not (job.work.is_joined or job.is_encoded):  # other processes have parts to do
+            return job.share_summary(time.monotonic() - began)
+    with job.work.locked(alone=True, wait=True):
+        if job.work.is_joined or job.is_encoded:
+            with _cleaned_up(job):
+                job.join()
+            job.publish()
+        else:  # another process was first
+            job.work.remove()
     return job.summary(time.monotonic() - began)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from torch import Tensor
 
-from ddecli.models.base import DiffusionModel
-from ddecli.models.load import load_model
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ddecli.models.base import DiffusionModel
 
 
 class Counting:
@@ -34,6 +35,8 @@ class Counting:
 
 @pytest.fixture(scope="session")
 def loaded(sd_folder: Path) -> DiffusionModel:
+    from ddecli.models.load import load_model  # slow to import: tests without models start at once
+
     return load_model(str(sd_folder))
 
 

@@ -18,8 +18,9 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.data import shards
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.pictures import read_picture
-from ddecli.data.prepare import PrepareSummary, prepare
+from ddecli.data.prepare import prepare
 from ddecli.data.store import PairStore
+from ddecli.data.summary import PrepareSummary
 
 
 def run(model: Any, out: Path, some: list[Pair], **options: Any) -> PrepareSummary:

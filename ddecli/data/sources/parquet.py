@@ -62,15 +62,16 @@ def parquet_source(path: Path, wanted: Wanted) -> Source:
 
 
 def open_parquet(file: Path | Any) -> pq.ParquetFile:
-    """Open a parquet file, or an open file of one.
+    """Open a parquet file, or an open file of one, whose own errors are left to whoever opened it.
 
     Raises:
         UserError: it is none, or damaged.
     """
+    local = isinstance(file, Path)
     try:
-        return pq.ParquetFile(file, memory_map=isinstance(file, Path))
-    except (pa.ArrowException, OSError) as error:
-        name = file if isinstance(file, Path) else file.path
+        return pq.ParquetFile(file, memory_map=local)
+    except _damage(local) as error:
+        name = file if local else file.path
         raise UserError(f"{name} cannot be read as parquet: {error}. Fetch this shard again.") from error
 
 
@@ -94,7 +95,8 @@ def rows_to_pairs(
 
     Args:
         name: of the file, as pairs and messages say it.
-        folder: what file names in the pictures' columns are relative to; None: there may be none.
+        folder: what file names in the pictures' columns are relative to; None: there may be none, and the
+            system's errors are left to whoever opened the file.
         start: number of the first row.
 
     Raises:
@@ -102,16 +104,26 @@ def rows_to_pairs(
     """
     number = start
     try:
-        for batch in parquet.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=groups, columns=columns.names):
-            for row in batch.to_pylist():
-                row_id = f"{Path(name).name}:{number}"
-                number += 1
-                try:
-                    yield from columns.pairs(row, row_id, name, folder)
-                except BadRow as error:
-                    rejects.add(row_id, error)
-    except (pa.ArrowException, OSError) as error:
+        for row in _rows(parquet, range(parquet.num_row_groups) if groups is None else groups, columns.names):
+            row_id = f"{Path(name).name}:{number}"
+            number += 1
+            try:
+                yield from columns.pairs(row, row_id, name, folder)
+            except BadRow as error:
+                rejects.add(row_id, error)
+    except _damage(folder is not None) as error:
         raise UserError(f"{name} is damaged at row {number}: {error}. Fetch this shard again.") from error
+
+
+def _damage(local: bool) -> tuple[type[Exception], ...]:
+    """What says that a file is damaged; of a remote one the system's errors say that the network is."""
+    return (pa.ArrowException, OSError) if local else (pa.ArrowException,)
+
+
+def _rows(parquet: pq.ParquetFile, groups: Sequence[int], names: list[str]) -> Iterator[dict[str, Any]]:
+    for group in groups:
+        for batch in parquet.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], columns=names):
+            yield from batch.to_pylist()
 
 
 def _gathered(groups: Sequence[RowGroup]) -> Iterator[list[RowGroup]]:

@@ -1,0 +1,364 @@
+"""Parts: killed and gone on with, shared between processes, joined to the same store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from averaging_model import Averaging
+from full_disk import full_disk
+from pair_data import png
+
+from ddecli.core.errors import BadRow, UserError
+from ddecli.data import job, parts, shards, tables
+from ddecli.data.pairs import Pair, Rejects
+from ddecli.data.prepare import prepare_source
+from ddecli.data.sources.base import Part, Source
+from ddecli.data.splits import PromptSplit
+from ddecli.data.store import PairStore
+from ddecli.data.summary import PrepareSummary
+
+SIZE = (8, 8)
+
+
+def some_pairs(count: int) -> list[Pair]:
+    """Pairs with pictures and prompts that come back later, duplicates, and pairs of one picture twice."""
+    made = [
+        Pair(f"prompt {i % 7}", png(i % 11, SIZE), png(20 + i % 5, SIZE), f"row:{i}", "test")
+        for i in range(count)
+    ]
+    return [*made, Pair("same", png(1, SIZE), png(1, SIZE), "same", "test")]
+
+
+def in_parts(pairs: Sequence[Pair], size: int, hook: Callable[[Pair], object] = lambda pair: None) -> Source:
+    """A source whose parts have `size` pairs; `hook` is called before each is given out."""
+
+    def reader(chunk: Sequence[Pair]) -> Callable[[Rejects], Iterator[Pair]]:
+        def read(rejects: Rejects) -> Iterator[Pair]:
+            for pair in chunk:
+                hook(pair)
+                if pair.pair_id.endswith("9"):
+                    rejects.add(pair.pair_id, BadRow("tie"))
+                    continue
+                yield pair
+
+        return read
+
+    chunks = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    return Source("test", "test", [Part(str(i), reader(chunk), len(chunk)) for i, chunk in enumerate(chunks)])
+
+
+def run(out: Path, source: Source, model: Any = None, **options: Any) -> PrepareSummary:
+    return prepare_source(source, model or Averaging(), out, **({"batch_size": 4} | options))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def latents_by_pair(folder: Path) -> dict[str, tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    store = PairStore.open(folder, verify=True)
+    words = store.conditioning(store.prompt_index)["prompt_embeds"]
+    chosen, rejected = store.latents(store.chosen_index), store.latents(store.rejected_index)
+    return {
+        store.pair(i).pair_id: (store.pair(i).prompt, words[i], chosen[i], rejected[i])
+        for i in range(len(store))
+    }
+
+
+def assert_same_pairs(one: Path, other: Path) -> None:
+    """The same pairs in the same order, with the same tensors."""
+    first, second = latents_by_pair(one), latents_by_pair(other)
+    assert list(first) == list(second)
+    for key, (prompt, *tensors) in first.items():
+        assert prompt == second[key][0]
+        for a, b in zip(tensors, second[key][1:], strict=True):
+            assert torch.equal(a, b)
+
+
+def test_parts_change_nothing_and_encode_each_picture_once(tmp_path: Path) -> None:
+    whole, split = Averaging(), Averaging()
+    first = run(tmp_path / "whole", in_parts(some_pairs(40), 100), whole)
+    second = run(tmp_path / "parts", in_parts(some_pairs(40), 6), split)
+    assert sum(whole.batches) == sum(split.batches) == first.images == second.images == 16
+    assert sorted(split.prompts) == ["", *(f"prompt {i}" for i in range(7))]
+    assert (first.pairs, first.dropped) == (second.pairs, second.dropped)
+    assert first.dropped["tie"] == 4
+    assert_same_pairs(tmp_path / "whole", tmp_path / "parts")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "whole"]
+
+
+def killed(work: Callable[[], object]) -> None:
+    """Do some work in a process that is killed (-9) in it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def die(*_: Any, **__: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(number: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is killed instead of being called for the `number`-th time."""
+    calls = iter(range(number))
+    return lambda *given, **named: die() if next(calls, None) is None else function(*given, **named)
+
+
+PLACES: list[tuple[Any, str, int]] = [
+    (parts, "write_json", 0),  # a part is encoded, but not whole
+    (parts, "write_json", 3),
+    (job, "join_split", 0),  # all parts are whole
+    (job, "join_split", 1),
+    (job, "write_json", 0),  # the tensors are moved, the manifest is not written
+    (job, "write_json", 1),
+    (shutil, "rmtree", 0),  # the parts are to be removed
+    (job, "replace_folder", 0),
+    (job, "replace_folder", 1),  # the held-out pairs are in place, the others are not
+]
+
+
+@pytest.mark.parametrize(("module", "name", "number"), PLACES)
+def test_killed_and_gone_on_with_gives_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, number: int
+) -> None:
+    pairs, split = some_pairs(30), PromptSplit(holdout=0.4)
+    run(tmp_path / "a" / "store", in_parts(pairs, 6), split=split)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, die_at(number, getattr(module, name)))
+        killed(lambda: run(tmp_path / "b" / "store", in_parts(pairs, 6), split=split))
+    run(tmp_path / "b" / "store", in_parts(pairs, 6), split=split)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert len(PairStore.open(tmp_path / "b" / "store-holdout", verify=True)) > 0
+
+
+def test_killed_while_reading_it_goes_on_behind_the_last_whole_part(tmp_path: Path) -> None:
+    pairs = some_pairs(30)
+    run(tmp_path / "a" / "store", in_parts(pairs, 6))
+    killed(
+        lambda: run(
+            tmp_path / "b" / "store",
+            in_parts(pairs, 6, lambda pair: die() if pair.pair_id == "row:20" else None),
+        )
+    )
+    read: list[str] = []
+    run(tmp_path / "b" / "store", in_parts(pairs, 6, lambda pair: read.append(pair.pair_id)))
+    assert read[0] == "row:18"
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_full_disk_leaves_whole_parts_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    pairs = [Pair("a", png(2 * i, SIZE), png(2 * i + 1, SIZE), f"row:{i}", "test") for i in range(30)]
+    run(tmp_path / "a" / "store", in_parts(pairs, 10))
+    read: list[str] = []
+
+    def third_part(pair: Pair) -> None:
+        if pair.pair_id == "row:20":
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match=r"Cannot write .*No space left.* 2 of 4 parts are finished and kept"):
+        run(tmp_path / "b" / "store", in_parts([*pairs, pairs[0]], 10, third_part))
+    assert not (tmp_path / "b" / "store").exists()
+    run(tmp_path / "b" / "store", in_parts([*pairs, pairs[0]], 10, lambda pair: read.append(pair.pair_id)))
+    assert read[0] == "row:20"
+    assert_same_pairs(tmp_path / "a" / "store", tmp_path / "b" / "store")
+
+
+def test_a_disk_that_the_join_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system refuses every file of the join that is not small; parts stay, and the next run joins them."""
+    run(tmp_path / "a" / "store", in_parts(some_pairs(30), 6))
+    join = job.join_split
+
+    def on_a_full_disk(*given: Any) -> Any:
+        with full_disk(500):
+            return join(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "join_split", on_a_full_disk)
+        with pytest.raises(UserError, match="Cannot write .*6 of 6 parts are finished and kept"):
+            run(tmp_path / "b" / "store", in_parts(some_pairs(30), 6))
+    run(tmp_path / "b" / "store", in_parts(some_pairs(30), 6, die))  # nothing is read again
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_shares_in_any_order_are_joined_by_the_last(tmp_path: Path, order: tuple[int, ...]) -> None:
+    pairs, split = some_pairs(40), PromptSplit(holdout=0.4)
+    alone = run(tmp_path / "alone", in_parts(pairs, 6), split=split)
+    summaries = [run(tmp_path / "shared", in_parts(pairs, 6), split=split, shard=(i, 3)) for i in order]
+    assert [summary.complete for summary in summaries] == [False, False, True]
+    last = summaries[-1]
+    assert (last.pairs, last.rows, last.dropped) == (alone.pairs, alone.rows, alone.dropped)
+    assert last.holdout_pairs == alone.holdout_pairs > 0
+    assert_same_pairs(tmp_path / "alone", tmp_path / "shared")
+    assert_same_pairs(tmp_path / "alone-holdout", tmp_path / "shared-holdout")
+    late = run(tmp_path / "shared", in_parts(pairs, 6, die), split=split, shard=(2, 3))
+    assert late.complete  # and nothing was read
+    names = ["alone", "alone-holdout", "shared", "shared-holdout"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_shares_at_the_same_time(tmp_path: Path) -> None:
+    pairs = some_pairs(60)
+    run(tmp_path / "alone", in_parts(pairs, 6))
+    children = []
+    for number in range(1, 4):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                run(tmp_path / "shared", in_parts(pairs, 6), shard=(number, 3))
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+    assert_same_pairs(tmp_path / "alone", tmp_path / "shared")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "shared"]
+
+
+def test_without_a_share_the_missing_parts_are_done(tmp_path: Path) -> None:
+    run(tmp_path / "alone", in_parts(some_pairs(40), 6))
+    run(tmp_path / "shared", in_parts(some_pairs(40), 6), shard=(2, 3))
+    read: list[str] = []
+    summary = run(tmp_path / "shared", in_parts(some_pairs(40), 6, lambda pair: read.append(pair.pair_id)))
+    assert summary.complete
+    assert "row:6" not in read
+    assert_same_pairs(tmp_path / "alone", tmp_path / "shared")
+
+
+def test_nobody_else_may_work_in_the_folder(tmp_path: Path) -> None:
+    def again(pair: Pair) -> None:
+        if pair.pair_id == "row:1":
+            with pytest.raises(UserError, match=r"Another ddecli prepare works in .*store\.parts"):
+                run(tmp_path / "store", in_parts(some_pairs(8), 4))
+
+    assert run(tmp_path / "store", in_parts(some_pairs(8), 4, again)).pairs == 8
+
+
+def interrupt(pair: Pair) -> None:
+    if pair.pair_id == "row:20":
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"split": PromptSplit(holdout=0.2)}, "prompts"),
+        ({"dtype": torch.float16}, "dtype"),
+        ({"limit": 3}, "limit"),
+        ({"source": in_parts(some_pairs(30), 5)}, "parts"),
+    ],
+)
+def test_parts_of_other_settings_are_not_mixed_in(tmp_path: Path, change: dict[str, Any], key: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "store", in_parts(some_pairs(30), 6, interrupt))
+    source = change.pop("source", in_parts(some_pairs(30), 6))
+    with pytest.raises(UserError, match=rf"store\.parts holds parts made with other settings \({key} differ"):
+        run(tmp_path / "store", source, **change)
+    shutil.rmtree(tmp_path / "store.parts")
+    run(tmp_path / "store", source, **change)
+
+
+def test_another_batch_size_may_go_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "store", in_parts(some_pairs(30), 6, interrupt), batch_size=8)
+    assert run(tmp_path / "store", in_parts(some_pairs(30), 6), batch_size=2).complete
+
+
+def test_a_limit_ends_in_the_midst_of_a_part(tmp_path: Path) -> None:
+    read: list[str] = []
+    source = in_parts(some_pairs(40), 6, lambda pair: read.append(pair.pair_id))
+    summary = run(tmp_path / "store", source, limit=8, batch_size=2)
+    assert list(latents_by_pair(tmp_path / "store")) == [f"row:{i}" for i in range(8)]
+    assert summary.rows == 8
+    assert "row:12" not in read
+    with pytest.raises(UserError, match="--limit .*leave out --shard"):
+        run(tmp_path / "other", source, limit=8, shard=(1, 2))
+
+
+def test_bad_rows_of_all_parts_are_listed_and_a_larger_share_goes_on(tmp_path: Path) -> None:
+    pairs = [
+        Pair(pair.prompt, b"<html>404</html>", pair.rejected, pair.pair_id, "test") if i % 10 == 0 else pair
+        for i, pair in enumerate(some_pairs(30))
+    ]
+    unknown = Source("test", "test", [Part(p.name, p.read) for p in in_parts(pairs, 6).parts])
+    with pytest.raises(UserError, match="4 of 31 rows are bad.* 6 of 6 parts are finished and kept"):
+        run(tmp_path / "store", unknown)
+    listed = tmp_path / "store.bad-rows.jsonl"
+    bad = ["row:0", "row:10", "row:20", "same"]
+    assert [line.split('"')[3] for line in listed.read_text().splitlines()] == bad
+    assert "an HTML page" in listed.read_text()
+    run(tmp_path / "store", unknown, max_bad=0.2)
+    assert (tmp_path / "store" / "bad-rows.jsonl").read_bytes() == listed.read_bytes()
+    assert "bad-rows.jsonl" in PairStore.open(tmp_path / "store", verify=True).manifest["files"]
+
+
+def test_a_picture_whose_latent_is_not_finite_is_tried_once_however_often_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Overflowing(Averaging):
+        def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
+            latents = super().encode_images(pixels)
+            return latents.where((latents - self.bad).abs().amax((1, 2, 3), keepdim=True) > 1e-6, torch.nan)
+
+    seen = parts.read_picture(png(3, SIZE), 8)
+    assert seen.pixels is not None
+    pixels = torch.from_numpy(seen.pixels.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+    Overflowing.bad = Averaging().encode_images(pixels)  # type: ignore[attr-defined]
+    options: dict[str, Any] = {"max_bad": 0.2}
+    model = Overflowing()
+    summary = run(tmp_path / "a" / "store", in_parts(some_pairs(30), 6), model, **options)
+    assert summary.dropped["latent not finite"] == 3  # rows 3, 14 and 25
+    bad = (tmp_path / "a" / "store" / "bad-rows.jsonl").read_text()
+    assert [line.split('"')[3] for line in bad.splitlines()] == ["row:3", "row:14", "row:25"]
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b" / "store", in_parts(some_pairs(30), 6, interrupt), Overflowing(), **options)
+    after = Overflowing()
+    run(tmp_path / "b" / "store", in_parts(some_pairs(30), 6), after, **options)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert sum(after.batches) < sum(model.batches)
+
+
+def test_memory_does_not_grow_with_the_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's and NumPy's memory at its highest, for five times the pairs; pictures are drawn as they are read."""
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 20)
+    monkeypatch.setattr(parts, "READ_AHEAD", 8)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
+
+    def drawn(size: int) -> Source:
+        def reader(part: int) -> Callable[[Rejects], Iterator[Pair]]:
+            return lambda rejects: (
+                Pair(f"prompt {i}", png(2 * i, SIZE), png(2 * i + 1, SIZE), f"row:{i}", "test")
+                for i in range(part * size, (part + 1) * size)
+            )
+
+        return Source("test", "test", [Part(str(i), reader(i), size) for i in range(3)])
+
+    def highest(size: int) -> int:
+        source = drawn(size)
+        tracemalloc.start()
+        try:
+            assert run(tmp_path / str(size), source, workers=1, batch_size=8).pairs == 3 * size
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    highest(5)  # what is imported and cached once
+    few, many = highest(25), highest(125)
+    # Bytes a pair. As Python's objects its pictures' digests and sizes and its prompt would be more than 1,000;
+    # some 200 are garbage that was not collected yet.
+    assert (many - few) / 300 < 400
