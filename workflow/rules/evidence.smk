@@ -32,10 +32,12 @@ def experiment_models(wildcards):
 
 
 def experiment_grids(wildcards):
+    """The records that beta and learning rate were chosen from, by model."""
+    chosen = {
+        model: settings["choices"] for model, settings in MODELS.items() if settings["choices"] != "recipe"
+    }
     return {
-        model: settings["choices"]
-        for model, settings in MODELS.items()
-        if settings["choices"].endswith(".json")
+        model: f"{RESULTS}/grid/{model}.json" if given == "grid" else given for model, given in chosen.items()
     }
 
 

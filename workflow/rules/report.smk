@@ -13,6 +13,7 @@ rule experiment:
         tables={number: f"{PAPER}/table{number}.json" for number in config["tables"]},
         models=experiment_models,
         figures=experiment_figures,
+        grid=experiment_grids,
     script:
         "../scripts/experiment.py"
 
