@@ -1,0 +1,64 @@
+"""docs/own-data.md, line by line, with a small random model in the place of sd15."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pair_data import png
+
+from ddecli.cli.app import main
+
+PAGE = Path(__file__).parents[2] / "docs" / "own-data.md"
+HUB_ID = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+
+
+def blocks(language: str) -> list[str]:
+    """The page's code of one language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def own_pairs(folder: Path) -> None:
+    """Twenty pairs of pictures of several shapes and kinds, as the page describes them."""
+    for number in range(20):
+        name = f"picture {number}"
+        (folder / "w" / f"{name}.png").write_bytes(png(2 * number, (32 + number, 48)))
+        (folder / "l" / f"{name}.jpg").write_bytes(png(2 * number + 1, (40, 40)))
+        (folder / "w" / f"{name}.txt").write_text(f"a fox in the snow, number {number}\n")
+
+
+def test_the_page_on_own_data(
+    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "models" / "sd15"
+    shutil.copytree(sd_folder, model)
+    monkeypatch.chdir(tmp_path)
+    for line in "".join(blocks("sh")).splitlines():
+        words = shlex.split(line)
+        if words[0] != "ddecli":
+            subprocess.run(words, check=True)
+            own_pairs(Path("my-pairs"))
+            continue
+        monkeypatch.setattr(sys, "argv", [str(model) if word == "sd15" else word for word in words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capsys.readouterr()
+        assert not stop.value.code, f"{line}\n{said.err}"
+    assert Path("images/sd15-dde-lora16/beside-sd15.png").is_file()
+    assert "sd15-dde-lora16 against" in said.out
+    assert re.search(r"clip .*\(.*\.\..*\)", said.out)
+    for code in blocks("python"):
+        exec(code.replace(HUB_ID, str(model)), {})
+    assert Path("fox.png").is_file()
+    kept, held_out = (
+        Path("pairs") / name / "pairs.parquet" for name in ("my-pairs-sd15", "my-pairs-sd15-holdout")
+    )
+    assert pq.read_metadata(kept).num_rows + pq.read_metadata(held_out).num_rows == 20
