@@ -54,9 +54,9 @@ def resampled_weights(count: int, draws: int, seed: int, *name: str) -> np.ndarr
     return rng.multinomial(count, np.full(count, 1 / count), size=draws) / count
 
 
-def percentile_interval(draws: np.ndarray) -> Interval:
-    """The middle 95 % of bootstrap draws `(draws,)`."""
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+def percentile_interval(draws: np.ndarray, level: float = CONFIDENCE) -> Interval:
+    """The middle 95 % (or another level) of bootstrap draws `(draws,)`."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
 

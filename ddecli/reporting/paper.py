@@ -30,6 +30,22 @@ def tables() -> list[int]:
     return [key for key in _numbers() if isinstance(key, int)]
 
 
+def title() -> str:
+    """The paper's title."""
+    return _numbers()["source"]
+
+
+def training_pairs(model: str) -> int:
+    """Pairs that the paper's training of SD15 or SDXL saw: steps times batch size."""
+    budget = _numbers()["training"][model]
+    return budget["steps"] * budget["batch_size"]
+
+
+def evaluation() -> dict[str, int]:
+    """Prompts (at the least) and images a prompt that the paper's scores are means over."""
+    return _numbers()["evaluation"]
+
+
 def metrics(number: int) -> list[str]:
     """Metrics of a table, in the paper's order."""
     return _numbers()[number]["metrics"]

@@ -1,0 +1,173 @@
+"""Rules on the correction terms of the stepwise estimation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ddecli.reporting.bootstrap import Interval
+from ddecli.reporting.claims.rule import Rule
+from ddecli.reporting.claims.timesteps import CLEAN, MIDDLE, Part, bins, lone_remark, no_runs, span
+from ddecli.reporting.claims.verdicts import Comparison, Outcome, corrected_level, over_trainings
+from ddecli.reporting.evidence import Evidence, TrainedRun
+
+SETTLED_BY = 100
+"""Iterations after which the paper sees the correction terms settled."""
+SETTLED_CHANGE = 0.1
+"""Relative change of the profile up to which it counts as settled."""
+LAST_PART = 0.75
+"""A run too short for the paper's number is looked at from three quarters of its iterations on."""
+
+
+@dataclass(frozen=True)
+class CorrectionsSettle(Rule):
+    """The profile of correction terms changes little after the 100th iteration."""
+
+    paper: str
+    method: str
+
+    @property
+    def text(self) -> str:
+        return (
+            f"From iteration {SETTLED_BY} to the end of training the profile of correction terms C(t) changes "
+            "by less than "
+            f"{100 * SETTLED_CHANGE:.0f} % (Euclidean norm of the change over that of the last profile). A run "
+            "of fewer than "
+            f"{SETTLED_BY / LAST_PART:.0f} iterations is looked at from three quarters of them on, and cannot "
+            "refute the claim."
+        )
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        missing = no_runs(model, [self.method], corrections=True)
+        if model is None or missing:
+            return Outcome(missing=missing)
+        runs = model.runs[self.method]
+        steps = min(run.credit.size for run in runs)
+        start = min(SETTLED_BY, int(LAST_PART * steps))
+        changes = np.array([_change(run, start) for run in runs])
+        interval = over_trainings(changes, corrected_level(1))
+        short = start < SETTLED_BY
+        comparison = Comparison(
+            model.label(self.method),
+            f"relative change from iteration {start} to {steps}",
+            float(changes.mean()),
+            interval,
+            interval,
+            bound=SETTLED_CHANGE,
+            above=False,
+            refutable=not short,  # what still changes before the 100th iteration may settle by then
+        )
+        remarks = list(lone_remark(model, [self.method]))
+        if short:
+            remarks.append(
+                f"The trainings have {steps} iterations only, fewer than the paper's {SETTLED_BY}."
+            )
+        if model.coefficients is not None:
+            visits = np.mean([run.credit.count.sum() for run in runs]) / len(model.coefficients)
+            remarks.append(f"A timestep was visited {visits:.1f} times on average in a whole training.")
+        return Outcome((comparison,), remarks=tuple(remarks))
+
+
+def _change(run: TrainedRun, start: int) -> float:
+    """Relative change of the profile from after iteration `start` to the end."""
+    profile = _corrections(run)
+    last = np.linalg.norm(profile[-1])
+    return float(np.linalg.norm(profile[-1] - profile[start - 1]) / last) if last else np.nan
+
+
+@dataclass(frozen=True)
+class CorrectionsFall(Rule):
+    """The size of correction terms falls as t increases."""
+
+    paper: str
+    method: str
+
+    @property
+    def text(self) -> str:
+        return (
+            "After training, the rank correlation (Spearman) of |C(t)|, the size of the correction term, with "
+            "t lies below "
+            "zero."
+        )
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        missing = no_runs(model, [self.method], corrections=True)
+        if model is None or missing:
+            return Outcome(missing=missing)
+        correlations = np.array([_rank_correlation(run) for run in model.runs[self.method]])
+        interval = over_trainings(correlations, corrected_level(1))
+        interval = interval and Interval(max(-1.0, interval.low), min(1.0, interval.high))
+        comparison = Comparison(
+            model.label(self.method),
+            "rank correlation of |C(t)| with t",
+            float(correlations.mean()),
+            interval,
+            interval,
+            above=False,
+        )
+        return Outcome((comparison,), remarks=lone_remark(model, [self.method]))
+
+
+def _rank_correlation(run: TrainedRun) -> float:
+    """Of the size of the last corrections with t; NaN where all are equal."""
+    from scipy.stats import spearmanr
+
+    sizes = np.abs(_corrections(run)[-1])
+    return float(spearmanr(run.credit.edges[:-1], sizes).statistic) if np.ptp(sizes) else np.nan
+
+
+@dataclass(frozen=True)
+class CorrectionsWeaken(Rule):
+    """Correction terms raise the logit near the clean image more than in the middle, so the gradient shrinks."""
+
+    paper: str
+    method: str
+
+    @property
+    def text(self) -> str:
+        return (
+            "The share by which the final correction term lowers the sigmoid of an undecided pair, 1 − 2 σ(β "
+            "C(t)), is larger at "
+            f"t/T in {span(CLEAN)} than in {span(MIDDLE)}."
+        )
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        missing = no_runs(model, [self.method], corrections=True)
+        if model is None or missing:
+            return Outcome(missing=missing)
+        pairs = np.array(
+            [[_weakening(run, part) for part in (CLEAN, MIDDLE)] for run in model.runs[self.method]]
+        )
+        differences = pairs[:, 0] - pairs[:, 1]
+        interval = over_trainings(differences, corrected_level(1))
+        comparison = Comparison(
+            f"{model.label(self.method)}: {span(CLEAN)} − {span(MIDDLE)}",
+            "share by which the sigmoid is lowered",
+            float(differences.mean()),
+            interval,
+            interval,
+            base=float(pairs[:, 1].mean()),
+        )
+        near = 100 * float(pairs[:, 0].mean())
+        size = (
+            "Near the clean image the correction changes the gradient weight of an undecided pair by "
+            f"{-near:+.2g} %: "
+            + ("too little to move credit." if abs(near) < 5 else "enough to move credit.")
+        )
+        return Outcome((comparison,), remarks=(size, *lone_remark(model, [self.method])))
+
+
+def _weakening(run: TrainedRun, part: Part) -> float:
+    """Mean over a part of `1 - 2 sigmoid(beta C(t))`: at `z = 0` without correction, `sigmoid(-z)` is one half."""
+    shift = float(run.settings["beta"]) * _corrections(run)[-1][bins(run, part)]
+    return float(np.mean(-np.tanh(shift / 2)))
+
+
+def _corrections(run: TrainedRun) -> np.ndarray:
+    corrections = run.credit.corrections
+    assert corrections is not None  # no_runs has looked
+    return corrections

@@ -1,0 +1,174 @@
+"""Rules on credit: gradient weights by timestep, and the coefficients behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ddecli.reporting.bootstrap import Interval
+from ddecli.reporting.claims.rule import Rule
+from ddecli.reporting.claims.timesteps import Part, bins, lone_remark, no_runs, span
+from ddecli.reporting.claims.verdicts import (
+    Comparison,
+    Outcome,
+    corrected_level,
+    mean_variance,
+    over_trainings,
+    student_interval,
+)
+from ddecli.reporting.evidence import Evidence, TrainedRun
+
+
+@dataclass(frozen=True)
+class CreditWeight(Rule):
+    """The mean gradient weight of a visit is larger in one part of the trajectory than in others.
+
+    Attributes:
+        than: parts whose weight must be smaller.
+        rival: a method in which the same ratios must be smaller; empty: they must exceed one.
+    """
+
+    paper: str
+    method: str
+    part: Part
+    than: tuple[Part, ...]
+    rival: str = ""
+
+    @property
+    def text(self) -> str:
+        others = " and that in ".join(f"{low:g}-{high:g}" for low, high in self.than)
+        text = (
+            f"The mean gradient weight |∂L/∂D| of a visit at t/T in {self.part[0]:g}-{self.part[1]:g}, divided "
+            "by that in "
+            f"{others}, lies above "
+        )
+        if self.rival:
+            return text + "the same ratio in uniform training."
+        return text + "one."
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        missing = no_runs(model, [self.method] + ([self.rival] if self.rival else []))
+        if model is None or missing:
+            return Outcome(missing=missing)
+        level = corrected_level(len(self.than))
+        comparisons = []
+        for other in self.than:
+            ours = self._log_ratios(model.runs[self.method], other)
+            quantity = f"weight at {span(self.part)} over weight at {span(other)}"
+            if self.rival:
+                theirs = self._log_ratios(model.runs[self.rival], other)
+                label = f"{model.label(self.method)} / {model.label(self.rival)}"
+                middle = float(ours.mean() - theirs.mean())
+                interval = student_interval(middle, [mean_variance(ours), mean_variance(theirs)], level)
+            else:
+                label, middle = model.label(self.method), float(ours.mean())
+                interval = over_trainings(ours, level)
+            interval = interval and Interval(float(np.exp(interval.low)), float(np.exp(interval.high)))
+            comparisons.append(
+                Comparison(label, quantity, float(np.exp(middle)), interval, interval, bound=1.0)
+            )
+        return Outcome(tuple(comparisons), remarks=lone_remark(model, [self.method, self.rival]))
+
+    def _log_ratios(self, runs: Sequence[TrainedRun], other: Part) -> np.ndarray:
+        """Logarithm of the ratio of weights, one a training: a ratio's spread is even on that scale."""
+        return np.array([np.log(visit_weight(run, self.part) / visit_weight(run, other)) for run in runs])
+
+
+def visit_weight(run: TrainedRun, part: Part) -> float:
+    """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a part; NaN where none did."""
+    inside = bins(run, part)
+    visits = run.credit.count[:, inside].sum()
+    return float(run.credit.weight_sum[:, inside].sum() / visits) if visits else np.nan
+
+
+@dataclass(frozen=True)
+class Saturation(Rule):
+    """The sigmoid of single-shot training is more saturated in one part of the trajectory than in another.
+
+    The gradient weight is `sigmoid(-z) beta c_t / 2`; divided by `beta c_t / 2` it leaves the mean of the sigmoid,
+    one half at the start.
+    """
+
+    paper: str
+    method: str
+    part: Part
+    than: Part
+
+    @property
+    def text(self) -> str:
+        return (
+            f"The sigmoid factor of the gradient weight (the weight without its coefficient β c_t / 2; one half when "
+            f"training begins) is smaller at t/T in {span(self.part)} than in {span(self.than)}."
+        )
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        missing = no_runs(model, [self.method])
+        if model is None or missing:
+            return Outcome(missing=missing)
+        if model.coefficients is None:
+            return Outcome(missing="the noise schedule of the model is not at hand")
+        c_t = model.coefficients
+        pairs = np.array(
+            [
+                [sigmoid_factor(run, c_t, part) for part in (self.part, self.than)]
+                for run in model.runs[self.method]
+            ]
+        )
+        differences = pairs[:, 0] - pairs[:, 1]
+        interval = over_trainings(differences, corrected_level(1))
+        comparison = Comparison(
+            f"{model.label(self.method)}: {span(self.part)} − {span(self.than)}",
+            "sigmoid factor",
+            float(differences.mean()),
+            interval,
+            interval,
+            above=False,
+            base=float(pairs[:, 1].mean()),
+        )
+        here, there = pairs.mean(axis=0)
+        means = f"The factor is {here:.3f} at {span(self.part)} and {there:.3f} at {span(self.than)}."
+        return Outcome((comparison,), remarks=(means, *lone_remark(model, [self.method])))
+
+
+def sigmoid_factor(run: TrainedRun, coefficients: np.ndarray, part: Part) -> float:
+    """Gradient weight of a part over what it would be if the sigmoid were one, `beta c_t / 2` at every visit.
+
+    Args:
+        coefficients: `(T,)`; of a bin their mean is taken.
+    """
+    inside = bins(run, part)
+    edges = np.round(run.credit.edges * len(coefficients)).astype(int)
+    means = np.array([coefficients[low:high].mean() for low, high in pairwise(edges)])
+    full = float(run.settings["beta"]) * means / 2 * run.credit.count.sum(axis=0)
+    return float(run.credit.weight_sum[:, inside].sum() / full[inside].sum())
+
+
+@dataclass(frozen=True)
+class CoefficientsRise(Rule):
+    """Single-shot coefficients increase with t: a property of the noise schedule, exact."""
+
+    paper: str
+
+    @property
+    def text(self) -> str:
+        return (
+            "The coefficient c_t = (1 − ᾱ_t) / ᾱ_t of the model's own noise schedule rises from every timestep to the "
+            "next."
+        )
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        if model is None or model.coefficients is None:
+            return Outcome(missing=f"the noise schedule of the model for {self.paper} is not at hand")
+        c_t = model.coefficients
+        smallest = float(np.diff(c_t).min())
+        exact = Interval(smallest, smallest)
+        comparison = Comparison(
+            model.name, f"smallest rise over {len(c_t)} timesteps", smallest, exact, exact
+        )
+        return Outcome((comparison,), remarks=(f"c_t goes from {c_t[0]:.3g} to {c_t[-1]:.3g}.",))

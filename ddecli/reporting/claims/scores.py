@@ -1,0 +1,231 @@
+"""Rules on scores: one method above, below, or not below another, and beat ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ddecli.reporting import paper
+from ddecli.reporting.bootstrap import Interval, percentile_interval
+from ddecli.reporting.claims.rule import Rule
+from ddecli.reporting.claims.verdicts import (
+    Comparison,
+    Outcome,
+    corrected_level,
+    mean_variance,
+    student_interval,
+)
+from ddecli.reporting.evidence import LABELS, Evidence, ModelEvidence, Resampled
+from ddecli.reporting.experiment import BASE
+from ddecli.reporting.render import NAMES
+
+METRICS = ("clip", "hps", "pickscore")
+MARGIN = 0.1
+"""Margin of "at or above", in standard deviations of the base over prompts: a tenth of a standard deviation."""
+TABLES = {"SD15": 2, "SDXL": 3}
+"""The paper's table that a model's scores stand in."""
+
+Relation = Literal["above", "below", "at or above"]
+
+
+@dataclass(frozen=True)
+class ScoresCompare(Rule):
+    """Scores of the first row of every pair lie above, below, or at or above those of the second.
+
+    Attributes:
+        paper: SD15 or SDXL.
+        pairs: rows: `base`, methods, segments.
+        needed: how many comparisons must hold; None for all.
+    """
+
+    paper: str
+    pairs: tuple[tuple[str, str], ...]
+    metrics: tuple[str, ...] = METRICS
+    relation: Relation = "above"
+    needed: int | None = None
+
+    @property
+    def text(self) -> str:
+        rows = list(dict.fromkeys(first for first, _ in self.pairs))
+        against = list(dict.fromkeys(second for _, second in self.pairs))
+        names = _and([NAMES[metric] for metric in self.metrics])
+        relation = {
+            "above": "above that of",
+            "below": "below that of",
+            "at or above": f"no more than {MARGIN:g} standard deviations (of the base model, over prompts) "
+            "below that of",
+        }[self.relation]
+        each = "each of " if len(against) > 1 else ""
+        text = f"The mean score of {_rows(rows)} in {names} lies {relation} {each}{_rows(against)}"
+        if self.needed is not None:
+            text += f", in at least {self.needed} of {len(self.pairs) * len(self.metrics)} comparisons"
+        return text + "."
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        if model is None:
+            return Outcome(missing=f"no model stands for {self.paper}")
+        lacks = model.lacks([BASE, *(row for pair in self.pairs for row in pair)], self.metrics)
+        if lacks:
+            return Outcome(missing=lacks)
+        level = corrected_level(len(self.pairs) * len(self.metrics))
+        comparisons = [
+            self._compare(model, first, second, metric, level)
+            for metric in self.metrics
+            for first, second in self.pairs
+        ]
+        remarks = [single_training_remark(model, [row for pair in self.pairs for row in pair])]
+        if self.relation == "at or above":
+            margins = [f"{NAMES[m]} {margin(model, m):.4g}" for m in self.metrics]
+            remarks.append(f"Margins: {', '.join(margins)}.")
+        return Outcome(tuple(comparisons), needed=self.needed, remarks=tuple(r for r in remarks if r))
+
+    def _compare(
+        self, model: ModelEvidence, first: str, second: str, metric: str, level: float
+    ) -> Comparison:
+        rows = model.rows(metric)
+        a, b, base = rows[first], rows[second], rows[BASE]
+        number = TABLES[self.paper]
+        stated = second == BASE and metric in paper.metrics(number)
+        return Comparison(
+            label=f"{model.label(first)} − {model.label(second)}",
+            quantity=NAMES[metric],
+            estimate=a.mean - b.mean,
+            interval=drawn_interval(a, b, level),
+            strict=strict_interval(a, b, rows.values(), level),
+            bound=-margin(model, metric) if self.relation == "at or above" else 0.0,
+            above=self.relation != "below",
+            base=b.mean,
+            gain_percent=100 * (a.mean - b.mean) / base.mean if base.mean > 0 else None,
+            paper=paper.figure(number, first, metric) if stated else "",
+        )
+
+
+@dataclass(frozen=True)
+class BeatRatios(Rule):
+    """The beat ratio of a method over the base lies above one half, or above other methods' beat ratios.
+
+    Attributes:
+        rivals: methods whose beat ratios must be lower; empty: above one half.
+    """
+
+    paper: str
+    method: str
+    rivals: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = METRICS
+
+    @property
+    def text(self) -> str:
+        bound = f"each of those of {_rows(self.rivals)}" if self.rivals else "one half"
+        return (
+            f"The share of image pairs (same prompt, same noise; ties half) in which {_rows([self.method])} scores "
+            f"higher than the base model, in {_and([NAMES[m] for m in self.metrics])}, lies above {bound}."
+        )
+
+    def judge(self, evidence: Evidence) -> Outcome:
+        model = evidence.of(self.paper)
+        if model is None:
+            return Outcome(missing=f"no model stands for {self.paper}")
+        lacks = model.lacks([BASE, self.method, *self.rivals], self.metrics)
+        if lacks:
+            return Outcome(missing=lacks)
+        level = corrected_level(len(self.metrics) * max(1, len(self.rivals)))
+        comparisons = []
+        for metric in self.metrics:
+            ratios = model.beat_ratios(metric)
+            ours = ratios[self.method]
+            if not self.rivals:
+                half = Resampled(
+                    np.full((len(ours.values), 1), 0.5), np.full_like(ours.draws, 0.5), fixed=True
+                )
+                comparisons.append(self._compare(model.label(self.method), metric, ours, half, ratios, level))
+            for rival in self.rivals:
+                label = f"{model.label(self.method)} − {model.label(rival)}"
+                comparisons.append(self._compare(label, metric, ours, ratios[rival], ratios, level))
+        remark = single_training_remark(model, [self.method, *self.rivals])
+        return Outcome(tuple(comparisons), remarks=(remark,) if remark else ())
+
+    def _compare(
+        self,
+        label: str,
+        metric: str,
+        a: Resampled,
+        b: Resampled,
+        ratios: Mapping[str, Resampled],
+        level: float,
+    ) -> Comparison:
+        shift = 0.0 if self.rivals else 0.5  # against one half the ratio itself is shown
+        interval = drawn_interval(a, b, level)
+        strict = strict_interval(a, b, ratios.values(), level)
+        return Comparison(
+            label,
+            f"beat ratio, {NAMES[metric]}",
+            a.mean - b.mean + shift,
+            interval and Interval(interval.low + shift, interval.high + shift),
+            strict and Interval(strict.low + shift, strict.high + shift),
+            bound=shift,
+            base=b.mean if self.rivals else None,
+        )
+
+
+def drawn_interval(a: Resampled, b: Resampled, level: float) -> Interval | None:
+    """Bootstrap interval of the difference of two rows; None with one prompt."""
+    return percentile_interval(a.draws - b.draws, level) if len(a.values) > 1 else None
+
+
+def strict_interval(a: Resampled, b: Resampled, every: Iterable[Resampled], level: float) -> Interval | None:
+    """Student's interval of the difference of two rows.
+
+    Two parts: the spread over prompts of the paired differences, and the spread between trainings. Drawing two or
+    three trainings again, as the bootstrap does, understates the latter: its variance by a half for two. Here it is
+    estimated with `n - 1` in the denominator, and over all rows together, for the trainings of one row are too few;
+    that takes it that the trainings of all methods scatter alike. The base model has no trainings.
+
+    Args:
+        every: all rows that were trained from this base, in the same quantity.
+
+    Returns:
+        None with one prompt, or if no row has two trainings.
+    """
+    prompts = mean_variance(a.values.mean(axis=1) - b.values.mean(axis=1))
+    variance, freedom = training_variance(every)
+    shares = sum(1 / row.values.shape[1] for row in (a, b) if not row.fixed)
+    return student_interval(a.mean - b.mean, [prompts, (variance * shares, freedom)], level)
+
+
+def training_variance(rows: Iterable[Resampled]) -> tuple[float, int]:
+    """Variance of the mean of one training about its row's, pooled over rows, and its degrees of freedom."""
+    means = [row.values.mean(axis=0) for row in rows if not row.fixed]
+    freedom = sum(len(each) - 1 for each in means)
+    squares = sum(float(((each - each.mean()) ** 2).sum()) for each in means)
+    return (squares / freedom, freedom) if freedom else (0.0, 0)
+
+
+def margin(model: ModelEvidence, metric: str) -> float:
+    """How far below still counts as "at": a tenth of the base's standard deviation over prompts."""
+    return MARGIN * float(model.rows(metric)[BASE].values.std())
+
+
+def single_training_remark(model: ModelEvidence, rows: Sequence[str]) -> str:
+    """Names methods with one training, whose spread between trainings is unknown."""
+    lone = [model.label(row) for row in dict.fromkeys(rows) if row != BASE and len(model.scores[row]) == 1]
+    if not lone:
+        return ""
+    return (
+        f"There is one training only of {_and(lone)}: how much its result changes from training to training is "
+        "unknown."
+    )
+
+
+def _rows(rows: Sequence[str]) -> str:
+    names = [
+        "the base model" if row == BASE else LABELS.get(row, f"Uniform training on {row}") for row in rows
+    ]
+    return _and(names)
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,261 @@
+"""Everything that was measured in an experiment, read from disk and checked to be what it is said to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import read_json
+from ddecli.reporting.bootstrap import resampled_means
+from ddecli.reporting.compare import DRAWS, pairs_won
+from ddecli.reporting.experiment import BASE, Experiment, ModelFolders
+from ddecli.reporting.inception import InceptionResult, load_inception
+from ddecli.reporting.rows import means_over_seeds, prompt_means, resampled_rows
+from ddecli.reporting.runs import Credit, Metrics, load_credit, load_metrics
+from ddecli.reporting.scores import ScoreSet, check_same_protocol, load_scores
+
+LABELS = {
+    "sft": "SFT",
+    "uniform": "Uni",
+    "discounted": "Disc",
+    "dde": "DDE",
+    "dde-single": "DDE-Single",
+    "dde-step": "DDE-Step",
+}
+"""Methods as the paper's tables call them; other methods keep their names."""
+SEGMENT_LOSS = "uniform"
+
+Coefficients = Callable[[str], np.ndarray]
+"""Single-shot coefficients `c_t`, `(T,)`, of a model's noise schedule, by the model's name."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One training: its resolved settings, credit map, metrics by step, and perf.json (empty if it has none)."""
+
+    name: str
+    settings: dict[str, Any]
+    credit: Credit
+    metrics: Metrics
+    performance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """One row in one metric.
+
+    Attributes:
+        values: `(prompts, trainings)` means by prompt and training.
+        draws: `(draws,)` of their mean.
+        fixed: no training is part of it (the base model), so it has no spread between trainings.
+    """
+
+    values: np.ndarray
+    draws: np.ndarray
+    fixed: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Over prompts and trainings."""
+        return float(self.values.mean())
+
+
+@dataclass
+class ModelEvidence:
+    """What was measured of one model.
+
+    Attributes:
+        name: what the experiment calls it.
+        paper: SD15 or SDXL.
+        scores: score sets, one a training, of `base`, of every method, and of every segment (as "0.3-0.4").
+        segments: the segments among the scores.
+        runs, inception: by method.
+        coefficients: `c_t` of the noise schedule, `(T,)`; None where it could not be had.
+        draws, seed: of the bootstrap.
+    """
+
+    name: str
+    paper: str
+    scores: dict[str, list[ScoreSet]]
+    segments: list[str]
+    runs: dict[str, list[TrainedRun]]
+    inception: dict[str, list[InceptionResult]]
+    coefficients: np.ndarray | None = None
+    draws: int = DRAWS
+    seed: int = 0
+    _rows: dict[str, dict[str, Resampled]] = field(default_factory=dict, repr=False)
+    _ratios: dict[str, dict[str, Resampled]] = field(default_factory=dict, repr=False)
+
+    @property
+    def base(self) -> ScoreSet:
+        """The base model's scores."""
+        return self.scores[BASE][0]
+
+    @property
+    def methods(self) -> list[str]:
+        """The scored methods, without base and segments."""
+        return [name for name in self.scores if name != BASE and name not in self.segments]
+
+    def label(self, row: str) -> str:
+        """What the report calls a row: the paper's name of a method, the model's name for the base."""
+        return self.name if row == BASE else LABELS.get(row, row)
+
+    def rows(self, metric: str) -> dict[str, Resampled]:
+        """Every row that has a metric, drawn again over the same prompts, and each over its trainings."""
+        if metric not in self._rows:
+            having = {
+                name: given
+                for name, given in self.scores.items()
+                if all(metric in scores.metrics for scores in given)
+            }
+            self._rows[metric] = self._resampled(having, metric) if BASE in having else {}
+        return self._rows[metric]
+
+    def _resampled(self, sets: Mapping[str, Sequence[ScoreSet]], metric: str) -> dict[str, Resampled]:
+        values = prompt_means(sets, metric)
+        # Rows are named as in tables, so that their intervals are the tables' to the last digit.
+        labelled = {self.label(name): row for name, row in values.items()}
+        drawn = resampled_rows(labelled, self.draws, self.seed)
+        return {
+            name: Resampled(row, drawn[self.label(name)], fixed=name == BASE) for name, row in values.items()
+        }
+
+    def beat_ratios(self, metric: str) -> dict[str, Resampled]:
+        """Share of image pairs in which a row beats the base, ties half, of every row that has a metric."""
+        if metric not in self._ratios:
+            trained = [row for row in self.rows(metric) if row != BASE]
+            self._ratios[metric] = {row: self._beat_ratio(row, metric) for row in trained}
+        return self._ratios[metric]
+
+    def _beat_ratio(self, row: str, metric: str) -> Resampled:
+        base = self.base.metric(metric)
+        pairs = [pairs_won(scores.metric(metric), base) for scores in self.scores[row]]
+        won, images = np.stack([each for each, _ in pairs], axis=1), pairs[0][1][:, None]
+        drawn = resampled_means(np.concatenate([won, images], axis=1), self.draws, self.seed)
+        ratios = means_over_seeds(drawn[:, :-1] / drawn[:, -1:], self.seed, self.label(row))
+        return Resampled(won / images.mean(), ratios)
+
+    def lacks(self, rows: Sequence[str], metrics: Sequence[str]) -> str:
+        """What is missing for a comparison of rows in metrics, in words; empty if nothing is."""
+        absent = [row for row in dict.fromkeys(rows) if row not in self.scores]
+        if absent:
+            named = [f"training on {row}" if row[0].isdigit() else self.label(row) for row in absent]
+            return f"no scores of {', '.join(named)}"
+        for metric in metrics:
+            unscored = [self.label(row) for row in rows if row not in self.rows(metric)]
+            if unscored:
+                return f"no {metric} scores of {', '.join(dict.fromkeys(unscored))}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All models of an experiment."""
+
+    models: dict[str, ModelEvidence]
+
+    def of(self, paper: str) -> ModelEvidence | None:
+        """The model that stands for one of the paper's, SD15 or SDXL."""
+        return next((model for model in self.models.values() if model.paper == paper), None)
+
+
+def load_evidence(
+    experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0
+) -> Evidence:
+    """Read everything that an experiment names, except its tables, figures and grid.
+
+    Args:
+        coefficients: gives the single-shot coefficients of a model; where it cannot (UserError) there are none.
+        draws, seed: of the bootstrap.
+
+    Raises:
+        UserError: something is missing or damaged, protocols are mixed, or a folder was made by another method
+            than the one it is listed under.
+    """
+    models = {}
+    for name, folders in experiment.models.items():
+        scores = _scores(folders)
+        runs = {method: [_run(folder) for folder in given] for method, given in folders.runs.items()}
+        for method, given in runs.items():
+            for run in given:
+                _check_settings(run.name, run.settings, method)
+        inception = {row: [load_inception(f) for f in given] for row, given in folders.inception.items()}
+        if inception:
+            check_same_protocol([each for given in inception.values() for each in given])
+        models[name] = ModelEvidence(
+            name, folders.paper, scores, list(folders.segments), runs, inception,
+            _coefficients(runs, coefficients), draws, seed,
+        )  # fmt: skip
+    return Evidence(models)
+
+
+def _scores(folders: ModelFolders) -> dict[str, list[ScoreSet]]:
+    clash = set(folders.scores) & set(folders.segments)
+    if clash:
+        raise UserError(f"{clash.pop()} is both a method and a segment: give the method another name.")
+    listed = folders.scores | folders.segments
+    scores = {row: [load_scores(folder) for folder in given] for row, given in listed.items()}
+    check_same_protocol([each for given in scores.values() for each in given])
+    for row, given in scores.items():
+        for each in given:
+            source = run_settings(each.protocol)
+            if source:
+                segment = row if row in folders.segments else None
+                _check_settings(each.name, source, SEGMENT_LOSS if segment else row, segment)
+    return scores
+
+
+def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the run that images were sampled from, if it still lies where it lay; else nothing."""
+    model = protocol.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    file = Path(str(name)) / "run.yaml"
+    return _settings(file) if name and file.is_file() else {}
+
+
+def _check_settings(name: str, settings: Mapping[str, Any], method: str, segment: str | None = None) -> None:
+    """Refuse a folder that was made by another method than the one it is listed under."""
+    if method in LABELS and settings.get("loss") != method:
+        raise UserError(
+            f"{name} is listed under {method}, but was trained with the loss {settings.get('loss')}."
+        )
+    if method in LABELS and settings.get("segment") != segment:
+        raise UserError(
+            f"{name} is listed under {segment or method}, but was trained on the segment "
+            f"{settings.get('segment') or '0-1'}."
+        )
+
+
+def _run(folder: Path) -> TrainedRun:
+    file = folder / "run.yaml"
+    if not file.is_file():
+        raise UserError(f"{folder} holds no run.yaml: give the folder of a run of `ddecli train`.")
+    performance = read_json(folder / "perf.json") if (folder / "perf.json").is_file() else {}
+    return TrainedRun(str(folder), _settings(file), load_credit(folder), load_metrics(folder), performance)
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{file} cannot be read as YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{file} holds no settings: train the run again.")
+    return settings
+
+
+def _coefficients(runs: Mapping[str, list[TrainedRun]], coefficients: Coefficients) -> np.ndarray | None:
+    """Those of the model that the runs started from."""
+    sources = {str(run.settings.get("model")) for given in runs.values() for run in given}
+    for source in sorted(sources):
+        try:
+            return coefficients(source)
+        except UserError:
+            continue
+    return None

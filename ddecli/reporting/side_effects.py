@@ -1,0 +1,85 @@
+"""What the paper does not report: whether the hidden utility rises with the scorers, and what it costs in "
+"diversity."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ddecli.reporting.bootstrap import Interval, percentile_interval
+from ddecli.reporting.evidence import ModelEvidence
+from ddecli.reporting.experiment import BASE
+
+JUDGES = ("clip", "hps", "pickscore")
+TRUTH, DIVERSITY = "truth", "diversity"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric's mean of one method, and its difference to the base with its 95 % interval (None with one prompt)."""
+
+    mean: float
+    difference: float
+    interval: Interval | None
+    percent: float | None
+
+    @property
+    def rises(self) -> bool:
+        """The interval lies wholly above zero."""
+        return self.interval is not None and self.interval.low > 0
+
+    @property
+    def falls(self) -> bool:
+        """The interval lies wholly below zero."""
+        return self.interval is not None and self.interval.high < 0
+
+
+@dataclass(frozen=True)
+class SideEffects:
+    """One method or segment beside the base, in every metric that both have."""
+
+    row: str
+    label: str
+    changes: dict[str, Change]
+
+    @property
+    def risen(self) -> list[str]:
+        """The scorers that rise."""
+        return [name for name in JUDGES if name in self.changes and self.changes[name].rises]
+
+    @property
+    def fooled(self) -> Literal["", "not shown to rise", "falls"]:
+        """What the truth does where a scorer rises and the truth does not; empty if it does or is not measured."""
+        truth = self.changes.get(TRUTH)
+        if not self.risen or truth is None or truth.rises:
+            return ""
+        return "falls" if truth.falls else "not shown to rise"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"risen": self.risen, "fooled": self.fooled}
+
+
+def side_effects(model: ModelEvidence) -> list[SideEffects]:
+    """Every method, then every segment, beside the base."""
+    return [
+        SideEffects(row, model.label(row), {name: _change(model, row, name) for name in _shared(model, row)})
+        for row in [*model.methods, *model.segments]
+    ]
+
+
+def _shared(model: ModelEvidence, row: str) -> list[str]:
+    return [name for name in model.base.metrics if row in model.rows(name)]
+
+
+def _change(model: ModelEvidence, row: str, metric: str) -> Change:
+    rows = model.rows(metric)
+    ours, base = rows[row], rows[BASE]
+    difference = ours.mean - base.mean
+    several = len(base.values) > 1
+    return Change(
+        ours.mean,
+        difference,
+        percentile_interval(ours.draws - base.draws) if several else None,
+        100 * difference / base.mean if base.mean > 0 else None,
+    )

@@ -1,0 +1,401 @@
+"""Every kind of rule on results whose outcome is known: holds, fails, open, not measured."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr, t, ttest_1samp
+from score_sets import score_set
+
+from ddecli.reporting.bootstrap import Interval
+from ddecli.reporting.claims.claims import CLAIMS, judge
+from ddecli.reporting.claims.corrections import CorrectionsFall, CorrectionsSettle, CorrectionsWeaken
+from ddecli.reporting.claims.credit import CoefficientsRise, CreditWeight, Saturation
+from ddecli.reporting.claims.inception import InceptionRises
+from ddecli.reporting.claims.scores import BeatRatios, ScoresCompare, training_variance
+from ddecli.reporting.claims.timesteps import CLEAN, MIDDLE, NOISE
+from ddecli.reporting.claims.verdicts import (
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    UNDECIDED,
+    Comparison,
+    Outcome,
+    corrected_level,
+    mean_variance,
+    student_interval,
+)
+from ddecli.reporting.compare import compare
+from ddecli.reporting.evidence import Evidence, ModelEvidence, TrainedRun
+from ddecli.reporting.inception import METRIC, InceptionResult
+from ddecli.reporting.runs import Credit, Metrics
+from ddecli.reporting.tables import paper_table
+
+PROMPTS, IMAGES, DRAWS = 50, 2, 2_000
+EDGES = np.linspace(0, 1, 51)
+MIDDLES = (EDGES[:-1] + EDGES[1:]) / 2
+
+
+def images(shift: float, training: int, noise: float = 0.02) -> np.ndarray:
+    """Scores `(prompts, images)` that lie `shift` above the base's, which have a spread of 0.1 over prompts."""
+    common = 1 + 0.1 * np.random.default_rng(7).normal(size=(PROMPTS, 1))
+    return common + shift + noise * np.random.default_rng(100 + training).normal(size=(PROMPTS, IMAGES))
+
+
+def evidence(shifts: dict[str, list[float]], metrics=("clip", "hps", "pickscore"), **given) -> Evidence:
+    """One model for SD15; of every row the shift of each training over the base."""
+    sets, training = {}, 0
+    for row, values in ({"base": [0.0]} | shifts).items():
+        sets[row] = []
+        for shift in values:
+            training += 1
+            scores = {name: images(shift, training) for name in metrics}
+            sets[row].append(score_set(f"{row}-{training}", scores, f"{row}-{training}"))
+    segments = [row for row in shifts if row[0].isdigit()]
+    fields = {"runs": {}, "inception": {}, "draws": DRAWS} | given
+    return Evidence({"tiny": ModelEvidence("tiny", "SD15", sets, segments, **fields)})
+
+
+def answers(outcome: Outcome) -> list[str]:
+    return [each.answer for each in outcome.comparisons]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "verdict"),
+    [
+        ([0.05, 0.06, 0.055], REPRODUCED),
+        ([-0.05, -0.06, -0.055], NOT_REPRODUCED),
+        ([0.05, -0.05, 0.0], UNDECIDED),
+    ],
+)
+def test_above_the_base(shifts, verdict):
+    rule = ScoresCompare("SD15", (("dde", "base"),), ("clip",))
+    outcome = rule.judge(evidence({"dde": shifts}))
+    assert outcome.verdict == verdict
+    assert outcome.comparisons[0].estimate == pytest.approx(np.mean(shifts), abs=0.005)
+    below = ScoresCompare("SD15", (("dde", "base"),), ("clip",), "below").judge(evidence({"dde": shifts}))
+    mirrored = {REPRODUCED: NOT_REPRODUCED, NOT_REPRODUCED: REPRODUCED, UNDECIDED: UNDECIDED}
+    assert below.verdict == mirrored[verdict]
+
+
+def test_one_comparison_that_fails_refutes_a_claim_of_several():
+    found = evidence(
+        {"dde": [0.05, 0.055], "sft": [0.01, 0.012], "uniform": [0.10, 0.11], "discounted": [0.0, 0.0]}
+    )
+    outcome = next(each for each in judge(found) if each.claim.key == "dde-surpasses-sd15").outcome
+    assert len(outcome.comparisons) == 9
+    assert sorted(set(answers(outcome))) == ["fails", "holds"]
+    assert outcome.verdict == NOT_REPRODUCED
+    assert answers(outcome).count("fails") == 3
+
+
+def test_two_of_three_are_enough_where_the_claim_says_so():
+    def verdict(shifts):
+        comparisons = [Comparison("a", "b", shift, Interval(shift - 1, shift + 1), None) for shift in shifts]
+        return Outcome(tuple(comparisons), needed=2).verdict
+
+    assert verdict([2, 2, -2]) == REPRODUCED
+    assert verdict([2, -2, -2]) == NOT_REPRODUCED
+    assert verdict([2, 0, -2]) == UNDECIDED
+
+
+def test_at_or_above_allows_a_tenth_of_the_bases_standard_deviation():
+    rule = ScoresCompare("SD15", (("dde-single", "dde"),), ("clip",), "at or above")
+    cases = {0.0: REPRODUCED, -0.03: NOT_REPRODUCED, -0.0105: UNDECIDED}
+    for shift, verdict in cases.items():
+        found = evidence({"dde": [0.0] * 3, "dde-single": [shift] * 3})
+        outcome = rule.judge(found)
+        base = found.models["tiny"].base.metric("clip").prompt_means()
+        assert outcome.comparisons[0].bound == pytest.approx(-0.1 * statistics.pstdev(base))
+        assert outcome.verdict == verdict, shift
+
+
+def test_intervals_are_those_of_compare_and_of_the_tables():
+    found = evidence({"dde": [0.0, 0.01]}, metrics=("clip",))
+    sets = found.models["tiny"].scores
+    cell = paper_table(2, {"tiny": sets["base"], "DDE": sets["dde"]}, draws=DRAWS).rows[1].cells["clip"]
+    comparison = ScoresCompare("SD15", (("dde", "base"),), ("clip",)).judge(found).comparisons[0]
+    assert comparison.interval == pytest.approx(cell.difference_interval)
+    assert comparison.gain_percent == pytest.approx(cell.gain_percent)
+    assert comparison.paper == "+6.7 %"
+    lone = evidence({"dde": [0.01]}, metrics=("clip",))
+    ours = ScoresCompare("SD15", (("dde", "base"),), ("clip",)).judge(lone).comparisons[0]
+    sets = lone.models["tiny"].scores
+    assert ours.interval == pytest.approx(
+        compare(sets["dde"][0], sets["base"][0], DRAWS)[0].difference_interval
+    )
+
+
+def test_several_comparisons_share_the_error():
+    found = evidence({"dde": [0.0, 0.01]})
+    one = ScoresCompare("SD15", (("dde", "base"),), ("clip",)).judge(found).comparisons[0].interval
+    three = ScoresCompare("SD15", (("dde", "base"),)).judge(found).comparisons[0].interval
+    assert corrected_level(1) == pytest.approx(0.95)
+    assert corrected_level(3) == pytest.approx(1 - 0.05 / 3)
+    model = found.models["tiny"]
+    drawn = np.sort(model.rows("clip")["dde"].draws - model.rows("clip")["base"].draws)
+    np.testing.assert_allclose(three, np.percentile(drawn, [100 * 0.05 / 6, 100 * (1 - 0.05 / 6)]))
+    assert three[0] < one[0] < one[1] < three[1]
+    # Between the two levels a comparison that holds alone is open among three.
+    bound = (three[0] + one[0]) / 2
+    assert Comparison("", "", 0, one, None, bound=bound).answer == "holds"
+    assert Comparison("", "", 0, three, None, bound=bound).answer == "open"
+
+
+def test_a_strict_interval_of_equal_trainings_is_the_paired_t_test():
+    found = evidence({"dde": [0.01]}, metrics=("clip",))
+    sets = found.models["tiny"].scores
+    sets["dde"] = [sets["dde"][0], sets["dde"][0]]
+    strict = ScoresCompare("SD15", (("dde", "base"),), ("clip",)).judge(found).comparisons[0].strict
+    differences = sets["dde"][0].metric("clip").prompt_means() - sets["base"][0].metric("clip").prompt_means()
+    expected = ttest_1samp(differences, 0).confidence_interval(0.95)
+    # The trainings' spread is zero with one degree of freedom: it adds nothing.
+    assert strict == pytest.approx((expected.low, expected.high))
+
+
+def test_parts_of_an_interval_add_up_as_squares():
+    a, b = np.array([1.0, 1.2, 1.7]), np.array([0.3, 0.9])
+    alone = student_interval(a.mean(), [mean_variance(a)], 0.9)
+    expected = ttest_1samp(a, 0).confidence_interval(0.9)
+    assert alone == pytest.approx((expected.low, expected.high))
+    other = student_interval(b.mean(), [mean_variance(b)], 0.9)
+    both = student_interval(a.mean() - b.mean(), [mean_variance(a), mean_variance(b)], 0.9)
+    halves = [(each.high - each.low) / 2 for each in (alone, other, both)]
+    assert halves[2] == pytest.approx(math.hypot(*halves[:2]))
+    assert student_interval(1.0, [mean_variance(a), (0.0, 0)], 0.9) is None
+
+
+def test_the_spread_between_trainings_is_pooled_over_methods():
+    found = evidence({"dde": [0.0, 0.1], "uniform": [0.0, 0.2, 0.1], "sft": [0.3]}, metrics=("clip",))
+    rows = found.models["tiny"].rows("clip")
+    means = {row: rows[row].values.mean(axis=0) for row in ("dde", "uniform", "sft")}
+    squares = sum(len(each) * statistics.pvariance(each) for each in means.values())
+    assert training_variance(rows.values()) == (pytest.approx(squares / 3), 3)
+    strict = ScoresCompare("SD15", (("sft", "dde"),), ("clip",)).judge(found).comparisons[0].strict
+    paired = rows["sft"].values.mean(axis=1) - rows["dde"].values.mean(axis=1)
+    parts = [
+        t.ppf(0.975, 49) ** 2 * paired.var(ddof=1) / 50,
+        t.ppf(0.975, 3) ** 2 * squares / 3 * (1 + 1 / 2),
+    ]
+    assert strict.high - strict.low == pytest.approx(2 * math.sqrt(sum(parts)))
+
+
+def test_strict_intervals_cover_where_drawing_two_trainings_again_does_not():
+    """Trainings that scatter by 0.05 around no effect, two a method: the bootstrap is wrong too often."""
+    rng = random.Random(3)
+    covered = {"interval": 0, "strict": 0}
+    for _ in range(60):
+        found = evidence({"dde": [rng.gauss(0, 0.05) for _ in range(2)]}, metrics=("clip",), draws=200)
+        comparison = ScoresCompare("SD15", (("dde", "base"),), ("clip",)).judge(found).comparisons[0]
+        for name in covered:
+            interval = getattr(comparison, name)
+            covered[name] += interval.low <= 0 <= interval.high
+    assert covered["interval"] < 50
+    assert covered["strict"] >= 54
+
+
+def test_one_training_has_no_strict_interval():
+    outcome = ScoresCompare("SD15", (("dde", "base"),), ("clip",)).judge(evidence({"dde": [0.05]}))
+    assert outcome.verdict == REPRODUCED
+    assert outcome.comparisons[0].strict is None
+    assert outcome.strict_verdict == UNDECIDED
+    assert "one training only of DDE" in outcome.remarks[0]
+
+
+def test_what_is_missing_is_named_and_not_judged():
+    rule = ScoresCompare("SD15", (("dde", "sft"),))
+    assert rule.judge(evidence({"dde": [0.1]})).missing == "no scores of SFT"
+    assert (
+        rule.judge(evidence({"dde": [0.1], "sft": [0.0]}, ("clip",))).missing
+        == "no hps scores of tiny, DDE, SFT"
+    )
+    assert ScoresCompare("SDXL", (("dde", "base"),)).judge(evidence({})).missing == "no model stands for SDXL"
+    segment = ScoresCompare("SD15", (("0.2-0.7", "uniform"),), ("clip",)).judge(evidence({"uniform": [0.1]}))
+    assert segment.missing == "no scores of training on 0.2-0.7"
+    assert segment.verdict == segment.strict_verdict == NOT_MEASURED
+
+
+def test_with_nothing_but_a_base_no_claim_is_judged():
+    judged = judge(evidence({}))
+    assert {each.outcome.verdict for each in judged} == {NOT_MEASURED}
+    assert len({claim.key for claim in CLAIMS}) == len(CLAIMS) == len(judged)
+
+
+def test_beat_ratios_are_those_of_compare():
+    found = evidence({"dde": [0.02], "uniform": [0.0]}, metrics=("clip",))
+    sets = found.models["tiny"].scores
+    outcome = BeatRatios("SD15", "dde", metrics=("clip",)).judge(found)
+    expected = compare(sets["dde"][0], sets["base"][0], DRAWS)[0]
+    assert outcome.comparisons[0].estimate == pytest.approx(expected.beat_ratio)
+    assert outcome.comparisons[0].interval == pytest.approx(expected.beat_interval)
+    assert outcome.verdict == REPRODUCED
+    against = BeatRatios("SD15", "dde", ("uniform",), ("clip",)).judge(found).comparisons[0]
+    rival = compare(sets["uniform"][0], sets["base"][0], DRAWS)[0]
+    assert against.estimate == pytest.approx(expected.beat_ratio - rival.beat_ratio)
+    assert against.answer == "holds"
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(-0.05, NOT_REPRODUCED), (0.0, UNDECIDED)])
+def test_beat_ratios_below_and_at_one_half(shift, verdict):
+    outcome = BeatRatios("SD15", "dde", metrics=("clip",)).judge(evidence({"dde": [shift] * 2}))
+    assert outcome.verdict == verdict
+
+
+def run(weight: np.ndarray, steps: int = 4, corrections: np.ndarray | None = None, **settings) -> TrainedRun:
+    """A training with a mean gradient weight a bin, ten visits a bin and step."""
+    count = np.full((steps, 50), 10.0)
+    credit = Credit("run", EDGES, np.broadcast_to(weight, (steps, 50)) * count, count, corrections)
+    return TrainedRun("run", {"beta": 2.0} | settings, credit, Metrics("run", {}), {})
+
+
+def with_runs(coefficients: np.ndarray | None = None, **runs: list[TrainedRun]) -> Evidence:
+    named = {name.replace("_", "-"): given for name, given in runs.items()}
+    return evidence({}, runs=named, coefficients=coefficients)
+
+
+def hill(height: float) -> np.ndarray:
+    return np.where((MIDDLES > 0.2) & (MIDDLES < 0.7), height, 1.0)
+
+
+def test_priority_of_the_middle():
+    rule = CreditWeight("SD15", "dde", MIDDLE, (CLEAN, NOISE))
+    outcome = rule.judge(with_runs(dde=[run(hill(h)) for h in (2.0, 2.2, 2.1)]))
+    assert outcome.verdict == REPRODUCED
+    assert outcome.comparisons[0].estimate == pytest.approx((2.0 * 2.2 * 2.1) ** (1 / 3))
+    logs = np.log([2.0, 2.2, 2.1])
+    half = t.ppf(1 - 0.025 / 2, 2) * logs.std(ddof=1) / math.sqrt(3)
+    assert outcome.comparisons[0].interval == pytest.approx(np.exp([logs.mean() - half, logs.mean() + half]))
+    rising = rule.judge(with_runs(dde=[run(10**MIDDLES), run(11**MIDDLES)]))
+    assert answers(rising) == ["holds", "fails"]
+    assert rising.verdict == NOT_REPRODUCED
+    assert rule.judge(with_runs(dde=[run(hill(2.0))])).verdict == UNDECIDED
+    assert rule.judge(with_runs()).missing == "no run folders of DDE"
+
+
+def test_priority_beside_uniform_training():
+    rule = CreditWeight("SD15", "dde", MIDDLE, (CLEAN,), rival="uniform")
+    flat, hilly = [run(hill(1.0)), run(hill(1.01))], [run(hill(2.0)), run(hill(2.1))]
+    assert rule.judge(with_runs(dde=hilly, uniform=flat)).verdict == REPRODUCED
+    assert rule.judge(with_runs(dde=flat, uniform=hilly)).verdict == NOT_REPRODUCED
+    assert rule.judge(with_runs(dde=hilly)).missing == "no run folders of Uni"
+
+
+def test_saturation_takes_the_coefficient_out():
+    c_t = np.linspace(0.1, 50.0, 1000)
+    per_bin = c_t.reshape(50, 20).mean(axis=1)
+
+    def factor(near_noise):
+        return np.where(MIDDLES > 0.7, near_noise, 0.5) * 2.0 * per_bin / 2
+
+    rule = Saturation("SD15", "dde-single", NOISE, MIDDLE)
+    outcome = rule.judge(with_runs(c_t, dde_single=[run(factor(f)) for f in (0.30, 0.32)]))
+    assert outcome.comparisons[0].estimate == pytest.approx(0.31 - 0.5)
+    assert outcome.verdict == REPRODUCED
+    assert (
+        rule.judge(with_runs(c_t, dde_single=[run(factor(f)) for f in (0.7, 0.71)])).verdict == NOT_REPRODUCED
+    )
+    assert "noise schedule" in rule.judge(with_runs(dde_single=[run(factor(0.3))])).missing
+
+
+def profile(steps: int, settled_at: int, scale: float = 1.0) -> np.ndarray:
+    """Corrections `(steps, 50)` that grow evenly until `settled_at`, falling with t."""
+    growth = np.minimum(np.arange(1, steps + 1) / settled_at, 1.0)
+    return -scale * growth[:, None] * (1 - EDGES[:-1])[None]
+
+
+@pytest.mark.parametrize(
+    ("steps", "settled_at", "verdict"),
+    [
+        (200, 90, REPRODUCED),
+        (200, 200, NOT_REPRODUCED),
+        (80, 50, REPRODUCED),
+        (80, 80, UNDECIDED),  # it may yet settle by the 100th
+    ],
+)
+def test_corrections_settle(steps, settled_at, verdict):
+    runs = [run(np.ones(50), steps, profile(steps, settled_at, scale)) for scale in (1.0, 2.0)]
+    outcome = CorrectionsSettle("SD15", "dde").judge(with_runs(dde=runs))
+    assert outcome.verdict == verdict
+    start = min(100, steps * 3 // 4)
+    expected = 1 - min(start / settled_at, 1) if settled_at > start else 0
+    assert outcome.comparisons[0].estimate == pytest.approx(expected)
+    assert ("80 iterations only" in " ".join(outcome.remarks)) == (steps == 80)
+
+
+def test_corrections_fall_in_size():
+    falling = [run(np.ones(50), 4, profile(4, 2) + noise) for noise in (0.0, 1e-4)]
+    assert CorrectionsFall("SD15", "dde").judge(with_runs(dde=falling)).verdict == REPRODUCED
+    rising = [run(np.ones(50), 4, profile(4, 2)[:, ::-1]) for _ in range(2)]
+    outcome = CorrectionsFall("SD15", "dde").judge(with_runs(dde=rising))
+    assert outcome.verdict == NOT_REPRODUCED
+    assert outcome.comparisons[0].estimate == spearmanr(range(50), range(50)).statistic
+    assert (
+        CorrectionsFall("SD15", "dde")
+        .judge(with_runs(dde=[run(np.ones(50))]))
+        .missing.startswith("no correction")
+    )
+
+
+def test_corrections_weaken_and_how_much():
+    rule = CorrectionsWeaken("SD15", "dde")
+    strong = [run(np.ones(50), 4, profile(4, 2, scale)) for scale in (1.0, 1.1)]
+    outcome = rule.judge(with_runs(dde=strong))
+    assert outcome.verdict == REPRODUCED
+    last = 2.0 * profile(4, 2)[-1]
+    expected = np.mean(1 - 2 / (1 + np.exp(-last[MIDDLES < 0.2])))
+    assert "enough to move credit" in outcome.remarks[0]
+    weak = [run(np.ones(50), 4, profile(4, 2, scale)) for scale in (0.001, 0.0011)]
+    assert "too little to move credit" in rule.judge(with_runs(dde=weak)).remarks[0]
+    single = rule.judge(with_runs(dde=[strong[0], strong[0]])).comparisons[0]
+    middle = np.mean(1 - 2 / (1 + np.exp(-last[(MIDDLES > 0.2) & (MIDDLES < 0.7)])))
+    assert single.estimate == pytest.approx(expected - middle)
+    other_way = [run(np.ones(50), 4, -profile(4, 2, scale)) for scale in (1.0, 1.1)]
+    assert rule.judge(with_runs(dde=other_way)).verdict == NOT_REPRODUCED
+
+
+def test_a_number_that_cannot_be_formed_is_not_measured():
+    empty = run(np.ones(50), 4, np.zeros((4, 50)))
+    judged = {each.claim.key: each.outcome for each in judge(with_runs(dde=[empty, empty]))}
+    assert judged["corrections-settle"].verdict == NOT_MEASURED
+    assert "cannot be formed" in judged["corrections-settle"].missing
+
+
+def test_coefficients_rise_exactly():
+    rule = CoefficientsRise("SD15")
+    assert rule.judge(with_runs(np.array([0.1, 0.2, 0.4]))).verdict == REPRODUCED
+    assert rule.judge(with_runs(np.array([0.1, 0.2, 0.15]))).verdict == NOT_REPRODUCED
+    assert rule.judge(with_runs()).verdict == NOT_MEASURED
+
+
+def inception(mean, std=0.2, splits=10):
+    scorer = {"classifier": {"model": "c"}, "conventions": {}, "splits": splits, "images": 100}
+    return InceptionResult("x", mean, std, {}, {METRIC: scorer})
+
+
+def test_inception_scores():
+    def outcome(before, after):
+        given = {"base": [inception(before)], "dde": [inception(mean) for mean in after]}
+        return InceptionRises("SD15", "dde").judge(evidence({}, inception=given))
+
+    found = outcome(4.0, [5.0])
+    assert found.verdict == REPRODUCED
+    expected = t_interval(1.0, 0.2 / math.sqrt(10), 9)
+    assert found.comparisons[0].interval == pytest.approx(expected)
+    assert found.comparisons[0].strict is None
+    assert found.comparisons[0].gain_percent == pytest.approx(25.0)
+    assert outcome(4.0, [3.0, 3.1]).verdict == NOT_REPRODUCED
+    assert outcome(4.0, [4.05]).verdict == UNDECIDED
+    scattered = outcome(4.0, [4.5, 6.0])
+    assert scattered.verdict == REPRODUCED
+    assert scattered.strict_verdict == UNDECIDED
+    assert InceptionRises("SD15", "dde").judge(evidence({})).missing == "no Inception Score of tiny"
+
+
+def t_interval(difference, error, freedom):
+    """Student's interval of a difference of two means of equal standard error and freedom."""
+    half = t.ppf(0.975, freedom) * error * math.sqrt(2)
+    return difference - half, difference + half
