@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from ddecli import __version__
-from ddecli.cli import choose, figure, inception, prepare, sample, score, table, train, world
+from ddecli.cli import choose, figure, inception, prepare, report, sample, score, table, train, world
 from ddecli.core.errors import UserError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("score")(score.score)
 app.command("inception")(inception.inception)
 app.command("choose")(choose.choose)
 app.command("table")(table.table)
+app.command("report")(report.report)
 app.add_typer(figure.app, name="figure")
 app.add_typer(world.app, name="world")
 

@@ -1,0 +1,48 @@
+"""`ddecli report`: the reproduction of the paper as an article, claim by claim."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def report(
+    experiment: Annotated[
+        Path, typer.Argument(help="What was measured: a YAML file that names tables, folders and figures.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for reproduction.md, .html, .pdf and claims.json; the figures lie in it."),
+    ],
+    draws: Annotated[
+        int,
+        typer.Option(min=100, help="Bootstrap samples behind each interval; as for the tables."),
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
+) -> None:
+    """Test the claims of the DDE paper one by one on what was measured, and write the article.
+
+    Example: `ddecli report experiment.yaml --out paper/tiny`
+    """
+    from ddecli.core.console import console
+    from ddecli.models.load import load_schedule
+    from ddecli.reporting.report.write import write_report
+
+    def coefficients(model: str) -> np.ndarray:
+        return load_schedule(model).single_shot_weights.numpy()
+
+    findings, files = write_report(experiment, out, coefficients, draws, seed)
+    console.print(f"Wrote {', '.join(str(file) for file in files)}", highlight=False, soft_wrap=True)
+    if not any(file.suffix == ".pdf" for file in files):
+        console.print("No PDF was made: `pip install typst`, then run this again.", soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps(findings.as_dict(), ensure_ascii=False))
+        return
+    typer.echo(", ".join(f"{number} {verdict}" for verdict, number in findings.counts.items()))

@@ -1,0 +1,1 @@
+"""The reproduction report: a generated article as Markdown, HTML and PDF."""

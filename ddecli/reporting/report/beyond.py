@@ -1,0 +1,97 @@
+"""What the paper does not report: truth and diversity beside the scorers, and every part of the trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ddecli.reporting.bootstrap import CONFIDENCE
+from ddecli.reporting.evidence import SEGMENT_LOSS
+from ddecli.reporting.render import NAMES
+from ddecli.reporting.report.document import Block, Span, Words, grid, paragraph, strong
+from ddecli.reporting.report.findings import Findings
+from ddecli.reporting.report.words import NOTHING, and_list, count, percent, signed, with_bounds
+from ddecli.reporting.side_effects import DIVERSITY, TRUTH, SideEffects
+
+
+def beyond(findings: Findings) -> Iterator[Block]:
+    """Truth and diversity, and the segments in every metric."""
+    for name, effects in findings.effects.items():
+        model = findings.evidence.models[name]
+        methods = [each for each in effects if each.row not in model.segments]
+        segments = [each for each in effects if each.row in model.segments]
+        if methods:
+            yield paragraph(effect_words(name, methods))
+            yield _effects(name, methods)
+        if segments:
+            yield _segments(name, [*(each for each in methods if each.row == SEGMENT_LOSS), *segments])
+
+
+def effect_words(name: str, effects: Sequence[SideEffects]) -> Words:
+    """The findings on truth and diversity in sentences."""
+    words: list[str | Span] = [f"{name}: "]
+    judged = [each for each in effects if TRUTH in each.changes]
+    if judged:
+        up = [each.label for each in judged if each.changes[TRUTH].rises]
+        down = [each.label for each in judged if each.changes[TRUTH].falls]
+        words.append(
+            f"the hidden utility rises with {len(up)} of {count(len(judged), 'method')} ({and_list(up)}) and "
+            f"falls with {and_list(down)}. "
+        )
+    else:
+        words.append("the hidden utility was not measured. ")
+    for kind in ("falls", "not shown to rise"):
+        fooled = [each for each in judged if each.fooled == kind]
+        for each in fooled:
+            risen = and_list([NAMES[metric] for metric in each.risen])
+            words += [Span("Scorer fooled? ", "bad"), f"{each.label}: {risen} up, truth {kind}. "]
+    varied = [each for each in effects if DIVERSITY in each.changes]
+    if varied:
+        less = [each for each in varied if each.changes[DIVERSITY].falls]
+        words.append(f"Diversity within prompts falls with {len(less)} of {count(len(varied), 'method')}")
+        losses = [each.changes[DIVERSITY].percent for each in less]
+        known = [loss for loss in losses if loss is not None]
+        words.append(f", by {-max(known):.0f} to {-min(known):.0f} %." if known else ".")
+    return words
+
+
+def _effects(name: str, effects: Sequence[SideEffects]) -> Block:
+    rows = [
+        [
+            each.label,
+            ", ".join(NAMES[metric] for metric in each.risen) or "none",
+            _change(each, TRUTH),
+            _change(each, DIVERSITY),
+            _percent(each, DIVERSITY),
+        ]
+        for each in effects
+    ]
+    header = ["Method", "scorers that rise", "truth", "diversity", "diversity %"]
+    caption: list[str | Span] = [
+        strong(f"Truth and diversity, {name}."),
+        f" Differences to the base model with {percent(CONFIDENCE)} intervals, not corrected for their number.",
+    ]
+    return grid(header, rows, caption, words=(0, 1))
+
+
+def _segments(name: str, effects: Sequence[SideEffects]) -> Block:
+    shown = [metric for metric in NAMES if any(metric in each.changes for each in effects)]
+    rows = [
+        ["all" if each.row == SEGMENT_LOSS else each.label, *(_change(each, metric) for metric in shown)]
+        for each in effects
+    ]
+    caption: list[str | Span] = [
+        strong(f"Parts of the trajectory, {name}."),
+        " Uniform training on parts of the trajectory (0 is the clean image), differences to the base model with "
+        f"{percent(CONFIDENCE)} intervals. The paper reports CLIP only.",
+    ]
+    return grid(["Part", *(NAMES[metric] for metric in shown)], rows, caption)
+
+
+def _change(each: SideEffects, metric: str) -> str:
+    change = each.changes.get(metric)
+    return NOTHING if change is None else with_bounds(change.difference, change.interval)
+
+
+def _percent(each: SideEffects, metric: str) -> str:
+    change = each.changes.get(metric)
+    return NOTHING if change is None or change.percent is None else signed(change.percent, 1)

@@ -1,0 +1,168 @@
+"""The claims: at a glance, and one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ddecli.reporting.claims.claims import NOT_TESTED, Judged
+from ddecli.reporting.claims.verdicts import (
+    UNDECIDED,
+    Comparison,
+    Outcome,
+    corrected_level,
+)
+from ddecli.reporting.report.document import (
+    Block,
+    Grid,
+    Span,
+    Words,
+    bullets,
+    grid,
+    heading,
+    paragraph,
+    strong,
+)
+from ddecli.reporting.report.findings import Findings
+from ddecli.reporting.report.words import (
+    NOTHING,
+    bounds,
+    capital,
+    decimals,
+    percent,
+    plain,
+    signed,
+    verdict,
+)
+
+
+def at_a_glance(findings: Findings) -> Grid:
+    """A row a claim."""
+    rows: list[list[Words]] = []
+    for number, each in enumerate(findings.judged, start=1):
+        outcome = each.outcome
+        answers = [comparison.answer for comparison in outcome.comparisons]
+        tally = (
+            [str(answers.count(answer)) for answer in ("holds", "fails", "open")]
+            if answers
+            else [NOTHING] * 3
+        )
+        strict = "" if outcome.strict_verdict == outcome.verdict else outcome.strict_verdict
+        rows.append(
+            [str(number), each.claim.title, each.claim.section, verdict(outcome.verdict), *tally, strict]
+        )
+    header = ["", "Claim", "Paper", "Verdict", "holds", "fails", "open", "if strict"]
+    caption: list[str | Span] = [
+        strong("All claims."),
+        " The numbers count the comparisons that each rests on; the last column names the verdict by strict "
+        "intervals where it is another.",
+    ]
+    return grid(header, rows, caption, words=(0, 1, 2, 3, 7))
+
+
+def one_by_one(findings: Findings) -> Iterator[Block]:
+    """A section a claim, then what was not tested."""
+    for number, each in enumerate(findings.judged, start=1):
+        yield from _claim(number, each)
+    yield heading(3, "Not tested")
+    yield bullets(NOT_TESTED)
+
+
+def _claim(number: int, judged: Judged) -> Iterator[Block]:
+    claim, outcome = judged.claim, judged.outcome
+    yield heading(3, [f"{number}. {claim.title}: ", verdict(outcome.verdict)], claim.key)
+    yield paragraph(f"“{claim.quote}” (section {claim.section})", "quote")
+    tested: list[str | Span] = [strong("Tested:"), f" {claim.rule.text}"]
+    yield paragraph([*tested, f" {claim.note}"] if claim.note else tested)
+    if outcome.comparisons:
+        yield comparisons(outcome)
+    yield paragraph(
+        [
+            replace(verdict(outcome.verdict), text=capital(outcome.verdict)),
+            _reason(outcome),
+            *(f" {each}" for each in outcome.remarks),
+        ]
+    )
+
+
+def comparisons(outcome: Outcome) -> Grid:
+    """A row a comparison; gains and the paper's figures where there are any."""
+    found = outcome.comparisons
+    gains = any(each.gain_percent is not None for each in found)
+    papers = any(each.paper for each in found)
+    header = [
+        "Compared",
+        "In",
+        "Estimate",
+        f"{percent(corrected_level(len(found)))} interval",
+        "strict interval",
+        "claimed",
+        "",
+    ]
+    header += ["gain %"] * gains + ["paper"] * papers
+    words = {0, 1, 5, 6}
+    rows: list[list[Words]] = []
+    for each in found:
+        row: list[Words] = [each.label, each.quantity, *_numbers(each), verdict(each.answer)]
+        if gains:
+            row.append(NOTHING if each.gain_percent is None else signed(each.gain_percent, 1))
+        if papers:
+            row.append(each.paper or NOTHING)
+        rows.append(row)
+    return grid(header, rows, words=words)
+
+
+def _numbers(each: Comparison) -> tuple[str, str, str, str]:
+    places = decimals(each.estimate, each.interval)
+    write = plain if each.bound else signed  # differences have a sign, ratios and shares have none
+    side = ">" if each.above else "<"
+    bound = plain(each.bound, places if each.bound % 0.5 else 1 if each.bound % 1 else 0)
+    return (
+        write(each.estimate, places),
+        bounds(each.interval, places),
+        "the same"
+        if each.strict == each.interval and each.strict is not None
+        else bounds(each.strict, places),
+        f"{side} {bound}",
+    )
+
+
+def _reason(outcome: Outcome) -> str:
+    """Why the verdict is what it is."""
+    if outcome.missing:
+        return f": {outcome.missing}."
+    answers = [each.answer for each in outcome.comparisons]
+    total, holds, fails = len(answers), answers.count("holds"), answers.count("fails")
+    if total == 1:
+        side = {"holds": "the claimed side", "fails": "the other side"}.get(answers[0])
+        words = f": the interval lies on {side}." if side else f": {_open_reason(outcome)}."
+    else:
+        words = (
+            f": {total} comparisons, of which {holds} hold, {fails} fail, {total - holds - fails} stay open."
+        )
+        if outcome.verdict == UNDECIDED:
+            words += f" {capital(_open_reason(outcome))}."
+    if outcome.verdict != outcome.strict_verdict:
+        words += f" By strict intervals it would be {outcome.strict_verdict}."
+    return words
+
+
+def _open_reason(outcome: Outcome) -> str:
+    """How large a difference could have gone unseen."""
+    opened = [each for each in outcome.comparisons if each.answer == "open"]
+    if any(each.interval is None for each in opened):
+        return "there is no interval, for there is one training only"
+    reach = []
+    for each in opened:
+        assert each.interval is not None
+        half = (each.interval.high - each.interval.low) / 2
+        size = plain(half, decimals(half, each.interval))
+        is_score = each.gain_percent is not None and each.base is not None and each.base > 0
+        relative = f", {100 * half / each.base:.2g} % of {each.base:.4g}" if is_score and each.base else ""
+        reach.append(
+            (half / (abs(each.base) if each.base else 1), f"{size}{relative} ({each.label}, {each.quantity})")
+        )
+    if not all(each.refutable for each in opened):
+        return "the trainings are too short to refute it"
+    widest = max(reach)[1]
+    return f"the {'widest open ' if len(opened) > 1 else ''}interval reaches {widest} to either side"

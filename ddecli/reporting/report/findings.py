@@ -1,0 +1,139 @@
+"""Everything that the article says, as data: judged claims, side effects, tables, the grid, and cautions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import read_json
+from ddecli.reporting.bootstrap import CONFIDENCE, Interval
+from ddecli.reporting.cells import Cell, Row, Table
+from ddecli.reporting.claims.claims import Judged, judge
+from ddecli.reporting.claims.verdicts import NOT_REPRODUCED, REPRODUCED, VERDICTS
+from ddecli.reporting.compare import DRAWS
+from ddecli.reporting.evidence import Coefficients, Evidence, load_evidence
+from ddecli.reporting.experiment import Experiment
+from ddecli.reporting.grid import Grid, load_grid
+from ddecli.reporting.report.cautions import cautions
+from ddecli.reporting.side_effects import SideEffects, side_effects
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in an experiment.
+
+    Attributes:
+        effects: beside the base model, of every method and segment, by model.
+        grids: by model.
+        cautions: what weakens the results, in sentences.
+    """
+
+    experiment: Experiment
+    evidence: Evidence
+    judged: list[Judged]
+    effects: dict[str, list[SideEffects]]
+    tables: dict[int, Table]
+    grids: dict[str, Grid]
+    cautions: list[str]
+    draws: int
+    seed: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of claims by verdict."""
+        found = Counter(each.outcome.verdict for each in self.judged)
+        return {verdict: found[verdict] for verdict in VERDICTS}
+
+    @property
+    def frail(self) -> list[Judged]:
+        """Decided claims that the strict intervals would decide otherwise, or not at all."""
+        return [
+            each
+            for each in self.judged
+            if each.outcome.verdict in (REPRODUCED, NOT_REPRODUCED)
+            and each.outcome.strict_verdict != each.outcome.verdict
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for claims.json."""
+        return {
+            "name": self.experiment.name,
+            "title": self.experiment.title,
+            "models": {model.paper: name for name, model in self.evidence.models.items()},
+            "counts": self.counts,
+            "bootstrap": {"confidence": CONFIDENCE, "draws": self.draws, "seed": self.seed},
+            "claims": [each.as_dict() for each in self.judged],
+            "side_effects": {
+                model: [each.as_dict() for each in effects] for model, effects in self.effects.items()
+            },
+            "cautions": self.cautions,
+        }
+
+
+def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0) -> Findings:
+    """Read an experiment's results and judge the paper's claims by them.
+
+    Args:
+        coefficients: gives the single-shot coefficients of a model, by its name.
+        draws, seed: of the bootstrap.
+
+    Raises:
+        UserError: something that the experiment names is missing, damaged, or not comparable.
+    """
+    evidence = load_evidence(experiment, coefficients, draws, seed)
+    grids = {name: load_grid(path) for name, path in experiment.grids().items()}
+    effects = {name: side_effects(model) for name, model in evidence.models.items()}
+    tables: dict[int, Table] = {
+        number: load_table(path, number) for number, path in sorted(experiment.tables.items())
+    }
+    return Findings(
+        experiment,
+        evidence,
+        judge(evidence),
+        effects,
+        tables,
+        grids,
+        cautions(evidence, grids, effects),
+        draws,
+        seed,
+    )
+
+
+def load_table(path: Path, number: int) -> Table:
+    """Read a table as `ddecli table NUMBER --json` prints it.
+
+    Raises:
+        UserError: it is missing, or no such table.
+    """
+    found = read_json(path)
+    try:
+        rows = [
+            Row(
+                row["label"],
+                row["base"],
+                row["seeds"],
+                {name: _cell(cell) for name, cell in row["cells"].items()},
+            )
+            for row in found["rows"]
+        ]
+        table = Table(found["number"], found["metrics"], rows, found["notes"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is no output of `ddecli table {number} ... --json`: build it again."
+        ) from error
+    if table.number != number:
+        raise UserError(f"{path} is table {table.number}, not {number}.")
+    return table
+
+
+def _cell(values: Mapping[str, Any]) -> Cell:
+    intervals = {
+        name: Interval(*values[name])
+        for name in ("difference_interval", "gain_interval")
+        if values.get(name) is not None
+    }
+    return Cell(**(dict(values) | intervals))

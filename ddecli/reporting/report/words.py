@@ -1,0 +1,87 @@
+"""How numbers and verdicts are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ddecli.reporting.bootstrap import Interval
+from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from ddecli.reporting.report.document import Span, Style
+
+NOTHING = "–"
+MINUS = "−"
+STYLES: dict[str, Style] = {
+    REPRODUCED: "good", NOT_REPRODUCED: "bad", UNDECIDED: "open", NOT_MEASURED: "absent",
+    "holds": "good", "fails": "bad", "open": "open",
+}  # fmt: skip
+
+
+def verdict(word: str) -> Span:
+    """A verdict or an answer in its colour."""
+    return Span(word, STYLES[word])
+
+
+def capital(words: str) -> str:
+    """With a capital letter, as at the beginning of a sentence."""
+    return words[:1].upper() + words[1:]
+
+
+def and_list(names: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    if not names:
+        return "none"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """ "1 claim", "2 claims"."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def signed(value: float, decimals: int) -> str:
+    """With its sign, a real minus, and no minus before a rounded zero."""
+    written = f"{value:+.{decimals}f}"
+    if float(written) == 0:
+        return written.lstrip("+-")
+    return written.replace("-", MINUS)
+
+
+def plain(value: float, decimals: int) -> str:
+    """With a sign only where it is negative."""
+    return signed(value, decimals).removeprefix("+")
+
+
+def decimals(value: float, interval: Interval | None) -> int:
+    """So many that the interval's half width has two significant digits; without interval the value three."""
+    half = (interval.high - interval.low) / 2 if interval else 0.0
+    size, digits = (half, 2) if half > 0 else (abs(value), 3)
+    return min(8, max(0, digits - 1 - math.floor(math.log10(size)))) if 0 < size < math.inf else 3
+
+
+def bounds(interval: Interval | None, places: int) -> str:
+    """ "[low, high]", or a dash where there is none."""
+    if interval is None:
+        return NOTHING
+    if interval.low == interval.high:
+        return "exact"
+    return f"[{plain(interval.low, places)}, {plain(interval.high, places)}]"
+
+
+def with_bounds(value: float, interval: Interval | None) -> str:
+    """A difference with its interval."""
+    places = decimals(value, interval)
+    return signed(value, places) + (f" {bounds(interval, places)}" if interval else "")
+
+
+def percent(level: float) -> str:
+    """A level as in "98.3 %"."""
+    return f"{100 * level:.4g} %"
+
+
+def duration(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds."""
+    seconds = round(seconds)
+    if seconds >= 3600:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"

@@ -1,0 +1,58 @@
+"""The article and the judged claims as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import make_folder, write_json, write_text
+from ddecli.reporting.compare import DRAWS
+from ddecli.reporting.evidence import Coefficients
+from ddecli.reporting.experiment import read_experiment
+from ddecli.reporting.report.article import article
+from ddecli.reporting.report.findings import Findings, find
+from ddecli.reporting.report.html import to_html
+from ddecli.reporting.report.markdown import to_markdown
+from ddecli.reporting.report.pdf import typst_is_there, write_pdf
+
+NAME = "reproduction"
+
+
+def write_report(
+    experiment: Path, out: Path, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0
+) -> tuple[Findings, list[Path]]:
+    """Judge an experiment and write reproduction.md, .html, .pdf (if typst is installed) and claims.json.
+
+    Args:
+        experiment: its description; see `ddecli.reporting.experiment`.
+        out: folder to write to; the pictures of the experiment lie in it.
+        coefficients: gives the single-shot coefficients of a model, by its name.
+        draws, seed: of the bootstrap.
+
+    Returns:
+        What was found, and the files in the order they were written.
+
+    Raises:
+        UserError: what the experiment names is missing, damaged or not comparable, or a file cannot be written.
+    """
+    described = read_experiment(experiment)
+    for picture in described.figures:
+        if not (out / picture.file).is_file():
+            raise UserError(
+                f"{out / picture.file} does not exist: draw it with `ddecli figure`, or leave it out."
+            )
+    findings = find(described, coefficients, draws, seed)
+    document = article(findings)
+    make_folder(out)
+    files = [out / f"{NAME}.md", out / f"{NAME}.html"]
+    write_text(files[0], to_markdown(document))
+    write_text(files[1], to_html(document, out))
+    pdf = out / f"{NAME}.pdf"
+    if typst_is_there():
+        write_pdf(document, out, pdf)
+        files.append(pdf)
+    else:
+        pdf.unlink(missing_ok=True)  # an older one would tell of other results
+    files.append(out / "claims.json")
+    write_json(files[-1], findings.as_dict())
+    return findings, files

@@ -1,0 +1,340 @@
+"""The article: what it says of known results, how it is written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import yaml
+from experiments import METRICS, run_folder, write_experiment
+from score_sets import score_set, write
+
+from ddecli.core.errors import UserError
+from ddecli.reporting.bootstrap import Interval
+from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED
+from ddecli.reporting.experiment import read_experiment
+from ddecli.reporting.grid import grid_warnings, load_grid
+from ddecli.reporting.report.article import article
+from ddecli.reporting.report.document import (
+    Document,
+    Figure,
+    Grid,
+    Heading,
+    bullets,
+    code,
+    grid,
+    heading,
+    paragraph,
+    strong,
+)
+from ddecli.reporting.report.findings import find
+from ddecli.reporting.report.html import to_html
+from ddecli.reporting.report.markdown import to_markdown
+from ddecli.reporting.report.pdf import to_typst, write_pdf
+from ddecli.reporting.report.words import bounds, decimals, signed, with_bounds
+from ddecli.reporting.report.write import write_report
+from ddecli.reporting.tables import paper_table
+
+
+def coefficients(model):
+    assert model == "tiny"
+    return np.geomspace(0.001, 200, 1000)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return write_experiment(tmp_path_factory.mktemp("experiment"))
+
+
+@pytest.fixture(scope="module")
+def findings(experiment):
+    return find(read_experiment(experiment), coefficients, draws=500)
+
+
+@pytest.fixture(scope="module")
+def markdown(findings):
+    return to_markdown(article(findings))
+
+
+def changed(experiment, **changes):
+    """The same experiment described otherwise."""
+    described = yaml.safe_load(experiment.read_text()) | changes
+    other = experiment.with_name("changed.yaml")
+    other.write_text(yaml.safe_dump(described))
+    return other
+
+
+def test_verdicts_of_known_results(findings):
+    verdicts = {each.claim.key: each.outcome.verdict for each in findings.judged}
+    assert verdicts["dde-improves-sd15"] == REPRODUCED
+    assert verdicts["coefficients-rise"] == REPRODUCED
+    assert verdicts["inception-sd15"] == REPRODUCED
+    assert verdicts["middle-prioritized"] == NOT_REPRODUCED
+    assert verdicts["dde-surpasses-sd15"] == verdicts["dde-improves-sdxl"] == NOT_MEASURED
+    assert sum(findings.counts.values()) == len(verdicts)
+
+
+def test_scorers_that_rise_while_the_truth_falls_are_named(findings, markdown):
+    effects = {each.row: each for each in findings.effects["tiny"]}
+    assert effects["uniform"].risen == ["clip", "hps", "pickscore"]
+    assert effects["uniform"].fooled == "falls"
+    assert effects["dde"].fooled == ""
+    assert effects["dde"].changes["diversity"].falls
+    assert "Uni: CLIP, HPS and PS up, truth falls." in markdown
+    assert "scorers may have been fooled: they rise with Uni, while the hidden utility falls." in markdown
+
+
+def test_the_abstract_counts_what_the_claims_say(findings, markdown):
+    abstract = markdown.split("**All claims.**")[0]
+    for verdict, number in findings.counts.items():
+        assert f"**{number}** **{verdict}**" in abstract
+    assert "(the paper, SD15: +6.7 %, +3.9 %, +3.3 %)" in abstract
+    assert "DDE prioritizes the middle of the trajectory" in abstract.split("Not reproduced:")[1]
+    dde = findings.evidence.models["tiny"].rows("clip")
+    gain = 100 * (dde["dde"].mean / dde["base"].mean - 1)
+    assert f"+{gain:.1f} % in CLIP" in abstract
+
+
+def test_every_claim_has_a_section_with_its_numbers(findings, markdown):
+    for number, each in enumerate(findings.judged, start=1):
+        section = markdown.split(f'<a id="{each.claim.key}"></a>')[1].split("<a id=")[0]
+        assert f"### {number}. {each.claim.title}: **{each.outcome.verdict}**" in section
+        assert each.claim.quote in section
+        for comparison in each.outcome.comparisons:
+            assert section.count(comparison.label.replace("|", r"\|")) >= 1
+            assert f"**{comparison.answer}**" in section
+
+
+def test_setup_and_provenance_come_from_the_runs(markdown):
+    assert "| DDE | 20 | 3e-05 | 8 | 16 | 0, 1 | 80 % | 1 min 0 s |" in markdown
+    assert "Training took 2 min 0 s in all, over 4 runs" in markdown
+    assert "a training saw 128 pairs; the paper's saw 4,096,000. That is 1/32,000 of it." in markdown
+    assert "30 prompts with 2 images each and over 1 to 2 trainings" in markdown
+    assert "The tiny world is drawn" in markdown
+
+
+def test_cautions_are_found(findings):
+    text = " ".join(findings.cautions)
+    assert "the grid was not run to its end" in text
+    assert "edge of the grid" in text and "dde: beta 20" in text
+    assert "the grid has no trials of Uni" in text
+    assert "fewer than 3 trainings of Uni, DDE and 0-0.1" in text
+    assert "share a seed" not in text
+    assert "same weights" not in text
+
+
+def test_more_cautions(tmp_path):
+    file = write_experiment(tmp_path)
+    described = yaml.safe_load(file.read_text())
+    model = described["models"]["tiny"]
+    model["runs"]["dde"][1] = str(run_folder(tmp_path / "again", 0, "dde", steps=9, beta=80.0))
+    described["grid"] = {"tiny": str(tmp_path / "chosen.json")}
+    protocol = {"prompts_sha256": "ab12", "num_prompts": 30}
+    rows = [{"loss": loss, "beta": 20.0, "lr": 3e-5, "gain": 0.1} for loss in ("dde", "uniform")]
+    (tmp_path / "chosen.json").write_text(
+        json.dumps({"rows": rows, "protocol": protocol, "budget": {"steps": 8}})
+    )
+    for name in ("base-0", "dde-0"):
+        card = json.loads((tmp_path / "images" / name / "scores.json").read_text())
+        card["protocol"]["model"] = {"name": name, "unet_sha256": "cd34"}
+        (tmp_path / "images" / name / "scores.json").write_text(json.dumps(card))
+    file.write_text(yaml.safe_dump(described))
+    text = " ".join(find(read_experiment(file), coefficients, draws=100).cautions)
+    assert "are those that beta and learning rates were chosen on" in text
+    assert "unequal budgets (DDE and Uni 8 steps of 16; DDE 9 steps of 16)" in text
+    assert "tiny and DDE were sampled from the same weights" in text
+    assert "share a seed (DDE)" in text
+    assert "DDE beta 20 and 80 instead of 20" in text
+    assert "the trials of the grid had steps 8, the reported trainings 8, 9." in text
+
+
+def test_grid_warnings_are_silent_where_all_is_well(tmp_path):
+    rows = [{"loss": "dde", "beta": beta, "lr": 1e-5, "gain": -abs(beta - 20)} for beta in (5.0, 20.0, 80.0)]
+    (tmp_path / "grid.json").write_text(json.dumps({"rows": rows, "budget": {"steps": 8}}))
+    settings = {"loss": "dde", "beta": 20.0, "lr": 1e-5, "steps": 8}
+    assert grid_warnings(load_grid(tmp_path / "grid.json"), {"DDE": [settings]}) == []
+
+
+def test_tables_read_back_are_the_tables(experiment, findings):
+    sets = findings.evidence.models["tiny"].scores
+    built = paper_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]}, draws=200)
+    assert findings.tables[2] == built
+
+
+class Reader(HTMLParser):
+    """Checks that every element is closed in its turn, and collects text and picture sources."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.text, self.cells = [], [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.sources.append(dict(attrs)["src"])
+        elif tag != "meta":
+            self.open.append(tag)
+            self.cells += tag == "td"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_html_is_whole_and_holds_its_pictures(experiment, findings):
+    document = article(findings)
+    reader = Reader()
+    page = to_html(document, experiment.parent / "paper")
+    reader.feed(page)
+    assert reader.open == []
+    assert len(reader.sources) == 1 and reader.sources[0].startswith("data:image/png;base64,")
+    assert "DDE_by hand: 3 < 4 & *so* on" in "".join(reader.text)
+    grids = [block for block in document.blocks if isinstance(block, Grid)]
+    assert reader.cells == sum(len(row) for block in grids for row in block.rows)
+    for outside in ("<script", "http://", "https://", 'src="figures'):
+        assert outside not in page
+
+
+ODD = 'a|b *c* _d_ `e` <f> [g](h) # $i$ \\j @k "l" #text(m) ~n~ é – ]'
+
+
+def odd_document():
+    return Document(
+        ODD,
+        (
+            heading(1, ODD),
+            paragraph([strong(ODD), ODD, code(ODD)]),
+            paragraph(ODD, "quote"),
+            paragraph(ODD, "caution"),
+            bullets([ODD, [strong(ODD)]]),
+            grid([ODD, "b"], [[ODD, code(ODD)]], ODD),
+        ),
+    )
+
+
+def test_odd_letters_survive_every_format(tmp_path):
+    from markdown_it import MarkdownIt
+
+    document = odd_document()
+    reader = Reader()
+    reader.feed(to_html(document, tmp_path))
+    assert "".join(reader.text).count(ODD) == 13
+    rendered = Reader()
+    rendered.feed(
+        MarkdownIt("commonmark").enable("table").enable("strikethrough").render(to_markdown(document))
+    )
+    assert "".join(rendered.text).count(ODD) == 12  # all but the title of the page
+
+
+def test_odd_letters_reach_the_pdf(tmp_path):
+    pytest.importorskip("typst")
+    write_pdf(odd_document(), tmp_path, tmp_path / "odd.pdf")
+    assert (tmp_path / "odd.pdf").read_bytes().startswith(b"%PDF")
+    assert to_typst(odd_document()).count('\\\\j @k \\"l\\" #text(m)') == 13
+
+
+def test_wide_tables_are_set_small_and_long_ones_may_break(tmp_path):
+    pytest.importorskip("typst")
+    wide = grid([str(n) for n in range(9)], [["x"] * 9] * 60, "c")
+    source = to_typst(Document("t", (wide, grid(["a"], [["b"]]))))
+    assert "7pt" in source and "8.4pt" in source
+    write_pdf(Document("t", (wide, Heading(2, ()))), tmp_path, tmp_path / "wide.pdf")
+
+
+def test_pdf_of_the_article(experiment, findings, tmp_path):
+    pytest.importorskip("typst")
+    write_pdf(article(findings), experiment.parent / "paper", tmp_path / "a.pdf")
+    first = (tmp_path / "a.pdf").read_bytes()
+    write_pdf(article(findings), experiment.parent / "paper", tmp_path / "a.pdf")
+    assert (tmp_path / "a.pdf").read_bytes() == first
+
+
+def test_a_picture_that_typst_cannot_read_is_named(tmp_path):
+    pytest.importorskip("typst")
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    from pathlib import Path
+
+    with pytest.raises(UserError, match="cannot be typeset"):
+        write_pdf(Document("t", (Figure(Path("x.png"), ()),)), tmp_path, tmp_path / "x.pdf")
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "written"),
+    [
+        (0.01234, (0.0021, 0.0225), "+0.012 [0.002, 0.022]"),
+        (-12.3456, (-20.1, -4.9), "−12.3 [−20.1, −4.9]"),
+        (-0.0004, (-0.02, 0.02), "0.000 [−0.020, 0.020]"),
+        (1234.5, None, "+1234"),
+    ],
+)
+def test_numbers_are_written_as_precisely_as_they_are_known(value, interval, written):
+    assert with_bounds(value, interval and Interval(*interval)) == written
+
+
+def test_exact_and_missing_intervals():
+    assert bounds(Interval(2, 2), 1) == "exact"
+    assert bounds(None, 1) == "–"
+    assert decimals(0.0, None) == 3
+    assert signed(-0.0001, 2) == "0.00"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"extra": 1}, "extra is no known key"),
+        ({"models": {"tiny": {"paper": "SD15", "scores": {"dde": ["x"]}}}}, "base must be there"),
+        ({"models": {"tiny": {"paper": "SD16", "scores": {}}}}, "paper"),
+        ({"models": {}}, "models"),
+        ({"tables": {5: "x"}}, "tables"),
+        ({"grid": {"other": "x"}}, "no model of the experiment"),
+    ],
+)
+def test_descriptions_that_cannot_be_used(experiment, change, message):
+    with pytest.raises(UserError, match=message) as error:
+        read_experiment(changed(experiment, **change))
+    assert str(error.value).count("\n") == 0
+
+
+def test_folders_of_another_method_are_refused(tmp_path):
+    file = write_experiment(tmp_path)
+    described = yaml.safe_load(file.read_text())
+    runs = described["models"]["tiny"]["runs"]
+    runs["uniform"][0] = runs["dde"][0]
+    file.write_text(yaml.safe_dump(described))
+    with pytest.raises(UserError, match="listed under uniform, but was trained with the loss dde"):
+        find(read_experiment(file), coefficients, draws=100)
+    run = run_folder(tmp_path / "segment", 0, "uniform", segment="0.3-0.4")
+    values = {metric: np.ones((30, 2)) for metric in METRICS}
+    folder = write(score_set("s", values, str(run), num_prompts=30), tmp_path / "s")
+    described["models"]["tiny"] |= {"runs": {}, "segments": {"0-0.1": [str(folder)]}}
+    file.write_text(yaml.safe_dump(described))
+    with pytest.raises(UserError, match=r"listed under 0-0\.1, but was trained on the segment 0\.3-0\.4"):
+        find(read_experiment(file), coefficients, draws=100)
+
+
+def test_damaged_inputs_are_named(experiment, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+    for change, message in (
+        ({"tables": {2: str(bad)}}, "no output of `ddecli table 2"),
+        ({"grid": str(bad)}, "no record"),
+    ):
+        with pytest.raises(UserError, match=message):
+            find(read_experiment(changed(experiment, **change)), coefficients, draws=100)
+    with pytest.raises(UserError, match=r"is table 2, not 3"):
+        table = {3: str(experiment.parent / "table2.json")}
+        find(read_experiment(changed(experiment, tables=table)), coefficients, draws=100)
+    figures = [{"file": "figures/none.png", "title": "x"}]
+    with pytest.raises(UserError, match=r"none\.png does not exist"):
+        write_report(changed(experiment, figures=figures), experiment.parent / "paper", coefficients, 100)
+
+
+def test_a_schedule_that_cannot_be_had_leaves_its_claims_unmeasured(experiment):
+    def offline(model):
+        raise UserError("no network")
+
+    judged = find(read_experiment(experiment), offline, draws=100).judged
+    assert {each.claim.key: each.outcome.verdict for each in judged}["coefficients-rise"] == NOT_MEASURED
