@@ -77,11 +77,8 @@ class ScoresCompare(Rule):
             for metric in self.metrics
             for first, second in self.pairs
         ]
-        remarks = [single_training_remark(model, [row for pair in self.pairs for row in pair])]
-        if self.relation == "at or above":
-            margins = [f"{NAMES[m]} {margin(model, m):.4g}" for m in self.metrics]
-            remarks.append(f"Margins: {', '.join(margins)}.")
-        return Outcome(tuple(comparisons), needed=self.needed, remarks=tuple(r for r in remarks if r))
+        remark = single_training_remark(model, [row for pair in self.pairs for row in pair])
+        return Outcome(tuple(comparisons), needed=self.needed, remarks=(remark,) if remark else ())
 
     def _compare(
         self, model: ModelEvidence, first: str, second: str, metric: str, level: float

@@ -50,7 +50,7 @@ tbody tr:last-child td { border-bottom: 1.5px solid var(--ink); }
 figure { margin: 1.5rem 0; break-inside: avoid; }
 img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
 figcaption { font-size: .84rem; color: var(--faint); margin-top: .5rem; }
-.verdict { font-weight: 650; font-size: .92em; }
+.verdict { font-weight: 700; font-size: .92em; }
 .good { color: var(--good); } .bad { color: var(--bad); }
 .open { color: var(--open); } .absent { color: var(--absent); }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
