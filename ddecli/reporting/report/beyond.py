@@ -43,7 +43,7 @@ def effect_words(name: str, effects: Sequence[SideEffects]) -> Words:
         fooled = [each for each in judged if each.fooled == kind]
         for each in fooled:
             risen = and_list([NAMES[metric] for metric in each.risen])
-            words += [Span("Scorer fooled? ", "bad"), f"{each.label}: {risen} up, truth {kind}. "]
+            words += [Span("Scorer fooled?", "bad"), f" {each.label}: {risen} up, truth {kind}. "]
     varied = [each for each in effects if DIVERSITY in each.changes]
     if varied:
         less = [each for each in varied if each.changes[DIVERSITY].falls]
