@@ -111,8 +111,7 @@ class Columns:
         orders = list(self._orders(values))
         for number, (chosen, rejected) in enumerate(orders):
             pair_id = row_id if len(orders) == 1 else f"{row_id}#{number}"
-            sides = (_image(*side, folder) for side in (chosen, rejected))
-            yield Pair(prompt, *sides, pair_id, source)
+            yield Pair(prompt, _image(*chosen, folder), _image(*rejected, folder), pair_id, source)
 
     def _orders(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str]]]:
         """Pairs of (cell, column), the preferred one first."""
@@ -139,23 +138,26 @@ class Columns:
         if not isinstance(images, Sequence) or isinstance(images, str | bytes) or len(images) < 2:
             raise BadRow("missing image", f"column {self.actual['images']} lists no two pictures")
         cells = [(image, self.actual["images"]) for image in images]
-        if not self.labelled:
-            order = [0.0] * len(cells)
-        else:
-            kind = "ranks" if "ranks" in values else "marks"
-            numbers = values[kind]
-            if not isinstance(numbers, Sequence) or len(numbers) != len(cells):
-                raise BadRow("malformed row", f"{self.actual[kind]} has not one number a picture")
-            sign = 1 if kind == "ranks" else -1
-            order = [sign * _number(number) for number in numbers]
-        different = [(a, b) for a, b in combinations(range(len(cells)), 2) if order[a] != order[b]]
-        if not self.labelled:
-            different = list(combinations(range(len(cells)), 2))
-        if not different:
+        chosen = list(combinations(range(len(cells)), 2))
+        if self.labelled:
+            order = self._order(values, len(cells))
+            chosen = [
+                (first, second) if order[first] < order[second] else (second, first)
+                for first, second in chosen
+                if order[first] != order[second]
+            ]
+        if not chosen:
             raise BadRow(TIE)
-        for first, second in different:
-            better, worse = (first, second) if order[first] <= order[second] else (second, first)
+        for better, worse in chosen:
             yield cells[better], cells[worse]
+
+    def _order(self, values: dict[str, Any], count: int) -> list[float]:
+        """A number for each of a list's pictures; the smallest is the best."""
+        kind, sign = ("ranks", 1) if "ranks" in values else ("marks", -1)
+        numbers = values[kind]
+        if not isinstance(numbers, Sequence) or len(numbers) != count:
+            raise BadRow("malformed row", f"{self.actual[kind]} has not one number a picture")
+        return [sign * _number(number) for number in numbers]
 
 
 def resolve_columns(

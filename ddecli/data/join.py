@@ -51,8 +51,10 @@ def join_split(
     """
     folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        files = [stack.enter_context(atomic_file(folder / f"{table}.parquet")) for table in TABLES]
-        tables = _Tables(*files, resolution, margins)
+        pairs, images, prompts = (
+            stack.enter_context(atomic_file(folder / f"{table}.parquet")) for table in TABLES
+        )
+        tables = _Tables(pairs, images, prompts, resolution, margins)
         for part in parts:
             tables.add(part / split)
         tables.close()

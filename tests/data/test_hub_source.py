@@ -106,8 +106,10 @@ def test_columns_and_the_conversion_of_the_hub(hub: SmallHub) -> None:
     ):
         open_source("someone/csv")
     hub.files["someone/archive"] = {"all.zip": b""}
-    with pytest.raises(UserError, match="has no parquet files and no tars: fetch it"):
-        open_source("someone/archive")
+    hub.files["ymhao/HPDv2"] = {"train.json": b"[]", "train.tar.gz": b"31 GB of pictures"}
+    for name in ("someone/archive", "ymhao/HPDv2"):
+        with pytest.raises(UserError, match="has no parquet files and no tars of pairs: fetch it .* unpack"):
+            open_source(name)
 
 
 def test_file_names_in_a_shard_are_bad_rows(hub: SmallHub) -> None:

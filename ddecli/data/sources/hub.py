@@ -36,7 +36,8 @@ def hub_source(name: str, wanted: Wanted) -> Source:
         info = _info(repository, None)
         files = {file.rfilename: file.size for file in info.siblings or []}
         found = [file for file in sorted(files) if file.endswith(".parquet")]
-        found = found or [file for file in sorted(files) if is_tar(file)]
+        if not found and "train.json" not in files:  # else the tars hold the list's pictures, as HPDv2's do
+            found = [file for file in sorted(files) if is_tar(file)]
         card = info.card_data
         if not found:
             info = _converted(repository)
@@ -44,8 +45,8 @@ def hub_source(name: str, wanted: Wanted) -> Source:
             found = [file for file in sorted(files) if file.endswith(".parquet")]
         if not found:
             raise UserError(
-                f"{repository} has no parquet files and no tars: fetch it (hf download --repo-type dataset "
-                f"{repository}) and give its folder."
+                f"{repository} has no parquet files and no tars of pairs: fetch it (hf download --repo-type dataset "
+                f"{repository}), unpack its archives and give its folder."
             )
         chosen = of_split(found, wanted.split, repository)
         prefix = f"datasets/{repository}@{info.sha}"
@@ -153,5 +154,5 @@ def _rows_of_card(card: Any, files: list[str]) -> int | None:
     if not isinstance(about, dict):  # none, or a list: several configurations
         return None
     counts = {split.get("name"): split.get("num_examples") for split in about.get("splits") or []}
-    rows = [counts.get(split) for split in {split_of(file) for file in files}]
-    return None if None in rows else sum(rows)
+    splits = {split_of(file) for file in files}
+    return sum(counts[split] for split in splits) if splits <= counts.keys() else None

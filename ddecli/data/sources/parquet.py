@@ -71,7 +71,7 @@ def open_parquet(file: Path | Any) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file, memory_map=local)
     except _damage(local) as error:
-        name = file if local else file.path
+        name = file if isinstance(file, Path) else file.path
         raise UserError(f"{name} cannot be read as parquet: {error}. Fetch this shard again.") from error
 
 

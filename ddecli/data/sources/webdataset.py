@@ -6,6 +6,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from ddecli.data.sources.base import Part, Source, Wanted
 from ddecli.data.sources.split_names import of_split
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
+SAMPLES_TRIED = 100
 Open = Callable[[], BinaryIO]
 
 
@@ -38,8 +40,8 @@ def webdataset_source(path: Path, wanted: Wanted) -> Source:
     if path.is_dir():
         names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if is_tar(file.name)]
         files = [path / name for name in of_split(names, wanted.split, str(path))]
-    parts = [tar_part(str(file), partial(file.open, "rb"), wanted, file.stat().st_size) for file in files]
-    layout = first_layout(str(files[0]), partial(files[0].open, "rb"), wanted)
+    parts = [tar_part(str(file), partial(_open, file), wanted, file.stat().st_size) for file in files]
+    layout = first_layout(str(files[0]), partial(_open, files[0]), wanted)
     return Source(str(path.resolve()), f"{len(files)} tar{'s'[: len(files) != 1]}: {layout}", parts)
 
 
@@ -52,10 +54,10 @@ def first_layout(name: str, opened: Open, wanted: Wanted) -> str:
     """Layout of a tar, from its first sample that has one.
 
     Raises:
-        UserError: no sample has.
+        UserError: none of the first `SAMPLES_TRIED` has.
     """
     failure = UserError(f"{name} holds no sample.")
-    for _, row in samples(name, opened):
+    for _, row in islice(samples(name, opened), SAMPLES_TRIED):
         if isinstance(row, BadRow):
             continue
         try:
@@ -96,6 +98,10 @@ def samples(name: str, opened: Open) -> Iterator[tuple[str, dict[str, Any] | Bad
         raise UserError(f"{name} is damaged behind sample {key or 0}: {error}. Fetch it again.") from error
     if row or bad:
         yield key, bad or row
+
+
+def _open(file: Path) -> BinaryIO:
+    return file.open("rb")
 
 
 def _columns(field: str, content: bytes) -> dict[str, Any]:
