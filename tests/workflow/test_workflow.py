@@ -60,13 +60,13 @@ def test_every_configuration_has_a_whole_plan(config: Path, folder: Path) -> Non
 
 
 def test_the_default_is_the_tiny_world(folder: Path) -> None:
-    found = snakemake(folder, "--dry-run", "--quiet", "rules", "paper/tiny/table2.md")
+    found = snakemake(folder, "paper/tiny/table2.md", "--dry-run", "--quiet", "rules")
     assert found.returncode == 0, found.stdout
     assert jobs(found.stdout)["train"] == 18  # six methods, three seeds
 
 
 def test_a_grid_can_be_run_again(folder: Path) -> None:
-    found = snakemake(folder, "--dry-run", "--quiet", "rules", "grid")
+    found = snakemake(folder, "grid", "--dry-run", "--quiet", "rules")
     assert found.returncode == 0, found.stdout
     assert jobs(found.stdout)["train"] == 3 * (5 * 5 * 4 + 4) + 3 * 3
 
