@@ -109,7 +109,8 @@ class Job:
 
             def watch(here: int, rejects: Rejects) -> None:
                 nonlocal handled
-                advance((here - handled) * in_rows)
+                if in_rows:
+                    advance(here - handled)
                 handled = here
                 if total is not None:
                     self._check_bad(dropped + rejects.counts, total, rejects)
@@ -123,11 +124,13 @@ class Job:
                     self._encode_part(number, encoded, left, watch)
                 else:
                     recall_part(self.work.part(number), encoded)
-                    advance(rows_of(self._about(number)) * in_rows)
+                    if in_rows:
+                        advance(rows_of(self._about(number)))
                 about = self._about(number)
                 taken += about["taken"]
                 dropped.update(about["dropped"])
-                advance(not in_rows)
+                if not in_rows:
+                    advance()
 
     def join(self) -> None:
         """Join all parts into a store a split, if that is not done yet.
@@ -245,7 +248,7 @@ class Job:
             return f"Disk: {_size(picture)} a picture and {_size(prompt)} a distinct prompt; {free}."
         return (
             f"Disk for {rows:,} pairs: at most {_size(2 * rows * picture)} for {2 * rows:,} pictures of "
-            f"{_size(picture)}, and {_size(prompt)} a distinct prompt ({_size(rows * prompt)} if all are); {free}."
+            f"{_size(picture)}, and {_size(prompt)} a distinct prompt ({_size(rows * prompt)} if all differ); {free}."
         )
 
     def _check_bad(self, dropped: Counter[str], rows: int, rejects: Rejects | None = None) -> None:
