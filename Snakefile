@@ -14,7 +14,7 @@ min_version("9.10")
 
 if "models" not in config:
 
-    configfile: "workflow/config/tiny.yaml"
+    configfile: f"{workflow.basedir}/workflow/config/tiny.yaml"
 
 
 validate(config, "workflow/schemas/config.schema.yaml")
