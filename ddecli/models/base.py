@@ -7,7 +7,7 @@ import copy
 import hashlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,15 +144,25 @@ class DiffusionModel(ABC):
         finally:
             self.pipeline.unet.enable_adapters()
 
-    def save(self, folder: Path) -> None:
-        """Write what stock diffusers loads: LoRA weights, or the base's files with the trained U-Net."""
+    def save(self, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write what stock diffusers loads: LoRA weights, or the base's files with the trained U-Net.
+
+        Args:
+            folder: where to.
+            weights: values of `trainable()`, by name; None takes those the U-Net has now.
+        """
         unet = self.pipeline.unet
         if self.has_lora:
-            layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
+            state = get_peft_model_state_dict(unet, state_dict=weights)
+            layers = convert_state_dict_to_diffusers(state)
             type(self.pipeline).save_lora_weights(folder, unet_lora_layers=layers)
         else:
-            shutil.copytree(self.folder, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("unet"))
-            unet.save_pretrained(folder / "unet")
+            ignored = shutil.ignore_patterns("unet", "README.md", ".*")
+            shutil.copytree(self.folder, folder, dirs_exist_ok=True, ignore=ignored)
+            with torch.device("meta"):  # an empty U-Net of the same configuration, to hold the weights
+                holder = type(unet).from_config(unet.config)
+            holder.load_state_dict(unet.state_dict() if weights is None else weights, assign=True)
+            holder.save_pretrained(folder / "unet")
 
 
 def load_unet_weights(unet: UNet2DConditionModel, state: dict[str, Tensor]) -> None:

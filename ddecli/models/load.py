@@ -7,7 +7,7 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -22,26 +22,31 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
-from ddecli.models.presets import FAMILIES, ModelSource, resolve
+from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
+from ddecli.models.single_file import pipeline_folder
+from ddecli.models.weight_files import check_lora_fits
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 SCHEDULER_FILES = ["scheduler/*.json"]
 PIPELINE_FILES = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"]
+VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
+VARIANTS = ["*.fp16.*", "*.non_ema.*", "vae_1_0/*", "vae_encoder/*", "vae_decoder/*"]
+"""Second copies of a model's weights in its repository: not needed, and as large as the first."""
 
 
 def load_pipeline(
     name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, **parts: Any
 ) -> Any:
-    """Load a diffusers pipeline by preset, folder, run or hub id, with the run's LoRA weights if it has any.
+    """Load a diffusers pipeline by preset, folder, run, checkpoint file or hub id, with a run's LoRA weights if any.
 
     Args:
         parts: components to leave out (`vae=None`) or to replace.
 
     Raises:
-        UserError: unknown model, no network, no access, or damaged files.
+        UserError: unknown model, no network, no access, damaged files, or parts that do not fit together.
     """
     source = resolve(name)
     folder = local_folder(source)
@@ -53,12 +58,14 @@ def load_pipeline(
     transformers_logging.disable_progress_bar()
     try:
         pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)
-        if source.lora:
-            pipeline.load_lora_weights(source.lora, local_files_only=True)
+        _check_family(pipeline, folder)
+        for number, lora in enumerate(source.loras):
+            if number:  # what an earlier run trained becomes part of the base
+                _fuse_lora(pipeline)
+            check_lora_fits(lora / LORA_WEIGHTS, pipeline.unet, str(folder))
+            pipeline.load_lora_weights(lora, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"The model in {folder} cannot be loaded: {_first_line(error)}") from error
-    if type(pipeline).__name__ not in FAMILIES:
-        raise UserError(f"{name} is a {type(pipeline).__name__}; supported are {' and '.join(FAMILIES)}.")
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
@@ -76,12 +83,18 @@ def load_model(
     """
     source = resolve(name)
     folder = local_folder(source)
-    absent = {} if encoders else {part: None for part in TEXT_ENCODERS if (folder / part).is_dir()}
-    pipeline = load_pipeline(name, device, dtype, **absent)
-    if source.lora:  # what was trained before becomes part of the base
-        pipeline.fuse_lora()
-        pipeline.unload_lora_weights()
-    return FAMILY_CLASSES[FAMILIES[type(pipeline).__name__]](pipeline, source, folder)
+    parts: dict[str, Any] = {}
+    if not encoders:
+        parts = {part: None for part in TEXT_ENCODERS if (folder / part).is_dir()}
+    elif dtype == torch.float16 and source.float16_vae:
+        parts["vae"] = _float16_vae(source.float16_vae)
+    pipeline = load_pipeline(name, device, dtype, **parts)
+    if source.loras:
+        _fuse_lora(pipeline)
+    family = FAMILIES[type(pipeline).__name__]
+    if family == "sdxl" and dtype == torch.float16 and pipeline.vae.config.force_upcast:
+        pipeline.vae.to(torch.float32)  # it overflows in float16; a repaired one's configuration says False
+    return FAMILY_CLASSES[family](pipeline, source, folder)
 
 
 def load_schedule(name: str) -> NoiseSchedule:
@@ -98,24 +111,64 @@ def load_schedule(name: str) -> NoiseSchedule:
 
 
 def local_folder(source: ModelSource, files: list[str] = PIPELINE_FILES) -> Path:
-    """The folder a model's files lie in; of a hub id `files` are downloaded once, or taken from the local cache."""
-    if Path(source.location).is_dir():
-        return Path(source.location)
+    """The diffusers folder a model's files lie in.
+
+    Of a hub id `files` are downloaded once, or taken from the local cache; a checkpoint file is converted once.
+    """
+    path = Path(source.location)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        return pipeline_folder(path)
     if not source.location.count("/") == 1 or source.location.startswith("/"):
         raise UserError(f"{source.location} does not exist. Is the package installed whole?")
+    return _from_hub(source.location, files)
+
+
+def _from_hub(hub_id: str, files: list[str]) -> Path:
     try:
-        return Path(snapshot_download(source.location, allow_patterns=files))
+        return Path(snapshot_download(hub_id, allow_patterns=files, ignore_patterns=VARIANTS))
     except GatedRepoError as error:
         raise UserError(
-            f"{source.location} is gated: accept its licence on its hub page and set HF_TOKEN, or give a folder."
+            f"{hub_id} is gated: accept its licence on its hub page and set HF_TOKEN, or give a folder."
         ) from error
     except RepositoryNotFoundError as error:
-        raise UserError(f"The hub has no model {source.location} (or HF_TOKEN may not see it).") from error
+        raise UserError(f"The hub has no model {hub_id} (or HF_TOKEN may not see it).") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise UserError(
-            f"{source.location} is not in the local cache and the hub cannot be reached. Download it where there is a "
-            f"network (hf download {source.location}) and give its folder, or set HF_HOME to a cache that has it."
+            f"{hub_id} is not in the local cache and the hub cannot be reached. Download it where there is a "
+            f"network (hf download {hub_id}) and give its folder, or set HF_HOME to a cache that has it."
         ) from error
+
+
+def _float16_vae(hub_id: str) -> AutoencoderKL:
+    """The autoencoder that stands in for one that overflows in float16."""
+    try:
+        folder = _from_hub(hub_id, VAE_FILES)
+        return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float16, local_files_only=True)
+    except (UserError, OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"Encoding in float16 needs the autoencoder {hub_id}, because the model's own overflows: "
+            f"fetch it where there is a network (hf download {hub_id}), or use --precision float32."
+        ) from error
+
+
+def _check_family(pipeline: Any, folder: Path) -> None:
+    """Refuse a pipeline whose U-Net is of another family than its model_index.json says."""
+    kind = type(pipeline).__name__
+    if kind not in FAMILIES:
+        raise UserError(f"{folder} is a {kind}; supported are {' and '.join(FAMILIES)}.")
+    found = "sdxl" if pipeline.unet.config.addition_embed_type == "text_time" else "sd"
+    if FAMILIES[kind] != found:
+        raise UserError(
+            f"{folder} says that it is a {kind}, but its U-Net is one of {found}: "
+            "put the right weights there, or correct its model_index.json."
+        )
+
+
+def _fuse_lora(pipeline: Any) -> None:
+    pipeline.fuse_lora()
+    pipeline.unload_lora_weights()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Models by name: a preset, a diffusers folder, a run, or a hub id. Imports no torch."""
+"""Models by name: a preset, a diffusers folder, a run, a checkpoint file or a hub id. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.tiny import TINY_PIXELS
+from ddecli.models.weight_files import checkpoint_family
 
 FAMILIES = {"StableDiffusionPipeline": "sd", "StableDiffusionXLPipeline": "sdxl"}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -21,16 +22,18 @@ LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
 class ModelSource:
     """Where a model comes from.
 
-    location: a diffusers folder, or a hub id.
+    location: a diffusers folder, a single checkpoint file (.safetensors), or a hub id.
     family: `sd` or `sdxl`; None for a hub id whose model_index.json has not been read.
-    lora: folder of LoRA weights to load on top, of a run trained with LoRA.
+    loras: folders of LoRA weights to load on top, of runs trained with LoRA, one after the other.
+    float16_vae: hub id of the autoencoder to encode with in float16, where the model's own overflows.
     """
 
     name: str
     location: str
     family: str | None
     resolution: int | None
-    lora: Path | None = None
+    loras: tuple[Path, ...] = ()
+    float16_vae: str | None = None
 
     @property
     def is_tiny(self) -> bool:
@@ -53,10 +56,11 @@ def builtin_weights(name: str) -> Path:
 
 
 def resolve(name: str) -> ModelSource:
-    """Find a model by preset name, folder (a diffusers pipeline or a run of `ddecli train`) or hub id.
+    """Find a model by preset name, folder (a diffusers pipeline or a run), checkpoint file or hub id.
 
     Raises:
-        UserError: no such preset or folder, or a folder that holds neither a pipeline nor a run.
+        UserError: no such preset, folder or file, a folder that holds neither a pipeline nor a run, or a file that
+            is no checkpoint.
     """
     known = presets()
     if name in known:
@@ -64,10 +68,13 @@ def resolve(name: str) -> ModelSource:
     folder = Path(name)
     if folder.is_dir():
         return _run(folder) if (folder / "run.yaml").is_file() else _pipeline_folder(name, folder)
+    if folder.is_file():
+        return ModelSource(name, name, family=checkpoint_family(folder), resolution=None)
     if HUB_ID.fullmatch(name) and not name.startswith((".", "/")) and not folder.parent.is_dir():
         return ModelSource(name, name, family=None, resolution=None)
     raise UserError(
-        f"Unknown model {name!r}: it is no preset ({', '.join(known)}), no folder, and no hub id such as owner/model."
+        f"Unknown model {name!r}: it is no preset ({', '.join(known)}), no folder or file, and no hub id such as "
+        "owner/model."
     )
 
 
@@ -118,5 +125,5 @@ def _run(folder: Path) -> ModelSource:
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{folder / 'run.yaml'} is damaged: it does not say what was trained.") from error
     if (model / LORA_WEIGHTS).is_file():
-        return replace(base, name=str(folder), lora=model)
-    return replace(base, name=str(folder), location=str(model))
+        return replace(base, name=str(folder), loras=(*base.loras, model))
+    return replace(base, name=str(folder), location=str(model), loras=())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny_models
 import torch
+from hub_cache import make_hub
 
 from ddecli.core.errors import UserError
-from ddecli.models.base import fingerprint
+from ddecli.models.base import DiffusionModel, fingerprint
 from ddecli.models.load import load_model, load_pipeline, load_schedule
 from ddecli.models.presets import presets, resolve
 
@@ -126,7 +129,78 @@ def test_saved_models_keep_the_fingerprint(folder: Path, tmp_path: Path) -> None
 def test_presets_are_complete() -> None:
     for name, entry in presets().items():
         assert resolve(name).name == name
-        assert {"source", "family", "resolution"} == set(entry)
+        assert {"source", "family", "resolution"} <= set(entry)
+
+
+def test_sdxl_encodes_in_float16_with_an_autoencoder_that_does_not_overflow(
+    sdxl_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's own stays in float32 unless a repaired one is named; that one has to be at hand."""
+    folder = Path(shutil.copytree(sdxl_folder, tmp_path / "overflows"))
+    config = json.loads((folder / "vae" / "config.json").read_text())
+    (folder / "vae" / "config.json").write_text(json.dumps(config | {"force_upcast": True}))
+    own = load_model(str(folder), dtype=torch.float16)
+    assert own.pipeline.vae.dtype == torch.float32 and own.unet.dtype == torch.float16
+    assert own.encode_images(torch.rand(1, 3, 32, 32)).dtype == torch.float32
+    preset = {"source": str(folder), "family": "sdxl", "resolution": 32, "float16_vae": "someone/vae"}
+    monkeypatch.setattr("ddecli.models.presets.presets", lambda: {"some-xl": preset})
+    add = make_hub(tmp_path / "hub", monkeypatch)
+    with pytest.raises(UserError, match="someone/vae.*use --precision float32"):
+        load_model("some-xl", dtype=torch.float16)
+    add("someone/vae", sdxl_folder / "vae")
+    repaired = load_model("some-xl", dtype=torch.float16)
+    assert repaired.pipeline.vae.dtype == torch.float16
+    assert load_model("some-xl").pipeline.vae.dtype == torch.float32
+
+
+def test_a_unet_of_another_family_than_the_folder_says(
+    sd_folder: Path, sdxl_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sd_folder, tmp_path / "mixed"))
+    shutil.rmtree(folder / "unet")
+    shutil.copytree(sdxl_folder / "unet", folder / "unet")
+    with pytest.raises(UserError, match="StableDiffusionPipeline, but its U-Net is one of sdxl"):
+        load_model(str(folder))
+
+
+def _lora_run(folder: Path, base: str, trained: DiffusionModel) -> Path:
+    trained.save(folder / "model")
+    (folder / "run.yaml").write_text(f"model: {base}\n")
+    return folder
+
+
+def test_lora_weights_of_another_family_are_said(sd_folder: Path, sdxl_folder: Path, tmp_path: Path) -> None:
+    model = load_model(str(sdxl_folder))
+    model.add_lora(2, seed=0)
+    run = _lora_run(tmp_path / "run", str(sd_folder), model)
+    with pytest.raises(UserError, match="do not fit .* trained on another model"):
+        load_pipeline(str(run))
+
+
+def test_lora_on_top_of_lora_keeps_both(sd_folder: Path, tmp_path: Path) -> None:
+    base = str(sd_folder)
+    for name in ("first", "second"):
+        model = load_model(base, encoders=False)
+        model.add_lora(2, seed=0)
+        for parameter in model.trainable().values():
+            parameter.data += 0.1
+        base = str(_lora_run(tmp_path / name, base, model))
+    latents, t, sizes = inputs(model)
+    conditioning = {"prompt_embeds": torch.ones(2, 16, 16)}
+    with torch.no_grad():
+        expected = model.predict(latents, t, conditioning, sizes)
+        sampled = load_pipeline(base).unet(latents, t, conditioning["prompt_embeds"]).sample
+        continued = load_model(base, encoders=False).predict(latents, t, conditioning, sizes)
+    torch.testing.assert_close(sampled, expected)
+    torch.testing.assert_close(continued, expected)
+
+
+def test_saving_takes_the_weights_it_is_given(folder: Path, tmp_path: Path) -> None:
+    model = load_model(str(folder))
+    given = {name: value.detach() + 1 for name, value in model.trainable().items()}
+    model.save(tmp_path / "saved", given)
+    saved = load_model(str(tmp_path / "saved"))
+    assert all(torch.equal(value, given[name]) for name, value in saved.trainable().items())
 
 
 def test_unknown_models_are_said(tmp_path: Path) -> None:
