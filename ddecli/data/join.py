@@ -1,4 +1,7 @@
-"""From finished parts to a pair store: indices into one table each, duplicates out, tensors moved into place."""
+"""From finished parts to a pair store: indices into one table each, duplicates out, tensors moved into place.
+
+Several processes may have encoded a picture or a prompt each: the first in the source's order stays.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, read_json
@@ -55,22 +62,29 @@ def join_split(
             stack.enter_context(atomic_file(folder / f"{table}.parquet")) for table in TABLES
         )
         tables = _Tables(pairs, images, prompts, resolution, margins)
-        for part in parts:
-            tables.add(part / split)
+        new = [tables.add(part / split) for part in parts]
         tables.close()
     shard_rows: dict[str, list[int]] = {LATENTS: [], EMBEDDINGS: []}
     hashes: dict[str, dict[str, Any]] = {}
     shapes: dict[str, list[int]] = {}
-    for part in parts:
+    for part, fresh in zip(parts, new, strict=True):
         about = read_json(part / PART)
         here = about["splits"][split]
         shapes = shapes or here["conditioning"]
         for stem, rows in here["shard_rows"].items():
-            for number, count in enumerate(rows):
-                name = shard_name(stem, len(shard_rows[stem]))
-                _move(part / split / shard_name(stem, number), folder / name)
-                hashes[name] = about["files"][f"{split}/{shard_name(stem, number)}"]
-                shard_rows[stem].append(count)
+            for number, shard in enumerate(torch.split(fresh[stem], rows)):
+                source = part / split / shard_name(stem, number)
+                target = folder / shard_name(stem, len(shard_rows[stem]))
+                if not shard.any():
+                    source.unlink(missing_ok=True)
+                    continue
+                if shard.all():
+                    _move(source, target)
+                    hashes[target.name] = about["files"][f"{split}/{source.name}"]
+                else:
+                    _select(source, target, shard)
+                    hashes[target.name] = file_entry(target)
+                shard_rows[stem].append(int(shard.sum()))
     for table in TABLES:
         hashes[f"{table}.parquet"] = file_entry(folder / f"{table}.parquet")
     counts = {"pairs": tables.pairs.count, "images": tables.images.count, "prompts": tables.prompts.count}
@@ -97,15 +111,23 @@ class _Tables:
         self.resolution, self.margins = resolution, margins
         self.upscaled = self.long = self.duplicates = 0
 
-    def add(self, part: Path) -> None:
-        """Add a part. Its pairs' pictures and prompts are in it, or in a part before it."""
+    def add(self, part: Path) -> dict[str, Tensor]:
+        """Add a part. Its pairs' pictures and prompts are in it, or in a part before it.
+
+        Returns:
+            For each kind of tensors, which of the part's rows (N,) bool are the first of their picture or prompt.
+        """
+        images, prompts = [], []
         for row in read_rows(part / "images.parquet"):
-            self.rows.add("images", row["pixels"], self.images.count)
-            self.images.add(row["sha256"], *(row[name] for name in SIZES))
-            self.upscaled += min(row["width"], row["height"]) < self.resolution
+            images.append(self.rows.add("images", row["pixels"], self.images.count))
+            if images[-1]:
+                self.images.add(row["sha256"], *(row[name] for name in SIZES))
+                self.upscaled += min(row["width"], row["height"]) < self.resolution
         for row in read_rows(part / "prompts.parquet"):
-            self.long += self.rows.add("prompts", prompt_key(row["text"]), self.prompts.count) and row["long"]
-            self.prompts.add(row["text"])
+            prompts.append(self.rows.add("prompts", prompt_key(row["text"]), self.prompts.count))
+            if prompts[-1]:
+                self.prompts.add(row["text"])
+                self.long += row["long"]
         for row in read_rows(part / "pairs.parquet"):
             prompt = self.rows.get("prompts", prompt_key(row["prompt"]))
             chosen, rejected = (self.rows.get("images", row[side]) for side in ("chosen", "rejected"))
@@ -114,6 +136,10 @@ class _Tables:
                 continue
             values = (row["pair_id"], prompt, chosen, rejected, row["source"])
             self.pairs.add(*values, *((row["margin"],) if self.margins else ()))
+        return {
+            LATENTS: torch.tensor(images, dtype=torch.bool),
+            EMBEDDINGS: torch.tensor(prompts, dtype=torch.bool),
+        }
 
     def close(self) -> None:
         """Finish the tables."""
@@ -127,3 +153,15 @@ def _move(source: Path, target: Path) -> None:
         source.replace(target)
     elif not target.is_file():
         raise UserError(f"{source} is missing. Remove {source.parents[3]} and run ddecli prepare again.")
+
+
+def _select(source: Path, target: Path, rows: Tensor) -> None:
+    """Write some rows of a shard, and remove it, unless a join that was stopped did so already."""
+    if not source.is_file():
+        _move(source, target)
+        return
+    with safe_open(source, framework="pt") as file:
+        tensors = {key: file.get_tensor(key)[rows] for key in file.keys()}  # noqa: SIM118 - no mapping
+    with atomic_file(target) as temporary:
+        save_file(tensors, temporary)
+    source.unlink()

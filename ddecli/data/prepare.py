@@ -2,14 +2,14 @@
 
 The source comes in parts (shards, or some thousand rows). Each is encoded into a folder of its own in
 `OUT.parts`, which appears whole or not at all; when all parts are there they are joined: their tensors are
-renamed, not copied, and their tables put together. So
+renamed, not copied (unless some of them are there twice), and their tables put together. So
 
 * a killed process loses the part it was at; the same command goes on behind the last whole part and gives
   the same store, bit for bit;
 * several processes share the work: process I of N does parts I, I + N, I + 2N, ... and whoever finishes last
   joins them. They talk through the folder alone. A process without a share does all parts that are missing.
-  The store's pairs are the same for any N, its latents up to rounding; a picture that occurs in the parts of
-  several processes is encoded once by each;
+  The store is the same for any N up to rounding; a picture or prompt that occurs in the parts of several
+  processes is encoded by each of them, and stored once;
 * memory does not grow with the data: it holds a few batches of pictures, up to two shards of tensors a split
   (`shards.SHARD_BYTES` each), a row group of the parquet file that is read, and up to 64 MiB of index, which
   otherwise lies in a temporary file (some 150 bytes a picture). Growing with the data are the names of the

@@ -8,8 +8,7 @@
     prompt-embeddings-NNNNN.safetensors  one tensor (N, ...) a conditioning key
     bad-rows.jsonl                       rows that could not be used, if any
 
-Every distinct picture and every distinct prompt is encoded once (once a process where several shared the
-work; pairs then point to the first of them); the empty prompt is always there.
+Every distinct picture and every distinct prompt is stored once; the empty prompt is always there.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from full_disk import full_disk
 from pair_data import png
 
 from ddecli.core.errors import BadRow, UserError
-from ddecli.data import job, parts, shards, tables
+from ddecli.data import job, join, parts, shards, tables
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.prepare import prepare_source
 from ddecli.data.sources.base import Part, Source
@@ -145,6 +145,23 @@ def test_killed_and_gone_on_with_gives_the_same_store(
     assert len(PairStore.open(tmp_path / "b" / "store-holdout", verify=True)) > 0
 
 
+@pytest.mark.parametrize("name", ["_move", "_select", "save_file", "file_entry"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_killed_while_shares_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    """Two processes have encoded the same pictures and prompts: one of each is left out in the join."""
+    source = in_parts(some_pairs(40), 6)
+    for folder in ("a", "b"):
+        run(tmp_path / folder / "store", source, shard=(1, 2))
+    run(tmp_path / "a" / "store", source, shard=(2, 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(join, name, die_at(number, getattr(join, name)))
+        killed(lambda: run(tmp_path / "b" / "store", source, shard=(2, 2)))
+    run(tmp_path / "b" / "store", source)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
 def test_killed_while_reading_it_goes_on_behind_the_last_whole_part(tmp_path: Path) -> None:
     pairs = some_pairs(30)
     run(tmp_path / "a" / "store", in_parts(pairs, 6))
@@ -180,11 +197,11 @@ def test_a_full_disk_leaves_whole_parts_and_the_next_run_goes_on(tmp_path: Path)
 def test_a_disk_that_the_join_fills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system refuses every file of the join that is not small; parts stay, and the next run joins them."""
     run(tmp_path / "a" / "store", in_parts(some_pairs(30), 6))
-    join = job.join_split
+    join_split = job.join_split
 
     def on_a_full_disk(*given: Any) -> Any:
         with full_disk(500):
-            return join(*given)
+            return join_split(*given)
 
     with monkeypatch.context() as patch:
         patch.setattr(job, "join_split", on_a_full_disk)
@@ -201,7 +218,8 @@ def test_shares_in_any_order_are_joined_by_the_last(tmp_path: Path, order: tuple
     summaries = [run(tmp_path / "shared", in_parts(pairs, 6), split=split, shard=(i, 3)) for i in order]
     assert [summary.complete for summary in summaries] == [False, False, True]
     last = summaries[-1]
-    assert (last.pairs, last.rows, last.dropped) == (alone.pairs, alone.rows, alone.dropped)
+    for name in ("pairs", "rows", "dropped", "images", "prompts", "upscaled_images", "long_prompts"):
+        assert getattr(last, name) == getattr(alone, name)
     assert last.holdout_pairs == alone.holdout_pairs > 0
     assert_same_pairs(tmp_path / "alone", tmp_path / "shared")
     assert_same_pairs(tmp_path / "alone-holdout", tmp_path / "shared-holdout")
