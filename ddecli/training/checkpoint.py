@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +18,48 @@ from ddecli.core.files import atomic_folder, read_json, sha256_file, write_json
 KEPT = 2
 STATE = "state.json"
 FILES = ("trainable.safetensors", "optimizer.pt", "progress.safetensors")
+AVERAGE = "weight-average.safetensors"
 
 
-def save_checkpoint(
-    folder: Path,
-    step: int,
-    trainable: dict[str, Tensor],
-    optimizer: dict[str, Any],
-    progress: dict[str, Tensor],
-) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """The complete state of a run after some steps.
+
+    step: optimizer steps done.
+    trainable: the trained parameters by name.
+    optimizer: its state dict.
+    progress: everything else a resumed run needs (delayed table, credit map).
+    average: the moving average of the parameters, of runs that keep one.
+    """
+
+    step: int
+    trainable: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    progress: dict[str, Tensor]
+    average: dict[str, Tensor] | None = None
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write `folder/step-NNNNNN` and remove all but the last two.
-
-    Args:
-        step: optimizer steps done.
-        trainable: the trained parameters by name.
-        optimizer: its state dict.
-        progress: everything else a resumed run needs (delayed table, credit map).
 
     Raises:
         UserError: it cannot be written (full disk); the checkpoints before it stay whole.
     """
-    with atomic_folder(folder / f"step-{step:06d}") as temporary:
-        save_file(
-            {key: value.detach().cpu().contiguous() for key, value in trainable.items()}, temporary / FILES[0]
-        )
+    with atomic_folder(folder / f"step-{checkpoint.step:06d}") as temporary:
+        _save_tensors(checkpoint.trainable, temporary / FILES[0])
         with (temporary / FILES[1]).open("wb") as file:
-            torch.save(optimizer, file)
-        save_file(progress, temporary / FILES[2])
-        write_json(
-            temporary / STATE,
-            {"step": step, "files": {name: sha256_file(temporary / name) for name in FILES}},
-        )
+            torch.save(checkpoint.optimizer, file)
+        _save_tensors(checkpoint.progress, temporary / FILES[2])
+        if checkpoint.average is not None:
+            _save_tensors(checkpoint.average, temporary / AVERAGE)
+        digests = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
+        write_json(temporary / STATE, {"step": checkpoint.step, "files": digests})
     for old in _checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load_checkpoint(
-    folder: Path, device: torch.device
-) -> tuple[int, dict[str, Tensor], dict[str, Any], dict[str, Tensor]] | None:
-    """The newest whole checkpoint as (step, trainable, optimizer, progress), or None if there is none at all.
+def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint | None:
+    """The newest whole checkpoint, or None if there is none at all; the optimizer's state is put on `device`.
 
     Raises:
         UserError: there are checkpoints, but all are damaged.
@@ -65,8 +69,13 @@ def load_checkpoint(
         if not _is_whole(path):
             console.print(f"{path} is damaged and is passed over.", style="yellow")
             continue
-        optimizer = torch.load(path / FILES[1], weights_only=True, map_location=device)
-        return int(path.name[5:]), load_file(path / FILES[0]), optimizer, load_file(path / FILES[2])
+        return Checkpoint(
+            step=int(path.name[5:]),
+            trainable=load_file(path / FILES[0]),
+            optimizer=torch.load(path / FILES[1], weights_only=True, map_location=device),
+            progress=load_file(path / FILES[2]),
+            average=load_file(path / AVERAGE) if (path / AVERAGE).exists() else None,
+        )
     if found:
         raise UserError(
             f"Every checkpoint in {folder} is damaged; remove the folder and start the run again."
@@ -78,6 +87,10 @@ def latest_step(folder: Path) -> int | None:
     """Optimizer steps of the newest checkpoint, whole or not; None if there is none."""
     found = _checkpoints(folder)
     return int(found[-1].name[5:]) if found else None
+
+
+def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, file)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -32,6 +32,8 @@ def pair_errors(
 ) -> PairErrors:
     """The four errors of every pair, (B,) each; winners and losers go through the model together.
 
+    The reference goes first: what it needs is free again before the policy keeps its activations.
+
     Args:
         reference: the frozen copy, or `policy` itself if its adapters can be switched off.
         winners_only: only the policy's errors on winners, for objectives that look at nothing else.
@@ -39,7 +41,7 @@ def pair_errors(
     if winners_only:
         half = batch.winners()
         return PairErrors(noise_errors(policy, half, autocast), None, None, None, half.t)
-    policy_w, policy_l = noise_errors(policy, batch, autocast).chunk(2)
     with torch.no_grad(), reference.without_lora():
         reference_w, reference_l = noise_errors(reference, batch, autocast).chunk(2)
+    policy_w, policy_l = noise_errors(policy, batch, autocast).chunk(2)
     return PairErrors(policy_w, policy_l, reference_w, reference_l, batch.t.chunk(2)[0])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +12,39 @@ from typing import Any
 
 import torch
 import yaml
-from accelerate import Accelerator
 from torch import nn
 
 from ddecli.core.console import progress
-from ddecli.core.devices import choose_device, choose_dtype
-from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_folder, make_folder, sha256_file, write_json, write_text
+from ddecli.core.files import atomic_folder, write_json, write_text
 from ddecli.core.manifest import machine, versions
 from ddecli.data.draws import Draws
-from ddecli.data.store import PairStore
-from ddecli.models.base import DiffusionModel, load_unet_weights
-from ddecli.models.load import load_model
+from ddecli.models.base import load_unet_weights
 from ddecli.objectives.base import Objective
 from ddecli.objectives.presets import build_objective, build_sampler
 from ddecli.training.batches import Batches
-from ddecli.training.checkpoint import load_checkpoint, save_checkpoint
+from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
+from ddecli.training.inputs import load_policy, open_pairs
+from ddecli.training.optimizers import build_optimizer
+from ddecli.training.precision import (
+    autocast,
+    load_scaler_state,
+    scaler_state,
+    start_processes,
+    training_dtype,
+)
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
-from ddecli.training.settings import TrainSettings, read_settings
+from ddecli.training.run_folder import clear, is_other_run, with_pairs
+from ddecli.training.settings import TrainSettings
+from ddecli.training.sharding import (
+    gathered,
+    is_sharded_launch,
+    optimizer_shards,
+    shard,
+    shards_of,
+    whole_number,
+)
+from ddecli.training.weight_average import WeightAverage
 
 
 @dataclass(frozen=True)
@@ -52,27 +66,11 @@ class Trainer:
 
     def __init__(self, settings: TrainSettings) -> None:
         self.settings = settings
-        choose_device(settings.device)
-        self.dtype = _precision(settings)
-        self.accelerator = Accelerator(
-            cpu=settings.device == "cpu",
-            mixed_precision={"float16": "fp16", "bfloat16": "bf16"}.get(
-                str(self.dtype).removeprefix("torch."), "no"
-            ),
-        )
-        processes = self.accelerator.num_processes
-        if settings.batch_size % processes:
-            raise UserError(
-                f"--batch-size {settings.batch_size} cannot be shared by {processes} processes evenly."
-            )
+        self.dtype = training_dtype(settings)
+        self.accelerator = start_processes(settings, self.dtype)
         device = self.accelerator.device
-        self.model = _load(settings, device)
-        self.store = PairStore.open(Path(settings.data or ""), self.model.fingerprint)
-        if self.store.latent_shape != self.model.latent_shape:
-            raise UserError(
-                f"{settings.data} holds latents of shape {self.store.latent_shape}, the model works on "
-                f"{self.model.latent_shape}: prepare the pairs again with --model {settings.model}."
-            )
+        self.model = load_policy(settings, device)
+        self.store = open_pairs(settings, self.model)
         self.reference = self.model.reference(self.dtype)
         self.objective: Objective = build_objective(
             settings.loss, self.model.schedule, settings.beta, settings.ema_decay, settings.correction_bins
@@ -83,17 +81,29 @@ class Trainer:
             len(self.store), settings.seed, sampler, self.store.latent_shape, settings.prompt_dropout
         )
         self.batches = Batches(self.store, draws, device)
-        self.parameters: dict[str, nn.Parameter] = self.model.trainable()
-        optimizer = torch.optim.AdamW(
-            list(self.parameters.values()), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-        )
-        self.model.unet, self.optimizer = self.accelerator.prepare(self.model.unet, optimizer)
+        if settings.compile:
+            for unet in {id(model.unet): model.unet for model in (self.model, self.reference)}.values():
+                unet.compile_repeated_blocks()
+        self.parameters: dict[str, nn.Parameter]
+        self._distribute()
+        self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
         self.credit = CreditMap(settings.steps, T)
         self.first_step = 0
 
+    def _distribute(self) -> None:
+        """Give every process the whole U-Net (DDP), or a shard of it (FSDP2), and make the optimizer."""
+        self.is_sharded = is_sharded_launch()
+        if self.is_sharded:
+            shard(self.model.unet, self.accelerator)
+        self.parameters = self.model.trainable()
+        device = self.accelerator.device
+        self.optimizer: Any = build_optimizer(self.settings, self.parameters.values(), device)
+        if not self.is_sharded:
+            self.model.unet, self.optimizer = self.accelerator.prepare(self.model.unet, self.optimizer)
+
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """The precision of both models' forward passes."""
-        return torch.autocast(self.accelerator.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        return autocast(self.accelerator.device, self.dtype)
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant; a pure function of the step."""
@@ -106,6 +116,12 @@ class Trainer:
         size = self.settings.micro_batch_size
         return [range(start, min(start + size, first + share)) for start in range(first, first + share, size)]
 
+    def sync(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Whole gradients meet once a step; shards at every micro-batch, or a whole gradient would have to be held."""
+        if is_last or self.is_sharded:
+            return contextlib.nullcontext()
+        return self.accelerator.no_sync(self.model.unet)
+
     def step(self, step: int, alarm: Alarm) -> dict[str, float | None]:
         """One optimizer step; returns its metrics."""
         settings, accelerator = self.settings, self.accelerator
@@ -113,8 +129,7 @@ class Trainer:
         seen = []
         for number, draws in enumerate(micro_batches):
             batch = self.batches(draws)
-            is_last = number == len(micro_batches) - 1
-            with contextlib.nullcontext() if is_last else accelerator.no_sync(self.model.unet):
+            with self.sync(is_last=number == len(micro_batches) - 1):
                 errors = pair_errors(
                     self.model, self.reference, batch, self.autocast(), self.objective.winners_only
                 )
@@ -125,41 +140,64 @@ class Trainer:
             seen.append(columns_of(errors, output))
         columns = accelerator.gather(torch.cat(seen)).cpu()  # the whole batch, in the order of its draws
         metrics = step_metrics(columns)
-        gradient_norm = float(
-            accelerator.clip_grad_norm_(list(self.parameters.values()), settings.max_grad_norm)
-        )
-        alarm.check(step, metrics, gradient_norm)
+        parameters = list(self.parameters.values())
+        gradient_norm = whole_number(accelerator.clip_grad_norm_(parameters, settings.max_grad_norm))
+        alarm.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(step)
         if self.objective.table is not None:
             self.objective.table.update(errors_of(columns))
         self.credit.add(step, columns, self.objective.table)
-        return metrics | {"gradient_norm": gradient_norm, "lr": self.learning_rate(step)}
+        shown = gradient_norm if math.isfinite(gradient_norm) else None
+        return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What is saved as the model: the average of the weights if there is one. Every process has to call it."""
+        values = self.average.values if self.average is not None else self.parameters
+        return gathered({name: value.detach() for name, value in values.items()}, self.is_main)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files."""
+        return self.accelerator.is_main_process
 
     def save(self, folder: Path, step: int) -> None:
-        """Write a checkpoint after `step` optimizer steps."""
-        table = self.objective.table
+        """Write a checkpoint after `step` optimizer steps. Every process has to call it, the main one writes."""
+        table, average = self.objective.table, self.average
         progress_state = {f"credit.{name}": value for name, value in self.credit.state().items()}
+        progress_state |= {f"scaler.{name}": value for name, value in scaler_state(self.accelerator).items()}
         if table is not None:
             progress_state |= {f"table.{name}": value for name, value in table.state_dict().items()}
-        weights = {name: value.detach() for name, value in self.parameters.items()}
-        save_checkpoint(folder, step, weights, self.optimizer.state_dict(), progress_state)
+        checkpoint = Checkpoint(
+            step,
+            gathered({name: value.detach() for name, value in self.parameters.items()}, self.is_main),
+            gathered(self.optimizer.state_dict(), self.is_main),
+            progress_state,
+            None if average is None else gathered(average.values, self.is_main),
+        )
+        if self.is_main:
+            save_checkpoint(folder, checkpoint)
 
     def resume(self, folder: Path) -> None:
-        """Go on from the newest whole checkpoint, if there is one."""
-        found = load_checkpoint(folder, self.accelerator.device)
+        """Go on from the newest whole checkpoint, if there is one, whatever the number of processes that wrote it."""
+        found = load_checkpoint(folder, torch.device("cpu") if self.is_sharded else self.accelerator.device)
         if found is None:
             return
-        self.first_step, weights, optimizer, state = found
-        load_unet_weights(self.model.pipeline.unet, weights)
-        self.optimizer.load_state_dict(optimizer)
-        parts: dict[str, dict[str, torch.Tensor]] = {"credit": {}, "table": {}}
-        for name, value in state.items():
+        self.first_step = found.step
+        load_unet_weights(self.model.pipeline.unet, shards_of(found.trainable, self.parameters))
+        self.optimizer.load_state_dict(optimizer_shards(found.optimizer, list(self.parameters.values())))
+        if self.average is not None and found.average is not None:
+            self.average.load(shards_of(found.average, self.parameters))
+        parts: dict[str, dict[str, torch.Tensor]] = {"credit": {}, "table": {}, "scaler": {}}
+        for name, value in found.progress.items():
             part, key = name.split(".", 1)
             parts[part][key] = value
         self.credit.load(parts["credit"])
+        load_scaler_state(self.accelerator, parts["scaler"])
         if self.objective.table is not None:
             self.objective.table.load_state_dict(parts["table"])
 
@@ -175,12 +213,12 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         UserError: unusable settings or data, a run folder that holds another run, or a run that breaks the model.
     """
     out, checkpoints = settings.folder, settings.folder / "checkpoints"
-    settings = _with_pairs(settings)
-    is_other_run = _is_other_run(settings, resume, overwrite)
+    settings = with_pairs(settings)
+    replaces = is_other_run(settings, resume, overwrite)
     trainer = Trainer(settings)
-    main = trainer.accelerator.is_main_process
-    if is_other_run and main:
-        _clear(out)
+    main = trainer.is_main
+    if replaces and main:
+        clear(out)
     trainer.accelerator.wait_for_everyone()
     if resume or overwrite:
         trainer.resume(checkpoints)
@@ -203,8 +241,8 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
                 }
                 log.write(metrics)
                 advance(note=_note(metrics))
-                if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
-                    trainer.save(checkpoints, step + 1)
+            if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
+                trainer.save(checkpoints, step + 1)
     seconds = time.monotonic() - began
     done = settings.steps - trainer.first_step
     summary = TrainSummary(
@@ -219,7 +257,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     )
     if main:
         log.close()
-        _finish(trainer, summary)
+    _finish(trainer, summary)
     trainer.accelerator.wait_for_everyone()
     return summary
 
@@ -228,6 +266,9 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
     """Write what a finished run leaves: the last checkpoint, credit map, performance, and the model last of all."""
     out = trainer.settings.folder
     trainer.save(out / "checkpoints", trainer.settings.steps)
+    weights = trainer.weights()
+    if not trainer.is_main:
+        return
     trainer.credit.save(out / "credit.npz", trainer.objective.table)
     performance = {
         "pairs_per_second": round(summary.pairs_per_second, 2),
@@ -240,70 +281,7 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
     }
     write_json(out / "perf.json", performance)
     with atomic_folder(out / "model") as folder:
-        trainer.model.save(folder)
-
-
-def _with_pairs(settings: TrainSettings) -> TrainSettings:
-    """Note which pairs the run is trained on; a run.yaml that names other pairs cannot be repeated."""
-    manifest = Path(settings.data or "") / "manifest.json"
-    found = sha256_file(manifest) if manifest.is_file() else None
-    if settings.pairs_sha256 not in (None, found):
-        raise UserError(
-            f"{settings.data} holds other pairs than those of the run to repeat: prepare them again."
-        )
-    return settings.model_copy(update={"pairs_sha256": found})
-
-
-def _is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool:
-    """Whether the run folder holds a run of other settings or pairs, which may be replaced.
-
-    Raises:
-        UserError: two runs would be mixed in one folder.
-    """
-    out = make_folder(settings.folder)
-    if not (out / "run.yaml").exists():
-        return False
-    if not (resume or overwrite):
-        state = "a finished run" if (out / "model").is_dir() else "an unfinished run"
-        raise UserError(f"{out} holds {state}: add --resume to go on with it, or choose another --out.")
-    before = read_settings(out / "run.yaml")
-    may_change = {"steps", "micro_batch_size", "device", "checkpoint_every"} - (
-        {"steps"} if overwrite else set()
-    )
-    for name, value in before.model_dump(exclude=may_change).items():
-        if getattr(settings, name) != value:
-            if overwrite:
-                return True
-            raise UserError(
-                f"{out} was started with {name} {value!r}, not {getattr(settings, name)!r}: "
-                "resume with the same settings, choose another --out, or replace it with --overwrite."
-            )
-    return False
-
-
-def _clear(out: Path) -> None:
-    """Remove a run, and nothing else that lies in its folder."""
-    for name in ("checkpoints", "model"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("run.yaml", "metrics.jsonl", "credit.npz", "perf.json"):
-        (out / name).unlink(missing_ok=True)
-
-
-def _load(settings: TrainSettings, device: torch.device) -> DiffusionModel:
-    """The policy: float32 weights on the device; everything but the U-Net is left out or stays on the processor."""
-    model = load_model(settings.model, "cpu", encoders=False)
-    unet = model.unet.to(device, memory_format=torch.channels_last)
-    unet.requires_grad_(True).train()
-    if settings.lora:
-        model.add_lora(settings.lora, settings.seed)
-    return model
-
-
-def _precision(settings: TrainSettings) -> torch.dtype:
-    if settings.precision != "auto":
-        return choose_dtype(settings.precision, choose_device(settings.device))
-    on_gpu = settings.device != "cpu" and torch.cuda.is_available()
-    return torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported() else torch.float32
+        trainer.model.save(folder, weights)
 
 
 def _note(metrics: dict[str, Any]) -> str:

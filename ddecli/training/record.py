@@ -17,6 +17,8 @@ from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
+MAX_OVERFLOWS = 20
+"""Steps in a row that float16 may leave out: the scale, 65536 at first, has long reached 1 by then."""
 HARMLESS = 0.25
 """A mean error below a quarter of the noise's variance breaks no model: near noise the reference's is a hundredth,
 and many times that is still little."""
@@ -148,9 +150,15 @@ class Alarm:
         self.checkpoints = checkpoints
         self.max_winner_error = max_winner_error
         self.first_winner_error: float | None = None
+        self.overflows = 0
 
-    def check(self, step: int, metrics: dict[str, float | None], gradient_norm: float) -> None:
+    def check(
+        self, step: int, metrics: dict[str, float | None], gradient_norm: float, is_scaled: bool = False
+    ) -> None:
         """Look at one step, before its update is applied.
+
+        Args:
+            is_scaled: float16's gradients are scaled: if they overflow, the step is left out and the scale halved.
 
         Raises:
             UserError: loss or gradient is not finite, or the winners' error exceeds the reference's (without one,
@@ -158,7 +166,9 @@ class Alarm:
         """
         loss, winner = metrics["loss"], metrics["error_policy_w"]
         assert loss is not None
-        if not (np.isfinite(loss) and np.isfinite(gradient_norm)) or winner is None:
+        self.overflows = self.overflows + 1 if is_scaled and not np.isfinite(gradient_norm) else 0
+        is_gradient_good = np.isfinite(gradient_norm) or 0 < self.overflows <= MAX_OVERFLOWS
+        if not (np.isfinite(loss) and is_gradient_good) or winner is None:
             self._stop(step, "the loss or its gradient is no longer a number")
             return
         if self.first_winner_error is None:

@@ -38,17 +38,26 @@ class TrainSettings(BaseModel):
     segment: str | None = Field(None, description="part of the trajectory to train, such as 0.3-0.4")
     gamma: float = Field(0.9, gt=0, le=1, description="discount of the discounted loss")
     prompt_dropout: float = Field(0.0, ge=0, le=1, description="share of samples trained on the empty prompt")
+    optimizer: Literal["adamw", "adamw8bit", "adafactor"] = "adamw"
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
     max_winner_error: float = Field(
         4.0,
         gt=1,
         description="stop when the error on preferred images exceeds the reference's this many times",
     )
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay")
+    weight_decay: float = Field(0.01, ge=0, description="the optimizer's weight decay")
+    weight_ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the average of the weights that is saved; None saves the last"
+    )
     lora: int | None = Field(None, ge=1, description="LoRA rank; None trains the whole U-Net")
     seed: int = Field(0, ge=0, description="seed of every draw")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    gradient_checkpointing: bool = Field(
+        False,
+        description="compute activations again in the backward pass: the same result, less memory, slower",
+    )
+    compile: bool = Field(False, description="compile the U-Net's transformer blocks")
     checkpoint_every: int = Field(50, ge=1, description="optimizer steps between checkpoints")
 
     @property

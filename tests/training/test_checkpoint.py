@@ -9,7 +9,7 @@ import torch
 from full_disk import full_disk
 
 from ddecli.core.errors import UserError
-from ddecli.training.checkpoint import FILES, latest_step, load_checkpoint, save_checkpoint
+from ddecli.training.checkpoint import AVERAGE, FILES, Checkpoint, latest_step, load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,8 @@ CPU = torch.device("cpu")
 def save(folder: Path, *steps: int) -> None:
     for step in steps:
         optimizer = {"state": {0: {"step": torch.tensor(float(step))}}, "param_groups": []}
-        save_checkpoint(folder, step, {"w": torch.full((3,), float(step))}, optimizer, {"p": torch.zeros(1)})
+        weights = {"w": torch.full((3,), float(step))}
+        save_checkpoint(folder, Checkpoint(step, weights, optimizer, {"p": torch.zeros(1)}, weights))
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
@@ -30,21 +31,21 @@ def test_round_trip(tmp_path: Path) -> None:
     save(tmp_path, 5)
     found = load_checkpoint(tmp_path, CPU)
     assert found is not None
-    step, weights, optimizer, progress = found
-    assert step == 5
-    assert torch.equal(weights["w"], torch.full((3,), 5.0))
-    assert optimizer["state"][0]["step"] == 5
-    assert "p" in progress
+    assert found.step == 5
+    assert torch.equal(found.trainable["w"], torch.full((3,), 5.0))
+    assert found.optimizer["state"][0]["step"] == 5
+    assert "p" in found.progress
+    assert found.average is not None and torch.equal(found.average["w"], found.trainable["w"])
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, AVERAGE])
 def test_a_file_cut_short_is_passed_over(tmp_path: Path, name: str) -> None:
     save(tmp_path, 2, 4)
     damaged = tmp_path / "step-000004" / name
     damaged.write_bytes(damaged.read_bytes()[:-7])
     found = load_checkpoint(tmp_path, CPU)
     assert found is not None
-    assert found[0] == 2
+    assert found.step == 2
 
 
 def test_nothing_is_none_and_all_damaged_is_said(tmp_path: Path) -> None:
@@ -61,8 +62,8 @@ def test_a_full_disk_keeps_the_checkpoints_before(tmp_path: Path, large: str) ->
     parts = {"trainable": {"w": torch.zeros(1)}, "optimizer": {"m": torch.zeros(1)}, "progress": {}}
     parts[large] = {"m": torch.zeros(50_000)}
     with full_disk(20_000), pytest.raises(UserError, match="Cannot write .*step-000004: .*File too large"):
-        save_checkpoint(tmp_path, 4, **parts)
+        save_checkpoint(tmp_path, Checkpoint(4, **parts))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000002"]
     found = load_checkpoint(tmp_path, CPU)
     assert found is not None
-    assert found[0] == 2
+    assert found.step == 2

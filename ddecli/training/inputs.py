@@ -1,0 +1,43 @@
+"""What a run starts from: the policy on its device, and the pair store that fits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ddecli.core.errors import UserError
+from ddecli.data.store import PairStore
+from ddecli.models.base import DiffusionModel
+from ddecli.models.load import load_model
+from ddecli.training.settings import TrainSettings
+from ddecli.training.sharding import is_sharded_launch
+
+
+def load_policy(settings: TrainSettings, device: torch.device) -> DiffusionModel:
+    """The policy: float32 weights on the device; everything but the U-Net is left out or stays on the processor."""
+    model = load_model(settings.model, "cpu", encoders=False)
+    # FSDP2 shards contiguous weights only.
+    layout = torch.contiguous_format if is_sharded_launch() else torch.channels_last
+    unet = model.unet.to(device, memory_format=layout)
+    unet.requires_grad_(True).train()
+    if settings.lora:
+        model.add_lora(settings.lora, settings.seed)
+    if settings.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    return model
+
+
+def open_pairs(settings: TrainSettings, model: DiffusionModel) -> PairStore:
+    """The pair store of a run.
+
+    Raises:
+        UserError: none, a damaged one, or one of another model or resolution.
+    """
+    store = PairStore.open(Path(settings.data or ""), model.fingerprint)
+    if store.latent_shape != model.latent_shape:
+        raise UserError(
+            f"{settings.data} holds latents of shape {store.latent_shape}, the model works on "
+            f"{model.latent_shape}: prepare the pairs again with --model {settings.model}."
+        )
+    return store

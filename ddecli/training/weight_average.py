@@ -1,0 +1,35 @@
+"""The moving average of the trained weights, which `--weight-ema` saves in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential moving average of parameters, float32, on their device.
+
+    values: the averages by name; at first the weights that training starts from.
+
+    The decay of optimizer step `n` (from 0) is `min(decay, (1 + n) / (10 + n))`: short runs are averaged over a part
+    of their own length, not over weights that have hardly moved.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], decay: float) -> None:
+        self.parameters = parameters
+        self.decay = decay
+        self.values: dict[str, Tensor] = {name: value.detach().clone() for name, value in parameters.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the weights after optimizer step `step`."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, parameter in self.parameters.items():
+            self.values[name].lerp_(parameter, 1 - decay)
+
+    def load(self, values: Mapping[str, Tensor]) -> None:
+        """Take over a checkpoint's averages."""
+        for name, value in self.values.items():
+            value.copy_(values[name])
