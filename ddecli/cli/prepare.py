@@ -116,7 +116,7 @@ def prepare(
     ] = "auto",
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"],
-        typer.Option(help="Precision of the encoders. SDXL's own autoencoder overflows in float16."),
+        typer.Option(help="Precision of the encoders. SDXL's own autoencoder stays in float32 with float16."),
     ] = "float32",
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
@@ -150,7 +150,6 @@ def prepare(
 
     from ddecli.core.console import console
     from ddecli.data.columns import parse_mapping
-    from ddecli.data.encoding import protect_autoencoder
     from ddecli.data.job import check_output
     from ddecli.data.prepare import prepare_source
     from ddecli.data.sources.base import Wanted
@@ -181,8 +180,6 @@ def prepare(
     transformers.utils.logging.set_verbosity_error()
     where = _device(device)
     loaded = load_model(model, where, getattr(torch, precision))
-    if protect_autoencoder(loaded):
-        console.print(f"{model}: its autoencoder overflows in float16 and is run in float32.", soft_wrap=True)
     summary = prepare_source(
         source,
         loaded,

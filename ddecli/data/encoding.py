@@ -30,21 +30,6 @@ IMAGES = pa.schema(
 PROMPTS = pa.schema([("text", pa.string()), ("long", pa.bool_())])
 
 
-def protect_autoencoder(model: DiffusionModel) -> bool:
-    """Run SDXL's autoencoder in float32 if it was loaded in float16, in which it overflows to NaN.
-
-    An autoencoder that says it can (`force_upcast` false, as the repaired ones do) stays as it is.
-
-    Returns:
-        Whether anything was changed.
-    """
-    vae = model.pipeline.vae
-    overflows = model.family == "sdxl" and vae.dtype == torch.float16 and vae.config.force_upcast
-    if overflows:
-        vae.float()
-    return bool(overflows)
-
-
 class EncodedImages:
     """Pictures encoded into a folder: their latents in shards, their sizes in `images.parquet`."""
 
