@@ -9,7 +9,14 @@ import torch
 from full_disk import full_disk
 
 from ddecli.core.errors import UserError
-from ddecli.training.checkpoint import AVERAGE, FILES, Checkpoint, latest_step, load_checkpoint, save_checkpoint
+from ddecli.training.checkpoint import (
+    AVERAGE,
+    FILES,
+    Checkpoint,
+    latest_step,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 CPU = torch.device("cpu")
 
