@@ -61,7 +61,7 @@ def gathered(value: Tree, keep: bool) -> Tree:
         return [gathered(part, keep) for part in value]  # type: ignore[return-value]
     if isinstance(value, DTensor):
         whole = value.full_tensor()
-        return whole.cpu() if keep else whole.new_empty(0)
+        return whole.cpu() if keep else whole.new_empty(0)  # type: ignore[return-value]
     return value
 
 
