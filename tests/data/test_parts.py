@@ -99,6 +99,7 @@ def killed(work: Callable[[], object]) -> None:
     """Do some work in a process that is killed (-9) in it."""
     child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # a forked process has none of its parent's threads, and would wait for them
         try:
             work()
         finally:
@@ -236,6 +237,7 @@ def test_shares_at_the_same_time(tmp_path: Path) -> None:
     for number in range(1, 4):
         child = os.fork()
         if child == 0:
+            torch.set_num_threads(1)
             code = 1
             try:
                 run(tmp_path / "shared", in_parts(pairs, 6), shard=(number, 3))
