@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import FullyShardedDataParallelPlugin
 from torch import Tensor, nn
@@ -71,20 +72,37 @@ def shards_of(values: dict[str, Tensor], parameters: Mapping[str, Tensor]) -> di
 
 
 def optimizer_shards(state: dict[str, Any], parameters: Sequence[Tensor]) -> dict[str, Any]:
-    """An optimizer's whole state dict with its tensors sharded as the parameters they belong to."""
-    sharded = {
-        number: {key: _shard_of(value, parameters[number]) for key, value in of_one.items()}
-        for number, of_one in state["state"].items()
+    """An optimizer's whole state dict with its tensors sharded, and laid out, as the parameters they belong to.
+
+    Fused optimizers read both in the order of memory, and a checkpoint may come from a run of another layout.
+    """
+    fitting = {
+        number: {
+            key: _laid_out(_shard_of(value, parameters[number]), parameters[number])
+            for key, value in one.items()
+        }
+        for number, one in state["state"].items()
     }
-    return state | {"state": sharded}
+    return state | {"state": fitting}
 
 
 def _shard_of(value: Any, parameter: Tensor | None) -> Any:
     """The shard of a whole tensor, if the parameter is sharded and of that shape; else the value itself."""
     if isinstance(parameter, DTensor) and isinstance(value, Tensor) and value.shape == parameter.shape:
-        whole = value.to(parameter.device_mesh.device_type)
+        whole = value.to(parameter.device_mesh.device_type).contiguous()
         return distribute_tensor(whole, parameter.device_mesh, parameter.placements)
     return value
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    """A tensor of a parameter's shape with the parameter's strides; anything else as it is."""
+    if (
+        not isinstance(value, Tensor)
+        or value.shape != parameter.shape
+        or value.stride() == parameter.stride()
+    ):
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def whole_number(value: Tensor) -> float:

@@ -138,21 +138,6 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(settings: Make, tmp
         assert torch.equal(value, weights(killed.out)[name]), name
 
 
-def test_two_processes_do_the_same_as_one(settings: Make, tmp_path: Path) -> None:
-    one, two = (settings(steps=3, beta=1.0, out=str(tmp_path / name)) for name in ("one", "two"))
-    train(one)
-    # On a machine without GPUs accelerate's multi_gpu launcher starts processes that talk through gloo.
-    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--mixed_precision", "no",
-              "--num_machines", "1", "--dynamo_backend", "no", "--main_process_port", "29611", "-m"]  # fmt: skip
-    command = [sys.executable, "-m", *launch, *_command(two)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads((Path(two.out) / "perf.json").read_text())["processes"] == 2
-    np.testing.assert_allclose(losses(two.out), losses(one.out), rtol=ROUNDING)
-    left, right = (np.load(Path(run.out) / "credit.npz") for run in (one, two))
-    np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)
-
-
 def test_the_model_loads_with_stock_diffusers(settings: Make) -> None:
     run = settings(steps=2)
     train(run)

@@ -1,0 +1,10 @@
+"""Run trainings one after the other in the processes this script is launched in: one YAML file of settings each."""
+
+import sys
+from pathlib import Path
+
+from ddecli.training.loop import train
+from ddecli.training.settings import resolve_settings
+
+for file in sys.argv[1:]:
+    train(resolve_settings({}, Path(file)), resume=True)

@@ -1,0 +1,114 @@
+"""Two processes do the same as one, each with the whole model (DDP) or with a shard of it (FSDP2), through gloo.
+
+The shipped launch configurations are used; on a machine without GPUs accelerate starts processes on the processor.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import ddecli.training
+from ddecli.training.loop import train
+from ddecli.training.settings import TrainSettings
+
+Make = Callable[..., TrainSettings]
+CONFIGURATIONS = Path(ddecli.training.__file__).parent / "launch"
+ROUNDING = 3e-4
+UNET = "model/unet/diffusion_pytorch_model.safetensors"
+LORA = "model/pytorch_lora_weights.safetensors"
+
+
+def metrics(run: TrainSettings) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(run: TrainSettings) -> list[float]:
+    return [line["loss"] for line in metrics(run)]
+
+
+def launch(configuration: str, port: int, *runs: TrainSettings) -> None:
+    """Run trainings one after the other in two processes."""
+    files = []
+    for number, run in enumerate(runs):
+        files.append(run.folder.with_name(f"{run.folder.name}-{number}.yaml"))
+        files[-1].write_text(yaml.safe_dump(run.model_dump()))
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", CONFIGURATIONS / configuration,
+        "--num_processes", "2", "--main_process_port", str(port), Path(__file__).with_name("run_configs.py"), *files,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    for run in runs:
+        assert json.loads((run.folder / "perf.json").read_text())["processes"] == 2
+
+
+def assert_same_weights(one: TrainSettings, two: TrainSettings, file: str) -> None:
+    left, right = load_file(one.folder / file), load_file(two.folder / file)
+    assert left.keys() == right.keys()
+    for name, value in left.items():
+        torch.testing.assert_close(right[name], value, rtol=0, atol=1e-5, msg=name)
+
+
+@pytest.fixture
+def make(settings: Make, tmp_path: Path) -> Make:
+    """Short runs whose weights stay comparable: a small rate, and two micro-batches a step on two processes."""
+
+    def make(name: str, **changed: Any) -> TrainSettings:
+        given = {"out": str(tmp_path / name), "steps": 3, "beta": 1.0, "lr": 1e-5, "micro_batch_size": 2}
+        return settings(**given | changed)
+
+    return make
+
+
+def test_two_processes_with_the_whole_model_each(make: Make) -> None:
+    one, two = make("one"), make("two")
+    lora_one, lora_two = make("lora-one", lora=2, lr=1e-3), make("lora-two", lora=2, lr=1e-3)
+    launch("8-gpus-ddp.yaml", 29611, two, lora_two)
+    train(one)
+    train(lora_one)
+    np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING)
+    np.testing.assert_allclose(losses(lora_two), losses(lora_one), rtol=ROUNDING)
+    assert_same_weights(one, two, UNET)
+    assert metrics(lora_two)[0]["logit"] == 0 and metrics(lora_two)[-1]["logit_std"] > 0
+    left, right = (np.load(run.folder / "credit.npz") for run in (one, two))
+    np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)
+
+
+def test_two_processes_with_a_shard_each(make: Make, tmp_path: Path) -> None:
+    """Losses, averaged weights and table are one process's; checkpoints can be exchanged between both ways."""
+    one = make("one", weight_ema=0.99, checkpoint_every=1)
+    first, two = (make("two", weight_ema=0.99, checkpoint_every=1, steps=steps) for steps in (2, 3))
+    lora = make("lora", lora=2, lr=1e-3, steps=2, precision="bfloat16", gradient_checkpointing=True)
+    launch("8-gpus-fsdp2.yaml", 29613, first, two, lora)
+    train(one)
+    np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING)
+    norms = [[line["gradient_norm"] for line in metrics(run)] for run in (one, two)]
+    np.testing.assert_allclose(norms[1], norms[0], rtol=1e-3)
+    assert_same_weights(one, two, UNET)
+    left, right = (np.load(run.folder / "credit.npz") for run in (one, two))
+    np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)
+    shutil.rmtree(two.folder / "checkpoints" / "step-000003")
+    shutil.copytree(two.folder, tmp_path / "alone")
+    alone = make("alone", weight_ema=0.99, checkpoint_every=1)
+    shutil.rmtree(alone.folder / "model")
+    (alone.folder / "run.yaml").unlink()
+    train(alone, resume=True)
+    np.testing.assert_allclose(losses(alone)[2], losses(one)[2], rtol=ROUNDING)
+    assert_same_weights(one, alone, UNET)
+    assert metrics(lora)[0]["loss"] == pytest.approx(math.log(2), abs=1e-7)
+    assert metrics(lora)[0]["logit"] == 0 and metrics(lora)[-1]["logit_std"] > 0
+    assert all("lora" in name for name in load_file(lora.folder / LORA))
