@@ -14,6 +14,8 @@ from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve
 from ddecli.objectives.presets import loss_preset
 
+FAMILY_RECIPES = {"sd": "sd15", "sdxl": "sdxl"}
+
 
 class TrainSettings(BaseModel):
     """The settings of `ddecli train`, resolved; written to run.yaml, from which the run can be repeated."""
@@ -83,7 +85,8 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     source = resolve(model)
     if chosen.get("segment") is not None:
         parse_segment(chosen["segment"])
-    settings = recipe(model, loss, tiny=source.is_tiny) | chosen
+    is_lora = chosen.get("lora") is not None
+    settings = recipe(model, loss, source.is_tiny, source.family, is_lora) | chosen
     settings.setdefault("micro_batch_size", settings["batch_size"] if source.is_tiny else 1)
     if not settings.get("out"):
         settings["out"] = str(Path("runs") / run_name(settings))
@@ -93,11 +96,23 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
         raise UserError(_one_sentence(error)) from error
 
 
-def recipe(model: str, loss: str, tiny: bool) -> dict[str, Any]:
-    """The recommended settings of recipes.yaml for a model and a loss."""
+def recipe(
+    model: str, loss: str, tiny: bool, family: str | None = None, lora: bool = False
+) -> dict[str, Any]:
+    """The recommended settings of recipes.yaml for a model and a loss.
+
+    Args:
+        model: its name; one that is no preset takes the settings of its kind.
+        loss: the loss's name.
+        tiny: whether it is a model of the built-in world, or started from one.
+        family: `sd` or `sdxl`, if known.
+        lora: whether adapters are trained, not the whole U-Net.
+    """
     text = resources.files("ddecli.training").joinpath("recipes.yaml").read_text(encoding="utf-8")
     recipes = yaml.safe_load(text)
-    entry = dict(recipes.get(model) or recipes["tiny" if tiny else "default"])
+    kind = "tiny" if tiny else FAMILY_RECIPES.get(family or "", "default")
+    entry = recipes.get(model) or recipes[kind]
+    entry = dict(entry.get("lora" if lora else "full", entry))
     return entry | entry.pop("losses")[loss]
 
 

@@ -1,11 +1,15 @@
-"""The recipes of the built-in world are the best cells of the recorded grids."""
+"""Recipes: those of the built-in world are the best cells of the recorded grids, the others follow their rule."""
 
 import json
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers import DDIMScheduler
 
-from ddecli.training.settings import recipe
+from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.objectives.presets import LOSSES
+from ddecli.training.settings import recipe, resolve_settings
 
 RECORDS = Path(__file__).parents[2] / "benchmarks" / "results"
 
@@ -21,3 +25,39 @@ def test_recipes_are_the_best_cells_of_the_grid(model: str) -> None:
         found = recipe(model, loss, tiny=True)
         assert {name: found[name] for name in chosen} == chosen
         assert all(found[name] == record["budget"][name] for name in ("steps", "batch_size", "warmup"))
+
+
+@pytest.mark.parametrize("model", ["sd15", "sdxl", "default"])
+@pytest.mark.parametrize("lora", [False, True])
+def test_betas_give_the_mean_gradient_of_uniform_at_the_first_step(model: str, lora: bool) -> None:
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    schedule = NoiseSchedule.from_scheduler(scheduler)
+    step = torch.arange(1, 1001)
+    factors = {
+        "uniform": 0.5,
+        "discounted": 0.5,
+        "dde": float(schedule.single_shot_weights.mean()) / 2,
+        "dde-single": float(schedule.single_shot_weights.mean()) / 2,
+        "dde-step": float((step * schedule.step_weights).mean()),
+    }
+    for loss, factor in factors.items():
+        assert recipe(model, loss, False, lora=lora)["beta"] * factor == pytest.approx(2500, rel=0.03)
+
+
+def test_full_and_lora_have_recipes_of_their_own_and_families_share_them() -> None:
+    full, lora = recipe("sd15", "dde", False), recipe("sd15", "dde", False, lora=True)
+    assert (full["batch_size"], full["steps"], lora["batch_size"]) == (2048, 2000, 32)
+    assert recipe("sdxl", "dde", False)["steps"] == 1500
+    for name, family in (("sd15", "sd"), ("sdxl", "sdxl")):
+        assert recipe("my/folder", "dde", False, family) == recipe(name, "dde", False)
+    assert recipe("owner/model", "dde", False) == recipe("default", "dde", False)
+    assert recipe("tiny", "dde", True, "sd", lora=True) == recipe("tiny", "dde", True, "sd")
+
+
+def test_every_recipe_makes_settings() -> None:
+    for model in ("sd15", "sdxl", "tiny", "tiny-xl"):
+        for loss in LOSSES:
+            for lora in (None, 8):
+                settings = resolve_settings({"model": model, "loss": loss, "lora": lora})
+                assert settings.gradient_checkpointing is (model == "sdxl")
+                assert settings.optimizer == ("adafactor" if model == "sdxl" and not lora else "adamw")
