@@ -19,8 +19,8 @@ def train(
     model: Annotated[
         str | None,
         typer.Option(
-            help="What is trained: tiny, tiny-xl, sd15, sdxl, a diffusers folder, a run folder or a hub id. "
-            "Default: tiny."
+            help="What is trained: tiny, tiny-xl, sd15, sdxl, a diffusers folder, a run folder, a checkpoint file "
+            "(.safetensors) or a hub id. Default: tiny."
         ),
     ] = None,
     loss: Annotated[str | None, typer.Option(help=f"{LOSS_HELP} Default: dde.")] = None,
@@ -84,6 +84,40 @@ def train(
         int | None,
         typer.Option(metavar="RANK", help="Train LoRA adapters of this rank. Default: the whole U-Net."),
     ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adamw; adamw8bit, state in 8 bits (GPU, needs bitsandbytes); or adafactor, state of a few numbers a "
+            "row. Default: the recipe, mostly adamw."
+        ),
+    ] = None,
+    weight_ema: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DECAY",
+            help="Save an exponential moving average of the weights as the model, with this decay a step, such as "
+            "0.999; it grows to it over the first steps. Not to be mixed up with --ema-decay. Default: the last "
+            "weights are saved.",
+        ),
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool | None,
+        typer.Option(
+            "--gradient-checkpointing/--no-gradient-checkpointing",
+            help="Compute activations again in the backward pass: the same result, much less memory, about a third "
+            "slower. Default: the recipe, on for sdxl.",
+            show_default=False,
+        ),
+    ] = None,
+    compile_blocks: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the U-Net's transformer blocks (torch.compile): the first steps take minutes, the others "
+            "are faster; policy and reference then agree up to rounding. Default: off.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu or cuda. Default: auto, the GPU if there is one.")
     ] = None,
@@ -123,6 +157,14 @@ def train(
         int | None,
         typer.Option(help="Optimizer steps between checkpoints; the last two are kept. Default: 50."),
     ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="Upload the model to this repository of the Hugging Face hub when training is finished; it is made, "
+            "open to all, if there is none. Needs a token (hf auth login). Default: nothing is uploaded.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print every resolved setting as YAML and stop.")
     ] = False,
@@ -144,7 +186,8 @@ def train(
         "micro_batch_size": micro_batch_size, "lr": lr, "warmup": warmup, "beta": beta, "ema_decay": ema_decay,
         "segment": segment, "seed": seed, "lora": lora, "device": device, "precision": precision,
         "out": str(out) if out else None, "checkpoint_every": checkpoint_every,
-        "max_winner_error": max_winner_error,
+        "max_winner_error": max_winner_error, "optimizer": optimizer, "weight_ema": weight_ema,
+        "gradient_checkpointing": gradient_checkpointing, "compile": compile_blocks,
     }  # fmt: skip
     settings = resolve_settings(given, config)
     if dry_run:
@@ -158,9 +201,14 @@ def train(
 
         _print(estimate_run(settings), as_json)
         return
+    from ddecli.training.hub import check_can_push, push
     from ddecli.training.loop import train as run
 
+    if push_to_hub:
+        check_can_push(push_to_hub)
     _print(run(settings, resume, overwrite), as_json)
+    if push_to_hub:
+        push(settings.folder / "model", push_to_hub)
 
 
 def _with_pairs(settings: Any) -> Any:

@@ -22,6 +22,7 @@ from ddecli.models.base import load_unet_weights
 from ddecli.objectives.base import Objective
 from ddecli.objectives.presets import build_objective, build_sampler
 from ddecli.training.batches import Batches
+from ddecli.training.card import write_card
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
 from ddecli.training.inputs import load_policy, open_pairs
@@ -282,6 +283,7 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
     write_json(out / "perf.json", performance)
     with atomic_folder(out / "model") as folder:
         trainer.model.save(folder, weights)
+        write_card(folder, trainer.settings, trainer.model, trainer.store.manifest)
 
 
 def _note(metrics: dict[str, Any]) -> str:

@@ -1,0 +1,125 @@
+"""The model card: README.md beside the weights, as the Hugging Face hub reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCardData
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import write_text
+from ddecli.core.manifest import versions
+from ddecli.models.base import DiffusionModel
+from ddecli.models.presets import HUB_ID, resolve
+from ddecli.objectives.presets import loss_preset
+from ddecli.training.settings import TrainSettings
+
+PAPERS = {"dde": "arXiv:2411.14871", "uniform": "arXiv:2311.12908", "discounted": "arXiv:2402.08265"}
+"""Where a loss comes from, by the beginning of its name."""
+
+SHOWN = (
+    "steps", "batch_size", "lr", "warmup", "beta", "optimizer", "weight_ema", "lora", "segment", "prompt_dropout",
+    "seed",
+)  # fmt: skip
+"""Settings that say how the model was trained; run.yaml holds all of them."""
+
+
+def write_card(folder: Path, settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any]) -> None:
+    """Write README.md.
+
+    Args:
+        folder: the saved model's.
+        settings: of the run.
+        model: the model that was trained.
+        pairs: the pair store's manifest.
+    """
+    write_text(
+        folder / "README.md", f"---\n{_header(settings, model)}\n---\n\n{_text(settings, model, pairs)}"
+    )
+
+
+def base_hub_id(name: str) -> str | None:
+    """Hub id of the model that a training started from, through any runs in between; None for a local folder."""
+    run = Path(name) / "run.yaml"
+    if run.is_file():
+        return base_hub_id(yaml.safe_load(run.read_text(encoding="utf-8"))["model"])
+    try:
+        location = resolve(name).location
+    except UserError:  # moved away since the training began: no reason to lose its model
+        return None
+    return location if HUB_ID.fullmatch(location) and not Path(location).exists() else None
+
+
+def _header(settings: TrainSettings, model: DiffusionModel) -> str:
+    base = base_hub_id(settings.model)
+    kind = "adapter" if settings.lora else "finetune"
+    relation: dict[str, Any] = {"base_model_relation": kind} if base else {}
+    family = {"sd": "stable-diffusion", "sdxl": "stable-diffusion-xl"}[model.family]
+    tags = [family, "text-to-image", "preference-optimization", settings.loss, "ddecli"]
+    data = ModelCardData(
+        base_model=base,
+        library_name="diffusers",
+        pipeline_tag="text-to-image",
+        tags=[*tags, "lora"] if settings.lora else tags,
+        **relation,
+    )
+    return str(data.to_yaml())
+
+
+def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any]) -> str:
+    base = base_hub_id(settings.model) or Path(settings.model).name
+    what = f"LoRA weights of rank {settings.lora} for" if settings.lora else "A fine-tuned"
+    paper = next((paper for name, paper in PAPERS.items() if settings.loss.startswith(name)), None)
+    values = settings.model_dump()
+    rows = [f"| {name} | {values[name]} |" for name in SHOWN if values[name] is not None]
+    counts = pairs["counts"]
+    dropped = [f"- dropped: {count:,} ({reason})" for reason, count in pairs.get("dropped", {}).items()]
+    return "\n".join(
+        [
+            f"# {base}, {settings.loss}",
+            "",
+            f"{what} {base}, trained on preference pairs with `ddecli train --loss {settings.loss}`: "
+            f"{loss_preset(settings.loss).summary}{f' ({paper})' if paper else ''}.",
+            "",
+            "## Use",
+            "",
+            "```python",
+            *_usage(settings, model, base),
+            "```",
+            "",
+            "## Training",
+            "",
+            "| setting | value |",
+            "| --- | --- |",
+            *rows,
+            "",
+            "`lr` is the rate after warm-up, scaled by nothing. Errors are means over a latent's numbers; `beta` is to "
+            "be read so.",
+            "",
+            "## Pairs",
+            "",
+            f"- source: {Path(pairs['source']).name}",
+            f"- {counts['pairs']:,} pairs of {counts['images']:,} images, {counts['prompts']:,} prompts with the empty "
+            f"one, at {pairs['model']['resolution']} pixels",
+            *dropped,
+            "",
+            "## Versions",
+            "",
+            ", ".join(f"{name} {version}" for name, version in versions().items()),
+            "",
+        ]
+    )
+
+
+def _usage(settings: TrainSettings, model: DiffusionModel, base: str) -> list[str]:
+    pipeline = type(model.pipeline).__name__
+    lines = [f"from diffusers import {pipeline}", ""]
+    if settings.lora:
+        return [
+            *lines,
+            f'pipeline = {pipeline}.from_pretrained("{base}")',
+            'pipeline.load_lora_weights(".")  # this folder, or its id on the hub',
+        ]
+    return [*lines, f'pipeline = {pipeline}.from_pretrained(".")  # this folder, or its id on the hub']
