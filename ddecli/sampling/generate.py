@@ -2,6 +2,15 @@
 
 The starting noise of an image is a function of (seed, prompt, image index) alone, drawn on the CPU in
 float32. So an image does not depend on the batch size, the order, the shard or the number of restarts.
+
+A stock diffusers call repeats an image from its line of metadata.jsonl:
+
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    generator = torch.Generator().manual_seed(image_seed(row["prompt"], row["image_index"], row["seed"]))
+    pipeline(row["prompt"], generator=generator, num_inference_steps=steps, guidance_scale=guidance_scale)
+
+in float32; in half precision diffusers draws the noise itself in half precision, so give it as
+`latents=initial_latents(...)`.
 """
 
 from __future__ import annotations
@@ -24,8 +33,8 @@ from transformers.utils import logging as transformers_logging
 from ddecli.core.console import console, progress
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
-from ddecli.core.protocol import CONTACT_SHEET
-from ddecli.core.seeds import torch_generator
+from ddecli.core.protocol import CONTACT_SHEET, prompt_id
+from ddecli.core.seeds import seed_of
 from ddecli.core.tiny import TINY_PIXELS
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
@@ -213,9 +222,18 @@ def generate(
     return (images.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
+def image_seed(prompt: str, image_index: int, seed: int) -> int:
+    """Seed of the CPU generator that an image's starting noise is drawn from.
+
+    The first 63 bits of the SHA-256 of "image", the sample's seed, the prompt's id (12 hexadecimal digits of its own
+    SHA-256) and the image's number, joined by the separator U+001F.
+    """
+    return seed_of("image", seed, prompt_id(prompt), image_index)
+
+
 def initial_latents(pipeline: DiffusionPipeline, task: ImageTask, seed: int) -> torch.Tensor:
     """The noise an image starts from: (C, H, W) float32 on the CPU."""
-    generator = torch_generator("image", seed, task.prompt_id, task.image_index)
+    generator = torch.Generator().manual_seed(image_seed(task.prompt, task.image_index, seed))
     return torch.randn(_latent_shape(pipeline), generator=generator)
 
 
