@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file
-from ddecli.scoring.clip_model import Scorer
+from ddecli.scoring.clip_model import ClipEmbeddingScorer
 from ddecli.scoring.presets import CLIP_L, ScorerSource
 from ddecli.scoring.weights import CONFIG, Weights
 
@@ -43,7 +43,7 @@ class AestheticHead(nn.Module):
         return self.layers(embeddings)
 
 
-class AestheticScore(Scorer):
+class AestheticScore(ClipEmbeddingScorer):
     """How pleasing people find a picture, about 1 to 10; the prompt plays no part."""
 
     name = "aesthetic"
@@ -69,9 +69,9 @@ class AestheticScore(Scorer):
         return super().make_card(weights) | head
 
     @torch.inference_mode()
-    def score_embeddings(self, image_embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score_embeddings(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
         """Score of each picture; `prompts` are not looked at."""
-        return self.head(image_embeddings).squeeze(-1)
+        return self.head(embeddings).squeeze(-1)
 
 
 def find_head(given: Path | None) -> Path:

@@ -20,11 +20,11 @@ from ddecli.core.files import sha256_file
 from ddecli.core.tiny import TINY_PIXELS
 from ddecli.scoring.aesthetic import AestheticScore
 from ddecli.scoring.clip import ClipScore
-from ddecli.scoring.clip_model import Scorer
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.presets import DIVERSITY, ScorerSource, check_metrics, scorer_source
+from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.scores import SCORES_PARQUET, SKIPPED, MetricScores, Scores, load_scores
 from ddecli.scoring.sources import ImageSet, ScoredImage
 from ddecli.scoring.truth import TruthScore
@@ -138,12 +138,13 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
 def embed_images(
     images: list[ScoredImage], scorer: Scorer, batch_size: int, bad: dict[int, BadRow]
 ) -> Tensor:
-    """Normalised image embeddings, (N, E); rows of unreadable images stay zero and are noted in `bad`."""
+    """The scorer's embeddings of the images, (N, E); rows of unreadable images stay zero, noted in `bad`."""
     embeddings: Tensor | None = None
     with progress(scorer.name, total=len(images), unit="images") as advance:
         paths = [image.path for image in images]
         for positions, pixels in decoded_batches(paths, scorer.preprocess, batch_size, bad):
-            batch = scorer.encode_pixels(torch.stack(pixels))
+            prompts = [images[position].prompt for position in positions]
+            batch = scorer.embed(torch.stack(pixels), prompts)
             if embeddings is None:
                 embeddings = torch.zeros(len(images), batch.shape[1])
             embeddings[positions] = batch

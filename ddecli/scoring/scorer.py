@@ -1,0 +1,104 @@
+"""What all scorers share: one preprocessing, one precision, a card."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import CLIPImageProcessorPil
+from transformers.utils import logging as transformers_logging
+
+from ddecli.core.errors import UserError
+from ddecli.scoring.presets import ScorerSource
+from ddecli.scoring.weights import Weights, find_weights
+
+MAX_ASPECT = 4
+"""A picture longer than this times its shorter side is cropped before resizing: only its centre is seen."""
+
+
+class Scorer(ABC):
+    """A score of a picture for a prompt that is computed from an embedding, in float32.
+
+    Preprocessing is always the Pillow one of `CLIPImageProcessor`, with the numbers that the model was
+    published with, so that scores do not depend on what else is installed.
+
+    needs: what must be found, for the error when it cannot be loaded.
+    """
+
+    name: ClassVar[str]
+    scale: ClassVar[str]
+    needs: ClassVar[str]
+    model: nn.Module
+    image_processor: CLIPImageProcessorPil
+
+    def __init__(self, source: ScorerSource, device: str | torch.device) -> None:
+        """Load the model.
+
+        Raises:
+            UserError: weights are absent, or something that goes with them.
+        """
+        weights = find_weights(self.name, source)
+        transformers_logging.disable_progress_bar()
+        try:
+            self.load(weights)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"{weights.model} is no {self.needs}: {error}") from error
+        self.model = self.model.to(device).eval()
+        self.device = device
+        self.card = self.make_card(weights)
+
+    @abstractmethod
+    def load(self, weights: Weights) -> None:
+        """Load `model`, `image_processor` and what goes with them; half precision becomes float32."""
+
+    def make_card(self, weights: Weights) -> dict[str, Any]:
+        """What a reader must know to compare a score: model, version, scale, preprocessing."""
+        processor = self.image_processor
+        return {
+            "name": self.name,
+            "model": weights.label,
+            **weights.identity,
+            "scale": self.scale,
+            "preprocessing": {
+                "resize": dict(processor.size),
+                "crop": dict(processor.crop_size),
+                "resample": Image.Resampling(processor.resample).name.lower(),
+                "mean": list(processor.image_mean),
+                "std": list(processor.image_std),
+            },
+        }
+
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """An RGB picture to pixels, (3, height, width) float32."""
+        shorter, longer = sorted(image.size)
+        if longer > MAX_ASPECT * shorter:
+            width, height = (min(side, MAX_ASPECT * shorter) for side in image.size)
+            left, top = (image.width - width) // 2, (image.height - height) // 2
+            image = image.crop((left, top, left + width, top + height))
+        return self.image_processor(image, return_tensors="pt").pixel_values[0]
+
+    @abstractmethod
+    def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+        """What the scores are computed from.
+
+        Args:
+            pixels: preprocessed pictures, (N, 3, height, width).
+            prompts: one a picture; a scorer whose picture embedding is blind to the prompt ignores them.
+
+        Returns:
+            (N, E) float32 on the CPU.
+        """
+
+    @abstractmethod
+    def score_embeddings(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Score of each picture for its own prompt: what `embed` gave, (N, E), to (N,) float32."""
+
+    def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Tensor:
+        """Score RGB pictures with one prompt each, all in one batch: (N,) float32."""
+        pixels = torch.stack([self.preprocess(image) for image in images])
+        return self.score_embeddings(self.embed(pixels, prompts), prompts)
