@@ -14,6 +14,7 @@ Every distinct picture and every distinct prompt is stored once; the empty promp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from ddecli.core.files import read_json, sha256_file
 from ddecli.data.shards import AGAIN, EMBEDDINGS, LATENTS, ShardReader
 
 FORMAT_VERSION = 2
-"""Format 1 had shards of equal length; it is still read."""
 MANIFEST = "manifest.json"
 BAD_ROWS = "bad-rows.jsonl"
 
@@ -45,25 +45,28 @@ class StoredPair:
 
 
 class PairStore:
-    """Cached latents and text embeddings of preference pairs, memory-mapped."""
+    """Cached latents and text embeddings of preference pairs, memory-mapped.
+
+    Of the tables only the numbers are in memory: some 24 bytes a pair and 16 a picture. The texts are read when
+    the first pair is asked for in words, which training never does.
+    """
 
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         """Read the indices and map the tensors; use `PairStore.open`."""
         self.folder = folder
         self.manifest = manifest
-        self._pairs = _read_table(folder / "pairs.parquet")
-        self._images = _read_table(folder / "images.parquet")
-        self._prompts = _read_table(folder / "prompts.parquet")
-        self.prompt_index = _column(self._pairs, "prompt")
-        self.chosen_index = _column(self._pairs, "chosen")
-        self.rejected_index = _column(self._pairs, "rejected")
+        pairs = _read_table(folder / "pairs.parquet", ["prompt", "chosen", "rejected"])
+        images = _read_table(folder / "images.parquet", ["height", "width", "crop_top", "crop_left"])
+        prompts = _read_table(folder / "prompts.parquet", [])
+        self.prompt_index, self.chosen_index, self.rejected_index = (
+            _tensor(column).long() for column in pairs.columns
+        )
         self.empty_prompt_index: int = manifest["empty_prompt_index"]
         self.latent_shape: tuple[int, ...] = tuple(manifest["latent_shape"])
-        resolution = torch.full((len(self._images),), manifest["model"]["resolution"])
-        sizes = [_column(self._images, name) for name in ("height", "width", "crop_top", "crop_left")]
-        self._sizes = torch.stack([*sizes, resolution, resolution], dim=1)
-        counts, shard_rows = manifest["counts"], _shard_rows(manifest)
-        found = {"pairs": len(self._pairs), "images": len(self._images), "prompts": len(self._prompts)}
+        self._resolution: int = manifest["model"]["resolution"]
+        self._sizes = torch.stack([_tensor(column) for column in images.columns], dim=1)
+        counts, shard_rows = manifest["counts"], manifest["shard_rows"]
+        found = {"pairs": len(pairs), "images": len(images), "prompts": len(prompts)}
         if counts != found:
             raise UserError(f"{folder / MANIFEST} counts {counts}, the tables hold {found}. {AGAIN}")
         if {kind: sum(rows) for kind, rows in shard_rows.items()} != {
@@ -93,7 +96,7 @@ class PairStore:
             )
         manifest = read_json(folder / MANIFEST)
         version = manifest.get("format") if isinstance(manifest, dict) else None
-        if version not in (1, FORMAT_VERSION):
+        if version != FORMAT_VERSION:
             raise UserError(
                 f"{folder} is a pair store of format {version}, this version reads format {FORMAT_VERSION}. "
                 + AGAIN
@@ -128,16 +131,29 @@ class PairStore:
         Columns: original height and width, crop's top and left in the resized picture, target height and
         width, all in pixels (Podell et al. 2023, section 2.2).
         """
-        return self._sizes[image_indices]
+        own = self._sizes[image_indices].long()
+        return torch.cat([own, torch.full((len(own), 2), self._resolution)], dim=1)
+
+    @cached_property
+    def _prompt_texts(self) -> pa.ChunkedArray:
+        return _read_table(self.folder / "prompts.parquet", ["text"])["text"]
+
+    @cached_property
+    def _image_hashes(self) -> pa.ChunkedArray:
+        return _read_table(self.folder / "images.parquet", ["sha256"])["sha256"]
+
+    @cached_property
+    def _pairs(self) -> pa.Table:
+        return _read_table(self.folder / "pairs.parquet")
 
     def prompt(self, index: int) -> str:
         """Text of a prompt."""
-        return self._prompts["text"][index].as_py()
+        return self._prompt_texts[index].as_py()
 
     def pair(self, index: int) -> StoredPair:
         """What is known of pair `index`."""
         row = {name: self._pairs[name][index].as_py() for name in self._pairs.column_names}
-        hashes = self._images["sha256"]
+        hashes = self._image_hashes
         return StoredPair(
             pair_id=row["pair_id"],
             prompt=self.prompt(row["prompt"]),
@@ -146,18 +162,6 @@ class PairStore:
             source=row["source"],
             margin=row.get("margin"),
         )
-
-
-def _shard_rows(manifest: dict[str, Any]) -> dict[str, list[int]]:
-    """Rows of each shard, by kind."""
-    if manifest["format"] == FORMAT_VERSION:
-        return manifest["shard_rows"]
-    counts, full = manifest["counts"], manifest["rows_per_shard"]
-    totals = {LATENTS: counts["images"], EMBEDDINGS: counts["prompts"]}
-    return {
-        kind: [min(full[kind], total - start) for start in range(0, total, full[kind])]
-        for kind, total in totals.items()
-    }
 
 
 def _check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:
@@ -171,12 +175,14 @@ def _check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -
             raise UserError(f"{path} has changed since it was written. {AGAIN}")
 
 
-def _read_table(path: Path) -> pa.Table:
+def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Some columns of a table, or all of them; its number of rows with none."""
     try:
-        return pq.read_table(path, memory_map=True)
+        return pq.read_table(path, columns=columns, memory_map=True)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is missing or damaged ({error}). {AGAIN}") from error
 
 
-def _column(table: pa.Table, name: str) -> Tensor:
-    return torch.from_numpy(table[name].to_numpy().astype("int64"))
+def _tensor(column: pa.ChunkedArray) -> Tensor:
+    """A column of int32 numbers, in memory of its own."""
+    return torch.from_numpy(column.to_numpy().copy())

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from pair_data import pairs, png
@@ -92,7 +94,10 @@ def cut_and_hidden(name: str) -> Callable[[Path], None]:
         (lambda store: (store / "manifest.json").unlink(), "is no pair store"),
         (lambda store: (store / "manifest.json").write_text("{"), "cannot be read as JSON"),
         (lambda store: (store / "manifest.json").write_text("[]"), "of format None"),
-        (edit_manifest(lambda manifest: manifest.update(format=7)), "of format 7"),
+        (
+            edit_manifest(lambda manifest: manifest.update(format=1)),
+            "of format 1, this version reads format 2",
+        ),
         (edit_manifest(lambda manifest: manifest.pop("shard_rows")), "manifest.json is damaged"),
         (lambda store: (store / "images.parquet").unlink(), "images.parquet is missing"),
         (cut("latents-00000.safetensors"), "latents-00000.safetensors has .* bytes"),
@@ -130,6 +135,17 @@ def test_reading_maps_the_file_and_does_not_load_it(tmp_path: Path) -> None:
     indices = torch.arange(0, rows, 100)
     assert torch.equal(reader(indices)["x"][:, 7], indices.float())
     assert private_bytes() - before < 16e6
+
+
+def test_texts_are_read_when_they_are_asked_for(store: Path) -> None:
+    texts = pa.table({"text": [letter * 8_000_000 for letter in "abcdefg"]})  # 56 MB
+    pq.write_table(texts, store / "prompts.parquet", use_dictionary=False)
+    size = (store / "prompts.parquet").stat().st_size
+    edit_manifest(lambda manifest: manifest["files"]["prompts.parquet"].update(bytes=size))(store)
+    before = pa.total_allocated_bytes()
+    opened = PairStore.open(store)
+    assert pa.total_allocated_bytes() - before < 1e6
+    assert len(opened.prompt(1)) == 8_000_000
 
 
 def private_bytes() -> float:
