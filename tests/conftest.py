@@ -5,9 +5,13 @@ This file also puts its folder on the path, so that tests can import `tiny_model
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests run side by side, a core each (make test), and threads that wait for one another are slow then.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
