@@ -1,5 +1,9 @@
 """The two ways in which input can be wrong."""
 
+from __future__ import annotations
+
+import re
+
 
 class UserError(Exception):
     """Input that cannot be used. One clear sentence that names the thing and the way out.
@@ -18,3 +22,9 @@ class BadRow(Exception):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+def first_sentence(error: Exception, most: int = 300) -> str:
+    """What another library says of a failure, for ours: the first sentence of its message, or the error's name."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return re.split(r"(?<=[.!?])\s", said)[0][:most]

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 )
 from transformers.utils import logging as transformers_logging
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import read_json
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
@@ -59,13 +59,14 @@ def load_pipeline(
     try:
         pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)
         _check_family(pipeline, folder)
+        _check_parts(pipeline, folder)
         for number, lora in enumerate(source.loras):
             if number:  # what an earlier run trained becomes part of the base
                 _fuse_lora(pipeline)
             check_lora_fits(lora / LORA_WEIGHTS, pipeline.unet, str(folder))
             pipeline.load_lora_weights(lora, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"The model in {folder} cannot be loaded: {_first_line(error)}") from error
+        raise UserError(f"The model in {folder} cannot be loaded: {first_sentence(error)}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 
@@ -166,10 +167,26 @@ def _check_family(pipeline: Any, folder: Path) -> None:
         )
 
 
+def _check_parts(pipeline: Any, folder: Path) -> None:
+    """Refuse a U-Net beside an autoencoder or text encoders of another model."""
+    unet, vae = pipeline.unet.config, pipeline.vae
+    if vae is not None and unet.in_channels != vae.config.latent_channels:
+        raise UserError(
+            f"The U-Net in {folder} takes {unet.in_channels} channels, its autoencoder makes "
+            f"{vae.config.latent_channels}: it is no text-to-image model (inpainting has 9), or its parts are of "
+            "different models."
+        )
+    encoders = [getattr(pipeline, part) for part in TEXT_ENCODERS if hasattr(pipeline, part)]
+    if None in encoders:
+        return
+    width = sum(encoder.config.hidden_size for encoder in encoders)
+    if unet.cross_attention_dim != width:
+        raise UserError(
+            f"The U-Net in {folder} takes text embeddings of width {unet.cross_attention_dim}, its text encoders make "
+            f"{width}: its parts are of different models."
+        )
+
+
 def _fuse_lora(pipeline: Any) -> None:
     pipeline.fuse_lora()
     pipeline.unload_lora_weights()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -89,6 +89,11 @@ def _preset(name: str, entry: dict[str, Any]) -> ModelSource:
 
 def _pipeline_folder(name: str, folder: Path) -> ModelSource:
     index = folder / "model_index.json"
+    if (folder / LORA_WEIGHTS).is_file():
+        raise UserError(
+            f"{folder} holds LoRA weights without their base model: give the folder of the run that trained them, "
+            f"such as {folder.resolve().parent}."
+        )
     if not index.is_file():
         raise UserError(
             f"{folder} holds no model: neither model_index.json (a diffusers pipeline) nor run.yaml (a run)."

@@ -16,7 +16,7 @@ from huggingface_hub import cached_assets_path, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from ddecli.core.console import console
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import atomic_folder, read_json
 from ddecli.models.presets import FAMILIES
 from ddecli.models.weight_files import checkpoint_family, tensor_dtypes, tensor_shapes
@@ -84,8 +84,9 @@ def _load(file: Path, family: str, config: Path | None) -> Any:
             f"nor can be fetched: put a diffusers folder of the same architecture beside it, as {file.with_suffix('')}."
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise UserError(f"{file} cannot be loaded as a checkpoint of {family}: {first}") from error
+        raise UserError(
+            f"{file} cannot be loaded as a checkpoint of {family}: {first_sentence(error)}"
+        ) from error
     names = tensor_shapes(file)
     if V_PREDICTION in names:
         zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
