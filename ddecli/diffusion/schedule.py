@@ -100,17 +100,27 @@ class NoiseSchedule:
         mean_gap = beta**2 / (alpha * (1 - abar))  # ||mu_q - mu_theta||^2 = mean_gap ||eps - eps_theta||^2
         return mean_gap / (2 * posterior_variance)
 
+    @cached_property
+    def signal_scales(self) -> Tensor:
+        """`sqrt(abar_t)` of every timestep, (T,) float64."""
+        return self.alphas_cumprod.sqrt()
+
+    @cached_property
+    def noise_scales(self) -> Tensor:
+        """`sqrt(1 - abar_t)` of every timestep, (T,) float64."""
+        return (1 - self.alphas_cumprod).sqrt()
+
     def snr(self, t: Tensor) -> Tensor:
         """Signal-to-noise ratio `abar_t / (1 - abar_t)`. t: (B,) -> (B,) float32."""
-        return _look_up(self.alphas_cumprod / (1 - self.alphas_cumprod), t)
+        return (self.alphas_cumprod / (1 - self.alphas_cumprod)).to(t.device, torch.float32)[t]
 
     def single_shot_weight(self, t: Tensor) -> Tensor:
         """`c_t`, see `single_shot_weights`. t: (B,) -> (B,) float32."""
-        return _look_up(self.single_shot_weights, t)
+        return self._look_up("single_shot_weights", t)
 
     def step_weight(self, t: Tensor) -> Tensor:
         """`lambda_k` with `k = t + 1`, see `step_weights`. t: (B,) -> (B,) float32."""
-        return _look_up(self.step_weights, t)
+        return self._look_up("step_weights", t)
 
     def add_noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """The noisy latents `x_t` (Eq. 2). x0, eps: (B, C, H, W); t: (B,) -> (B, C, H, W) float32."""
@@ -138,16 +148,25 @@ class NoiseSchedule:
 
     def _signal_and_noise_scale(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """`sqrt(abar_t)` and `sqrt(1 - abar_t)`, shaped to multiply `like`: (B, 1, 1, 1)."""
-        abar = self.alphas_cumprod
         shape = (-1,) + (1,) * (like.ndim - 1)
-        signal = _look_up(abar.sqrt(), t, like.dtype).view(shape)
-        noise = _look_up((1 - abar).sqrt(), t, like.dtype).view(shape)
+        signal = self._look_up("signal_scales", t, like.dtype).view(shape)
+        noise = self._look_up("noise_scales", t, like.dtype).view(shape)
         return signal, noise
 
+    @cached_property
+    def _copies(self) -> dict[tuple[str, torch.dtype, torch.device], Tensor]:
+        """Tables by name, precision and device."""
+        return {}
 
-def _look_up(table: Tensor, t: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Entries `t` of a (T,) table on the CPU, on the device of `t`; the table moves, so nothing waits."""
-    return table.to(dtype).to(t.device)[t]
+    def _look_up(self, table: str, t: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Entries `t` of a (T,) table, on the device of `t`.
+
+        The table is copied there once: a copy waits until a GPU has done all that it was asked for before.
+        """
+        key = (table, dtype, t.device)
+        if key not in self._copies:
+            self._copies[key] = getattr(self, table).to(dtype).to(t.device)
+        return self._copies[key][t]
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

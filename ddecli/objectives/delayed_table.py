@@ -38,7 +38,7 @@ class DelayedTable:
         self._bin_of = torch.arange(T) * bins // T
         self._means = torch.zeros(4, bins, dtype=torch.float64)
         self._visited = torch.zeros(bins, dtype=torch.bool)
-        self._corrections = self._compute_corrections()
+        self._set_corrections()
 
     def update(self, errors: PairErrors) -> None:
         """Moves every visited entry once, towards the mean over all its visits in the step.
@@ -61,11 +61,13 @@ class DelayedTable:
         entered = torch.where(self._visited, moved, step_means)  # the first visit sets the entry
         self._means = torch.where(visited, entered, self._means)
         self._visited = self._visited | visited
-        self._corrections = self._compute_corrections()
+        self._set_corrections()
 
     def correction(self, t: Tensor) -> Tensor:
         """`C(t) = sum_{k=t+1..T} lambda_k Dbar_k` over the timesteps above `t`. t: (B,) -> (B,) float32."""
-        return self._corrections.to(torch.float32).to(t.device)[t]
+        if self._looked_up.device != t.device:  # once an optimizer step: a copy waits for all a GPU has to do
+            self._looked_up = self._looked_up.to(t.device)
+        return self._looked_up[t]
 
     def corrections(self) -> Tensor:
         """`C(t)` of every timestep, (T,) float64."""
@@ -84,11 +86,12 @@ class DelayedTable:
             )
         self._means = state["means"].to("cpu", torch.float64, copy=True)
         self._visited = state["visited"].to("cpu", torch.bool, copy=True)
-        self._corrections = self._compute_corrections()
+        self._set_corrections()
 
-    def _compute_corrections(self) -> Tensor:
+    def _set_corrections(self) -> None:
         policy_w, policy_l, reference_w, reference_l = self._means
         margin = (policy_w - policy_l) - (reference_w - reference_l)  # Dbar, as D(t): (bins,)
         step_terms = self._step_weights * margin[self._bin_of]  # lambda_k Dbar_k: (T,)
         from_t_on = step_terms.flip(0).cumsum(0).flip(0)
-        return torch.cat([from_t_on[1:], from_t_on.new_zeros(1)])  # above t, t itself left out
+        self._corrections = torch.cat([from_t_on[1:], from_t_on.new_zeros(1)])  # above t, t itself left out
+        self._looked_up = self._corrections.to(torch.float32)

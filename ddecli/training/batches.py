@@ -44,14 +44,20 @@ class Batches:
         prompts = torch.where(drawn.drop_prompt, self.store.empty_prompt_index, prompts)
         conditioning = self.store.conditioning(prompts)
         return Batch(
-            latents=self.store.latents(images).to(self.device, non_blocking=True),
+            latents=self._moved(self.store.latents(images)),
             eps=self._both(drawn.eps),
             t=self._both(drawn.t),
             conditioning={key: self._both(value) for key, value in conditioning.items()},
-            sizes=self.store.sizes(images).to(self.device),
+            sizes=self._moved(self.store.sizes(images)),
         )
 
     def _both(self, rows: Tensor) -> Tensor:
         """One row a pair to one row an image: winners, then losers."""
-        rows = rows.to(self.device, non_blocking=True)
+        rows = self._moved(rows)
         return torch.cat([rows, rows])
+
+    def _moved(self, rows: Tensor) -> Tensor:
+        """On the device; from pinned memory, as any other copy waits for all that a GPU has to do."""
+        if self.device.type == "cuda":
+            rows = rows.pin_memory()
+        return rows.to(self.device, non_blocking=True)
