@@ -102,8 +102,9 @@ class DiffusionModel(ABC):
         config = LoraConfig(
             r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=list(LORA_TARGETS)
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
+        # Adapters are drawn on the processor, whatever the U-Net's device; no other generator is touched.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
             self.unet.add_adapter(config)
 
     @property
@@ -118,18 +119,15 @@ class DiffusionModel(ABC):
     def reference(self, dtype: torch.dtype) -> DiffusionModel:
         """The frozen reference. With LoRA the same U-Net (see `without_lora`), never a second one.
 
-        In full training a copy whose matrices are kept in `dtype`, the precision they are multiplied in anyway under
-        autocast; normalisation stays in float32, as autocast leaves it. So reference and policy agree to the last bit
-        as long as their weights do.
+        In full training a copy, see `hold_frozen_in`. Reference and policy agree to the last bit as long as their
+        weights do.
         """
         twin = copy.copy(self)
         if self.has_lora:
             twin.unet = self.pipeline.unet  # not the wrapped one: several processes need not agree on it
             return twin
         twin.unet = copy.deepcopy(self.pipeline.unet).requires_grad_(False)
-        for module in twin.unet.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                module.to(dtype)
+        hold_frozen_in(dtype, twin.unet)
         return twin
 
     @contextlib.contextmanager
@@ -163,6 +161,17 @@ class DiffusionModel(ABC):
                 holder = type(unet).from_config(unet.config)
             holder.load_state_dict(unet.state_dict() if weights is None else weights, assign=True)
             holder.save_pretrained(folder / "unet")
+
+
+def hold_frozen_in(dtype: torch.dtype, unet: nn.Module) -> None:
+    """Keep the matrices that are not trained in the precision they are multiplied in anyway under autocast.
+
+    The same numbers come out, to the last bit, without a copy of every matrix in each forward pass. Normalisation
+    stays in float32, as autocast leaves it.
+    """
+    for module in unet.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and not module.weight.requires_grad:
+            module.to(dtype)
 
 
 def load_unet_weights(unet: UNet2DConditionModel, state: dict[str, Tensor]) -> None:

@@ -64,7 +64,7 @@ def estimate(settings: TrainSettings) -> Estimate:
         seconds_per_step=seconds_per_step,
         hours=settings.steps * seconds_per_step / 3600,
         pairs_per_second=measured.batch_size / seconds,
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
         data_share=data / seconds,
         reference_share=0.0 if trainer.objective.winners_only else reference / seconds,
         advice=_advice(settings, trainer, data / seconds),

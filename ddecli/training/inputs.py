@@ -8,21 +8,26 @@ import torch
 
 from ddecli.core.errors import UserError
 from ddecli.data.store import PairStore
-from ddecli.models.base import DiffusionModel
+from ddecli.models.base import DiffusionModel, hold_frozen_in
 from ddecli.models.load import load_model
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import is_sharded_launch
 
 
-def load_policy(settings: TrainSettings, device: torch.device) -> DiffusionModel:
-    """The policy: float32 weights on the device; everything but the U-Net is left out or stays on the processor."""
+def load_policy(settings: TrainSettings, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
+    """The policy on the device; everything but the U-Net is left out or stays on the processor.
+
+    What is trained is float32. Under LoRA the matrices that are not are held in `dtype`, the forward passes' precision.
+    """
     model = load_model(settings.model, "cpu", encoders=False)
-    # FSDP2 shards contiguous weights only.
-    layout = torch.contiguous_format if is_sharded_launch() else torch.channels_last
-    unet = model.unet.to(device, memory_format=layout)
-    unet.requires_grad_(True).train()
+    unet = model.unet.requires_grad_(True).train()
     if settings.lora:
         model.add_lora(settings.lora, settings.seed)
+    if is_sharded_launch():  # FSDP2 shards contiguous weights of one precision only
+        unet.to(device)
+    else:
+        hold_frozen_in(dtype, unet)
+        unet.to(device, memory_format=torch.channels_last)
     if settings.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return model

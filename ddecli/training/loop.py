@@ -47,6 +47,10 @@ from ddecli.training.sharding import (
 )
 from ddecli.training.weight_average import WeightAverage
 
+MAX_COMPILED = 64
+"""Versions of a transformer block that `--compile` may make: with and without gradient or adapters, for each
+width and micro-batch size. Past torch's own limit of 8 one of policy and reference would run uncompiled."""
+
 
 @dataclass(frozen=True)
 class TrainSummary:
@@ -59,7 +63,7 @@ class TrainSummary:
     peak_memory_mb: float
     first_loss: float | None  # None if no step was left to do
     last_loss: float | None
-    last_accuracy: float | None  # share of the last batch's pairs with a positive logit
+    last_accuracy: float | None  # implicit accuracy of the last batch
 
 
 class Trainer:
@@ -70,7 +74,7 @@ class Trainer:
         self.dtype = training_dtype(settings)
         self.accelerator = start_processes(settings, self.dtype)
         device = self.accelerator.device
-        self.model = load_policy(settings, device)
+        self.model = load_policy(settings, device, self.dtype)
         self.store = open_pairs(settings, self.model)
         self.reference = self.model.reference(self.dtype)
         self.objective: Objective = build_objective(
@@ -83,6 +87,7 @@ class Trainer:
         )
         self.batches = Batches(self.store, draws, device)
         if settings.compile:
+            torch._dynamo.config.recompile_limit = MAX_COMPILED
             for unet in {id(model.unet): model.unet for model in (self.model, self.reference)}.values():
                 unet.compile_repeated_blocks()
         self.parameters: dict[str, nn.Parameter]
@@ -238,7 +243,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
             if main:
                 metrics |= {
                     "pairs_per_second": settings.batch_size / (time.monotonic() - step_began),
-                    "memory_mb": peak_memory_mb(),
+                    "memory_mb": peak_memory_mb(trainer.accelerator.device),
                 }
                 log.write(metrics)
                 advance(note=_note(metrics))
@@ -251,7 +256,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         steps=settings.steps,
         seconds=seconds,
         pairs_per_second=done * settings.batch_size / max(seconds, 1e-9),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
         first_loss=history[0]["loss"] if history else None,
         last_loss=history[-1]["loss"] if history else None,
         last_accuracy=history[-1]["implicit_accuracy"] if history else None,
@@ -292,8 +297,8 @@ def _note(metrics: dict[str, Any]) -> str:
     return f"loss {metrics['loss']:.4f}{shown}"
 
 
-def peak_memory_mb() -> float:
-    """Peak memory of this process: the GPU's if there is one, else resident memory. MiB."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process on its device: what torch allocated on a GPU, else resident memory. MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,7 +1,7 @@
 """In which precision a run is computed, and the processes it runs in.
 
 Weights that are trained, optimizer state and errors are float32 always; `--precision` is that of the forward and
-backward passes, by autocast, the same for policy and reference.
+backward passes, by autocast, the same for policy and reference. Matrices that are not trained are held in it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ def training_dtype(settings: TrainSettings) -> torch.dtype:
     """
     device = choose_device(settings.device)
     if settings.precision == "auto":
-        on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if on_gpu else torch.float32
+        # Older GPUs emulate bfloat16: slower than float32.
+        has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_it else torch.float32
     dtype = choose_dtype(settings.precision, device)
     if dtype == torch.float16 and device.type == "cpu":
         raise UserError("--precision float16 trains on GPUs only: take bfloat16 or float32 on a processor.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from hub_cache import make_hub
 
 from ddecli.core.errors import UserError
-from ddecli.models.base import DiffusionModel, fingerprint
+from ddecli.models.base import DiffusionModel, fingerprint, hold_frozen_in
 from ddecli.models.load import load_model, load_pipeline, load_schedule
 from ddecli.models.presets import presets, resolve
 
@@ -115,6 +116,27 @@ def test_reference_and_policy_agree_to_the_last_bit(folder: Path, dtype: torch.d
     if dtype == torch.bfloat16:
         assert reference.unet.conv_in.weight.dtype == dtype
         assert model.unet.conv_in.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("adapters", [True, False])
+def test_frozen_matrices_held_in_half_precision_change_no_bit(folder: Path, adapters: bool) -> None:
+    model = load_model(str(folder))
+    model.add_lora(2, seed=0)
+    latents, t, sizes = inputs(model)
+    conditioning = model.encode_prompts(["a", "b"])
+
+    def predicted() -> torch.Tensor:
+        with contextlib.nullcontext() if adapters else model.without_lora():
+            return model.predict(latents, t, conditioning, sizes)
+
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        for parameter in model.trainable().values():
+            parameter += 0.1
+        before = predicted()
+        hold_frozen_in(torch.bfloat16, model.unet)
+        assert torch.equal(predicted(), before)
+    assert {value.dtype for value in model.trainable().values()} == {torch.float32}
+    assert model.unet.conv_in.weight.dtype == torch.bfloat16
 
 
 def test_saved_models_keep_the_fingerprint(folder: Path, tmp_path: Path) -> None:
