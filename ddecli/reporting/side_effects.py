@@ -1,5 +1,4 @@
-"""What the paper does not report: whether the hidden utility rises with the scorers, and what it costs in "
-"diversity."""
+"""What the paper does not report: whether the hidden utility rises with the scorers, and the cost in diversity."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def imagenet_classes() -> list[str]:
 
 
 def imagenet_prompts() -> list[str]:
-    """ "A photo of <class name>" for each of the 1000 classes, all different (section 8.2 of the paper)."""
+    """The prompt "A photo of <class name>" for each of 1000 classes, all different (section 8.2 of the paper)."""
     return [f"A photo of {name}" for name in imagenet_classes()]
 
 

@@ -126,8 +126,8 @@ CLAIMS: tuple[Claim, ...] = (
         "when both strategies are combined, performance enhancements are observed in 2 out of 3 metrics",
         ScoresCompare("SD15", (("dde", "dde-single"),), needed=2),
         "Read as DDE above DDE-Single. So read, the sentence contradicts the one before it, by which "
-        "DDE-Single is at or above "
-        "DDE in all metrics: read strictly, the paper's two sentences cannot both be true.",
+        "DDE-Single is at or above DDE in all metrics: read strictly, the paper's two sentences cannot both "
+        "be true.",
     ),
     Claim(
         "step-below-dde",
@@ -221,8 +221,7 @@ CLAIMS: tuple[Claim, ...] = (
         "clearly indicating a decrease in values as the number of steps increases",
         CorrectionsFall("SD15", "dde"),
         "In size, for their sign depends on convention. C(t) is a sum over the steps above t: terms of one "
-        "sign make it shrink "
-        "by construction.",
+        "sign make it shrink by construction.",
     ),
     Claim(
         "corrections-weaken",
@@ -237,8 +236,7 @@ CLAIMS: tuple[Claim, ...] = (
         "DDE prioritizes the middle of the trajectory",
         "3.4",
         "our method weakens the optimization at both ends of the denoising trajectory, effectively "
-        "strengthening the optimization "
-        "of the middle part",
+        "strengthening the optimization of the middle part",
         CreditWeight("SD15", "dde", MIDDLE, (CLEAN, NOISE)),
     ),
     Claim(
@@ -274,9 +272,8 @@ CLAIMS: tuple[Claim, ...] = (
 )
 
 NOT_TESTED = (
-    "Figures 4, 6, 8 and 9 (details, structure, layout, hands, text): the paper judges selected images by eye; "
-    "the report shows "
-    "images that nobody selected and judges none.",
+    "Figures 4, 6, 8 and 9 (details, structure, layout, hands, text): the paper judges selected images by "
+    "eye; the report shows images that nobody selected and judges none.",
     "The derivations (sections 3.2, 3.3, 7): mathematics, which the tests of the software check, not measurement.",
     "That the correction terms cost no further inference and do no harm by their delay (section 3.2): stated "
     "without a figure.",

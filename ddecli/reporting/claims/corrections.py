@@ -30,12 +30,10 @@ class CorrectionsSettle(Rule):
     @property
     def text(self) -> str:
         return (
-            f"From iteration {SETTLED_BY} to the end of training the profile of correction terms C(t) changes "
-            "by less than "
-            f"{100 * SETTLED_CHANGE:.0f} % (Euclidean norm of the change over that of the last profile). A run "
-            "of fewer than "
-            f"{SETTLED_BY / LAST_PART:.0f} iterations is looked at from three quarters of them on, and cannot "
-            "refute the claim."
+            f"From iteration {SETTLED_BY} to the end of training the profile of correction terms C(t) "
+            f"changes by less than {100 * SETTLED_CHANGE:.0f} % (Euclidean norm of the change over that of "
+            f"the last profile). A run of fewer than {SETTLED_BY / LAST_PART:.0f} iterations is looked at "
+            "from three quarters of them on, and cannot refute the claim."
         )
 
     def judge(self, evidence: Evidence) -> Outcome:
@@ -87,9 +85,8 @@ class CorrectionsFall(Rule):
     @property
     def text(self) -> str:
         return (
-            "After training, the rank correlation (Spearman) of |C(t)|, the size of the correction term, with "
-            "t lies below "
-            "zero."
+            "After training, the rank correlation (Spearman) of |C(t)|, the size of the correction term, "
+            "with t lies below zero."
         )
 
     def judge(self, evidence: Evidence) -> Outcome:
@@ -129,9 +126,8 @@ class CorrectionsWeaken(Rule):
     @property
     def text(self) -> str:
         return (
-            "The share by which the final correction term lowers the sigmoid of an undecided pair, 1 − 2 σ(β "
-            "C(t)), is larger at "
-            f"t/T in {span(CLEAN)} than in {span(MIDDLE)}."
+            "The share by which the final correction term lowers the sigmoid of an undecided pair, "
+            f"1 − 2 σ(β C(t)), is larger at t/T in {span(CLEAN)} than in {span(MIDDLE)}."
         )
 
     def judge(self, evidence: Evidence) -> Outcome:

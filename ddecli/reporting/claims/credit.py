@@ -41,9 +41,8 @@ class CreditWeight(Rule):
     def text(self) -> str:
         others = " and that in ".join(f"{low:g}-{high:g}" for low, high in self.than)
         text = (
-            f"The mean gradient weight |∂L/∂D| of a visit at t/T in {self.part[0]:g}-{self.part[1]:g}, divided "
-            "by that in "
-            f"{others}, lies above "
+            f"The mean gradient weight |∂L/∂D| of a visit at t/T in {self.part[0]:g}-{self.part[1]:g}, "
+            f"divided by that in {others}, lies above "
         )
         if self.rival:
             return text + "the same ratio in uniform training."

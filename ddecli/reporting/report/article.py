@@ -78,9 +78,8 @@ def _abstract(findings: Findings) -> Iterator[Block]:
     stand = and_list([f"{model.name} for the paper's {model.paper}" for model in models])
     decided: list[str | Span] = [
         "Denoised Distribution Estimation (DDE) aligns diffusion models with preference pairs and is said to "
-        "give credit to the middle of the "
-        f"denoising trajectory. This report tests {count(len(findings.judged), 'claim')} of its paper by "
-        f"measurement, with {stand}. Of these ",
+        "give credit to the middle of the denoising trajectory. This report tests "
+        f"{count(len(findings.judged), 'claim')} of its paper by measurement, with {stand}. Of these ",
     ]
     for number, word in enumerate((REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)):
         decided += [", " if number else "", strong(str(counts[word])), " ", verdict(word)]
@@ -93,17 +92,15 @@ def _abstract(findings: Findings) -> Iterator[Block]:
         words.append(f"Not reproduced: {'; '.join(failed)}.")
     if findings.frail:
         words.append(
-            f"{len(findings.frail)} of the {counts[REPRODUCED] + counts[NOT_REPRODUCED]} decided claims would "
-            "stay undecided if the spread "
-            "between trainings were estimated strictly."
+            f"{len(findings.frail)} of the {counts[REPRODUCED] + counts[NOT_REPRODUCED]} decided claims "
+            "would stay undecided if the spread between trainings were estimated strictly."
         )
     if findings.cautions:
         words.append(f"For {count(len(findings.cautions), 'caution')} on these results see Limits.")
     if any(is_tiny(model) for model in models):
         words.append(
-            "All this was measured in a world of drawn shapes, with models and trainings far smaller than the "
-            "paper's: it "
-            "tells what the method does there, and is no test of the paper's own numbers."
+            "All this was measured in a world of drawn shapes, with models and trainings far smaller than "
+            "the paper's: it tells what the method does there, and is no test of the paper's own numbers."
         )
     yield paragraph(" ".join(words), "lead")
     yield paragraph(

@@ -48,8 +48,8 @@ def _fooled(effects: Sequence[SideEffects]) -> Iterator[str]:
         named = [each.label for each in effects if each.fooled == kind]
         if named:
             yield (
-                f"scorers may have been fooled: they rise with {and_list(named)}, "
-                f"while the hidden utility {'falls' if kind == 'falls' else 'is not shown to rise'}."
+                f"scorers may have been fooled: they rise with {and_list(named)}, while the hidden utility "
+                f"{'falls' if kind == 'falls' else 'is not shown to rise'}."
             )
 
 
@@ -100,8 +100,7 @@ def _few_trainings(model: ModelEvidence) -> Iterator[str]:
     if few:
         yield (
             f"fewer than {FEW_TRAININGS} trainings of {and_list(few)}: bootstrap intervals say little of how "
-            "these results "
-            "change from training to training."
+            "these results change from training to training."
         )
 
 

@@ -1,5 +1,4 @@
-"""The article as data, before it is written in any format: blocks of text in which only the style of a span "
-"is marked."""
+"""The article as data, before it is written in any format: blocks of text whose spans have a style."""
 
 from __future__ import annotations
 

@@ -16,17 +16,13 @@ from ddecli.reporting.report.words import and_list, count, percent
 TINY_RESOLUTION = 64
 TINY_WORLD: tuple[Words, ...] = (
     "The tiny world is drawn, not photographed: one or two flat shapes on a plain background, with captions "
-    "from a small grammar. "
-    "Its flaws were made at three scales by design. Where flaws live decides which timesteps matter, so "
-    "results by timestep may "
-    "depend on that design as much as on the method.",
+    "from a small grammar. Its flaws were made at three scales by design. Where flaws live decides which "
+    "timesteps matter, so results by timestep may depend on that design as much as on the method.",
     "Its voters choose by a known rule with noise; people do not.",
     "Its scorers play the part of CLIP, HPS and PickScore and share one architecture and the same kind of "
-    "data; the real ones "
-    "are far larger and differ more from each other.",
-    "The hidden utility (“truth”) of a generated image is an estimate by a network trained on drawn scenes. No "
-    "method trains on it, "
-    "but it can be wrong, most of all on images unlike any scene.",
+    "data; the real ones are far larger and differ more from each other.",
+    "The hidden utility (“truth”) of a generated image is an estimate by a network trained on drawn scenes. "
+    "No method trains on it, but it can be wrong, most of all on images unlike any scene.",
     "So small a model has little to forget and little to generalise to: that something holds here does not "
     "say that it holds for Stable Diffusion, and that it fails here does not say that it fails there.",
 )
@@ -36,27 +32,22 @@ def rules(findings: Findings) -> Iterator[Block]:
     """How claims were judged."""
     measured = len(findings.judged) - findings.counts[NOT_MEASURED]
     yield paragraph(
-        "Every claim rests on comparisons: a number that the paper says lies on one side of a bound. A comparison "
-        "holds if its interval lies wholly on the claimed side, fails if it lies wholly on the other side, and "
-        "is open otherwise. A claim "
-        "is reproduced if all its comparisons hold (or as many as the claim names), not reproduced if too many "
-        "fail for that, and undecided "
-        "at this size in any other case. Where something was not measured the claim says so and is not judged."
+        "Every claim rests on comparisons: a number that the paper says lies on one side of a bound. A "
+        "comparison holds if its interval lies wholly on the claimed side, fails if it lies wholly on the "
+        "other side, and is open otherwise. A claim is reproduced if all its comparisons hold (or as many as "
+        "the claim names), not reproduced if too many fail for that, and undecided at this size in any other "
+        "case. Where something was not measured the claim says so and is not judged."
     )
     yield bullets(
         [
             "Scores and beat ratios: percentile bootstrap intervals of the mean difference, the same prompts "
-            "and the same noise on both "
-            f"sides, {findings.draws:,} draws over prompts and over the trainings of each side. They are the "
-            "intervals of the tables, but for "
-            "their level.",
+            f"and the same noise on both sides, {findings.draws:,} draws over prompts and over the trainings "
+            "of each side. They are the intervals of the tables, but for their level.",
             f"A claim of m comparisons uses intervals of level 1 − {1 - CONFIDENCE:.2g}/m (Bonferroni): "
-            f"{percent(corrected_level(3))} for "
-            f"three, {percent(corrected_level(9))} for nine. No correction is made across claims, which share "
-            "data and are not "
-            f"independent of each other: of the {measured} claims measured, {(1 - CONFIDENCE) * measured:.1f} "
-            "on average may be decided wrongly "
-            "by chance alone, at most.",
+            f"{percent(corrected_level(3))} for three, {percent(corrected_level(9))} for nine. No correction "
+            "is made across claims, which share data and are not independent of each other: of the "
+            f"{measured} claims measured, {(1 - CONFIDENCE) * measured:.1f} on average may be decided "
+            "wrongly by chance alone, at most.",
             "Trainings of two methods are drawn independently of each other even where they share seeds. Two methods "
             "that learn alike from the same draws are told apart less well so than by pairing their trainings.",
             "Strict intervals: drawing two or three trainings again understates the spread between trainings. Beside "
@@ -65,14 +56,12 @@ def rules(findings: Findings) -> Iterator[Block]:
             "trainings scatter alike. The half widths of the two add up as the root of their squares, which never "
             "covers less often than the level says (Banerjee 1960). Verdicts follow the tables' intervals; where "
             "strict ones disagree, the claim says so.",
-            f"“At or above” and “comparable” mean no more than a margin below: {MARGIN:g} standard deviations "
-            "of the base model's scores over "
-            "prompts, fixed before any result.",
+            f"“At or above” and “comparable” mean no more than a margin below: {MARGIN:g} standard "
+            "deviations of the base model's scores over prompts, fixed before any result.",
             "Numbers that a training has once (ratios of gradient weights, correction terms) have Student's "
-            "interval over trainings, ratios on "
-            "their logarithms; with one training they have none and stay open. Inception Scores have Student's "
-            "interval from the parts that "
-            "the images are cut into; the strict one adds the spread between trainings.",
+            "interval over trainings, ratios on their logarithms; with one training they have none and stay "
+            "open. Inception Scores have Student's interval from the parts that the images are cut into; the "
+            "strict one adds the spread between trainings.",
         ]
     )
 
@@ -86,16 +75,15 @@ def limits(findings: Findings) -> Iterator[Block]:
     if opened:
         numbers = and_list([str(findings.judged.index(each) + 1) for each in opened])
         points.append(
-            f"{count(len(opened), 'claim is', 'claims are')} undecided ({numbers}): the intervals are too wide "
-            "for the difference there is, "
-            "if there is one. That is no evidence against the paper, nor for it."
+            f"{count(len(opened), 'claim is', 'claims are')} undecided ({numbers}): the intervals are too "
+            "wide for the difference there is, if there is one. That is no evidence against the paper, nor "
+            "for it."
         )
     if findings.frail:
         numbers = and_list([str(findings.judged.index(each) + 1) for each in findings.frail])
         points.append(
-            f"{count(len(findings.frail), 'decided claim rests', 'decided claims rest')} on trainings too few "
-            f"to show their spread ({numbers}): "
-            "by strict intervals they would stay undecided."
+            f"{count(len(findings.frail), 'decided claim rests', 'decided claims rest')} on trainings too "
+            f"few to show their spread ({numbers}): by strict intervals they would stay undecided."
         )
     points.append(
         "Prompts, images and base model are the same in all claims of a model: if these prompts are unusual, "
@@ -122,9 +110,8 @@ def _sizes(model: ModelEvidence) -> Iterator[Words]:
     )
     yield (
         f"{model.name}: scores are means over {prompts} prompts with {images} images each and over {span} "
-        "trainings a method; the paper has "
-        f"over {evaluation['prompts']} prompts with {evaluation['images_per_prompt']} images, and states no "
-        "number of trainings."
+        f"trainings a method; the paper has over {evaluation['prompts']} prompts with "
+        f"{evaluation['images_per_prompt']} images, and states no number of trainings."
     )
     budgets = {
         int(run.settings["steps"]) * int(run.settings["batch_size"])

@@ -72,8 +72,7 @@ def trainings(model: ModelEvidence) -> Grid:
     caption: list[str | Span] = [
         strong(f"Trainings of {model.name}."),
         " Accuracy: share of training pairs in which the trained model, against its reference, prefers the "
-        f"preferred image, "
-        f"over the last {100 * LAST_STEPS:.0f} % of the steps. Time: of all seeds together.",
+        f"preferred image, over the last {100 * LAST_STEPS:.0f} % of the steps. Time: of all seeds together.",
     ]
     return grid(header, rows, caption)
 
@@ -94,11 +93,10 @@ def _grid(name: str, trials: TrialGrid, model: ModelEvidence) -> Iterator[Block]
     if choice.protocol.get("prompt_set"):
         where += f" ({choice.protocol['prompt_set']})"
     yield paragraph(
-        f"β and learning rate of {name} were chosen by {count(len(choice.trials), 'trial run')} {where}, each "
-        f"with {budget or 'one budget'}: "
-        "of every loss the trial with the largest gain, among those with the most trainings. The gain is the "
-        "mean over scorers of "
-        "the difference to the base in its standard deviations over prompts."
+        f"β and learning rate of {name} were chosen by {count(len(choice.trials), 'trial run')} {where}, "
+        f"each with {budget or 'one budget'}: of every loss the trial with the largest gain, among those "
+        "with the most trainings. The gain is the mean over scorers of the difference to the base in its "
+        "standard deviations over prompts."
     )
     rows = []
     for loss, best in sorted(choice.best().items()):
@@ -133,9 +131,9 @@ def _grid(name: str, trials: TrialGrid, model: ModelEvidence) -> Iterator[Block]
 def protocol_facts(findings: Findings) -> Iterator[Block]:
     """Where the numbers beside ours come from."""
     yield paragraph(
-        f"The paper is “{paper.title()}”. Its text is at hand with the numbers inside its tables and formulas "
-        "lost; what the "
-        f"text does not state is printed as “{paper.NOT_AVAILABLE}”, and no number is filled in from elsewhere."
+        f"The paper is “{paper.title()}”. Its text is at hand with the numbers inside its tables and "
+        f"formulas lost; what the text does not state is printed as “{paper.NOT_AVAILABLE}”, and no number "
+        "is filled in from elsewhere."
     )
 
 

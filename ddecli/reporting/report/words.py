@@ -28,14 +28,14 @@ def capital(words: str) -> str:
 
 
 def and_list(names: Sequence[str]) -> str:
-    """ "a, b and c"."""
+    """Joined as in "a, b and c"; "none" of an empty list."""
     if not names:
         return "none"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """ "1 claim", "2 claims"."""
+    """A number with its noun: "1 claim", "2 claims"."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
@@ -60,7 +60,7 @@ def decimals(value: float, interval: Interval | None) -> int:
 
 
 def bounds(interval: Interval | None, places: int) -> str:
-    """ "[low, high]", or a dash where there is none."""
+    """An interval as "[low, high]", "exact" where it has no width, a dash where there is none."""
     if interval is None:
         return NOTHING
     if interval.low == interval.high:
