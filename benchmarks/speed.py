@@ -99,7 +99,7 @@ def training(store: Path, pairs: list[Pair]) -> dict[str, float]:
         {"model": "tiny", "data": str(store), "batch_size": BATCH, "loss": "uniform", "device": "cpu"}
     )
     trainer = Trainer(settings)
-    alarm = Alarm(store)
+    alarm = Alarm(store, settings.max_winner_error)
     one, whole = ScriptStep(pairs, 1), ScriptStep(pairs, BATCH)
     return {
         "train_ddecli": BATCH / seconds(lambda: trainer.step(0, alarm)),

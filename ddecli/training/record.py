@@ -17,6 +17,8 @@ from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
+OF_PAIRS = ("implicit_accuracy", "logit", "logit_std", "margin", "margin_q05", "margin_q50", "margin_q95")
+"""Metrics that a loss without pairs has not."""
 MAX_OVERFLOWS = 20
 """Steps in a row that float16 may leave out: the scale, 65536 at first, has long reached 1 by then."""
 HARMLESS = 0.25
@@ -47,17 +49,21 @@ def errors_of(columns: Tensor) -> PairErrors:
 
 
 def step_metrics(columns: Tensor) -> dict[str, float | None]:
-    """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit."""
+    """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit.
+
+    `implicit_accuracy` is the share of pairs whose winner the policy has gained more on than on the loser (`D < 0`, ties
+    half), whatever the loss adds to it.
+    """
     names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
     mean = dict(zip(names, columns[:, 1:].mean(0).tolist(), strict=True))
     metrics: dict[str, float | None] = {"loss": mean["loss"], "gradient_weight": mean["gradient_weight"]}
     metrics |= {f"error_{name}": _number(mean[name]) for name in names[:4]}
     logit = columns[:, 6]
     if logit.isnan().any():
-        return metrics | dict.fromkeys(("implicit_accuracy", "logit", "logit_std", "margin"))
+        return metrics | dict.fromkeys(OF_PAIRS)
     margin = errors_of(columns).margin.double()
     low, middle, high = torch.quantile(margin, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
-    wins = (logit > 0).double() + (logit == 0).double() / 2
+    wins = (margin < 0).double() + (margin == 0).double() / 2  # DDE's logit also holds what other pairs did
     return metrics | {
         "implicit_accuracy": wins.mean().item(),
         "logit": mean["logit"],

@@ -8,25 +8,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
 from ddecli.core.errors import UserError
-from ddecli.objectives.base import PairErrors
+from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.objectives.base import ObjectiveOutput, PairErrors
+from ddecli.objectives.dde import DDE
+from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.objectives.uniform import Uniform
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
 
 
-def some_columns(size: int = 64) -> torch.Tensor:
+def some_errors(size: int = 64) -> PairErrors:
     generator = torch.Generator().manual_seed(0)
     parts = torch.rand(4, size, generator=generator)
-    errors = PairErrors(*parts, t=torch.randint(1000, (size,), generator=generator))
+    return PairErrors(*parts, t=torch.randint(1000, (size,), generator=generator))
+
+
+def some_columns() -> torch.Tensor:
+    errors = some_errors()
     return columns_of(errors, Uniform(10.0)(errors))
 
 
 def test_errors_survive_gathering() -> None:
-    columns = some_columns()
-    errors = errors_of(columns)
-    assert torch.equal(errors.margin, errors_of(columns.clone()).margin)
-    assert errors.t.dtype == torch.long
+    errors = some_errors()
+    found = errors_of(columns_of(errors, Uniform(10.0)(errors)))
+    for name in ("policy_w", "policy_l", "reference_w", "reference_l", "t"):
+        assert torch.equal(getattr(found, name), getattr(errors, name)), name
 
 
 def test_step_metrics_against_numpy() -> None:
@@ -38,6 +46,26 @@ def test_step_metrics_against_numpy() -> None:
     assert found["loss"] == pytest.approx(np.log1p(np.exp(-logit)).mean(), rel=1e-5)
     assert found["margin_q05"] == pytest.approx(np.quantile(margin, 0.05), rel=1e-5)
     assert found["implicit_accuracy"] == pytest.approx((logit > 0).mean())
+
+
+def test_what_was_learned_before_is_no_accuracy() -> None:
+    """DDE's logit holds the correction term, the same for all pairs of a timestep; the accuracy does not."""
+    schedule = NoiseSchedule.from_scheduler(DDIMScheduler())
+    table = DelayedTable(schedule)
+    t = torch.arange(1000)
+    ahead = PairErrors(*(torch.full((1000,), value) for value in (0.1, 0.3, 0.2, 0.2)), t=t)
+    table.update(ahead)
+    errors = some_errors()
+    output = DDE(schedule, 1000.0, table)(errors)
+    assert (output.logit > 0).float().mean() > 0.6
+    found = step_metrics(columns_of(errors, output))
+    assert found["implicit_accuracy"] == pytest.approx((errors.margin < 0).double().mean().item())
+
+
+def test_a_loss_without_pairs_has_the_same_metrics() -> None:
+    errors = some_errors()
+    absent = ObjectiveOutput(errors.policy_w, None, errors.policy_w)
+    assert step_metrics(columns_of(errors, absent)).keys() == step_metrics(some_columns()).keys()
 
 
 def test_credit_map_against_a_loop(tmp_path: Path) -> None:
