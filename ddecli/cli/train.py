@@ -225,7 +225,13 @@ def _with_pairs(settings: Any) -> Any:
     store = default_store(settings.model)
     with PartialState(cpu=settings.device == "cpu").main_process_first():
         if not (store / "manifest.json").exists():
-            prepare(model=settings.model, out=store, device=settings.device, shard="1/1")
+            try:
+                prepare(model=settings.model, out=store, device=settings.device, shard="1/1")
+            except UserError as error:
+                raise UserError(
+                    f"Without --data, train begins with ddecli prepare --model {settings.model} --out {store}, which "
+                    f"said: {error}"
+                ) from error
     return settings.model_copy(update={"data": str(store)})
 
 

@@ -305,7 +305,10 @@ def check_output(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / MANIFEST).is_file():
-        raise UserError(f"{folder} exists and is no pair store; choose another --out.")
+        raise UserError(
+            f"{folder} exists and is no pair store (it has no {MANIFEST}): choose another --out, or remove it if it is "
+            "what was left of one."
+        )
     if not overwrite:
         raise UserError(f"{folder} exists already; give --overwrite to replace it, or choose another --out.")
 

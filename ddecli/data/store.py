@@ -91,6 +91,11 @@ class PairStore:
         """
         folder = Path(folder)
         if not (folder / MANIFEST).is_file():
+            if work_folder(folder).is_dir():
+                raise UserError(
+                    f"{folder} is not finished: ddecli prepare was stopped, and goes on when it is run again with the "
+                    f"same options (what it finished lies in {work_folder(folder)})."
+                )
             raise UserError(
                 f"{folder} is no pair store (no {MANIFEST}). Make one with ddecli prepare and give its folder."
             )
@@ -162,6 +167,11 @@ class PairStore:
             source=row["source"],
             margin=row.get("margin"),
         )
+
+
+def work_folder(out: Path) -> Path:
+    """Where finished parts of a store lie while it is made."""
+    return out.with_name(f"{out.name}.parts")
 
 
 def _check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:

@@ -20,14 +20,14 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, write_json
 from ddecli.data.parts import PART
 from ddecli.data.splits import TRAIN
-from ddecli.data.store import MANIFEST
+from ddecli.data.store import MANIFEST, work_folder
 
 
 class WorkFolder:
     """The finished parts of a store in the making."""
 
     def __init__(self, out: Path) -> None:
-        self.path = out.with_name(f"{out.name}.parts")
+        self.path = work_folder(out)
         self.parts = self.path / "parts"
 
     def part(self, number: int) -> Path:

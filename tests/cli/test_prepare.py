@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_checks import assert_one_sentence
 from pair_data import png, write_folder
 
 from ddecli.data.store import PairStore
@@ -53,6 +54,15 @@ def test_pairs_of_the_world(ddecli: Run, sd_folder: Path) -> None:
     assert summary["rows"] == 12
     assert summary["pairs"] + sum(summary["dropped"].values()) == 12
     assert len(PairStore.open(Path("pairs/world-random-sd"))) == summary["pairs"]
+
+
+def test_a_store_is_not_prepared_again(ddecli: Run, sd_store: Path, sdxl_folder: Path) -> None:
+    for data in (sd_store, sd_store / "pairs.parquet"):
+        typed = ddecli("prepare", "--model", sdxl_folder, "--data", data, "--out", "store")
+        assert_one_sentence(
+            typed, f"{sd_store} is a pair store, prepared already for the model", "train --data", "(world)"
+        )
+    assert not Path("store").exists()
 
 
 def test_too_many_bad_rows(ddecli: Run, sd_folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from cli_checks import assert_one_sentence
 
 if TYPE_CHECKING:
     from conftest import Typed
@@ -117,3 +118,27 @@ def test_no_store_and_a_place_that_cannot_be_written(
     (tmp_path / "file").write_text("")
     typed = ddecli("train", "--model", sd_folder, "--data", sd_store, "--out", "file/run", "--device", "cpu")
     assert typed.code == 2 and "Cannot write" in typed.error
+
+
+def test_without_data_it_says_how_to_finish_pairs_that_are_not_whole(
+    ddecli: Callable[..., Typed], sd_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("train", "--model", sd_folder, "--out", "run", "--device", "cpu")
+    store = Path("pairs", f"world-{sd_folder.name}")
+    command = f"ddecli prepare --model {sd_folder} --out {store}"
+    store.mkdir(parents=True)
+    (store / "latents-00000.safetensors").write_bytes(b"a copy that was stopped")
+    assert_one_sentence(ddecli(*arguments), command, f"{store} exists and is no pair store", "remove it")
+    (store / "latents-00000.safetensors").unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ddecli.data.job.Job.publish", stop)
+        assert ddecli("prepare", "--model", sd_folder, "--out", store, "--limit", 2).code == 130
+    said = f"{store}.parts holds parts made with other settings"
+    assert_one_sentence(ddecli(*arguments), command, said, "remove that folder")
+    typed = ddecli(*arguments, "--data", store)
+    assert_one_sentence(typed, f"{store} is not finished", "when it is run again", f"{store}.parts")
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt

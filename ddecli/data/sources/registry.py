@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ddecli.core.errors import UserError
+from ddecli.core.files import read_json
+from ddecli.data.shards import AGAIN
 from ddecli.data.sources.base import Source, Wanted
 from ddecli.data.sources.hub import NICKNAMES, hub_source
 from ddecli.data.sources.json_list import json_list_source, split_list
@@ -16,6 +18,7 @@ from ddecli.data.sources.parquet import parquet_source
 from ddecli.data.sources.rows import rows_source
 from ddecli.data.sources.split_names import DEFAULT
 from ddecli.data.sources.webdataset import is_tar, webdataset_source
+from ddecli.data.store import MANIFEST
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 TABLES = (".jsonl", ".csv", ".tsv")
@@ -39,6 +42,7 @@ def open_source(data: str | Path, wanted: Wanted = Wanted()) -> Source:
 
 
 def _local(path: Path, wanted: Wanted) -> Source:
+    _refuse_store(path if path.is_dir() else path.parent)
     for recognise in _FILES if path.is_file() else _FOLDERS:
         found = recognise(path, wanted)
         if found is not None:
@@ -46,6 +50,21 @@ def _local(path: Path, wanted: Wanted) -> Source:
     raise UserError(
         f"{path} holds no pairs: expected metadata.jsonl or metadata.csv beside the pictures, w/ and l/ with "
         "pictures of equal names, *.parquet, *.tar, train.json, or one *.jsonl or *.csv file."
+    )
+
+
+def _refuse_store(folder: Path) -> None:
+    """Say of a pair store, whose tables look like data, that it needs no preparing."""
+    if not (folder / MANIFEST).is_file() or not (folder / "pairs.parquet").is_file():
+        return
+    manifest = read_json(folder / MANIFEST)
+    try:
+        model, source = manifest["model"]["name"], manifest["source"]
+    except (LookupError, TypeError) as error:
+        raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). {AGAIN}") from error
+    raise UserError(
+        f"{folder} is a pair store, prepared already for the model {model}: give it to ddecli train --data. To prepare "
+        f"its pairs for another model, give the data it was made from ({source})."
     )
 
 
