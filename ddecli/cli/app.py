@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command("prepare")(prepare.prepare)
-app.command("train")(train.train)
+app.command("train", epilog=train.EPILOG)(train.train)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("inception")(inception.inception)

@@ -10,175 +10,237 @@ import typer
 from ddecli.core.errors import UserError
 from ddecli.objectives.presets import LOSSES
 
-LOSS_HELP = (
-    "What is optimised: " + "; ".join(f"**{name}** {preset.summary}" for name, preset in LOSSES.items()) + "."
+LOSS_HELP = "What is optimised; dde if not given.\n" + "\n".join(
+    f"- {name}: {preset.summary}" for name, preset in LOSSES.items()
 )
+LAUNCH = Path(__file__).parents[1] / "training" / "launch"
+"""Configurations of `accelerate launch`."""
+EPILOG = (
+    "Several GPUs: `accelerate launch --config_file LAUNCH/8-gpus-ddp.yaml -m ddecli train ...`, or 8-gpus-fsdp2.yaml "
+    f"for a model that does not fit one GPU, where LAUNCH is `{LAUNCH}`."
+)
+DATA, OBJECTIVE, OPTIMIZATION = "Model and data", "Objective", "Optimization"
+MEMORY, RUN = "Memory and speed", "Run"
 
 
 def train(
     model: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=DATA,
             help="What is trained: tiny, tiny-xl, sd15, sdxl, a diffusers folder, a run folder, a checkpoint file "
-            "(.safetensors) or a hub id. Default: tiny."
+            "(.safetensors) or a hub id. Default: tiny.",
         ),
     ] = None,
-    loss: Annotated[str | None, typer.Option(help=f"{LOSS_HELP} Default: dde.")] = None,
     data: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=DATA,
             help="Pair store made by ddecli prepare for this model. Tiny models prepare the world's pairs if "
-            "not given."
+            "not given.",
         ),
     ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Optimizer steps. Default: the recipe of model and loss (see --dry-run)."),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Pairs an optimizer step, over all micro-batches and processes. Default: the recipe."
-        ),
-    ] = None,
-    micro_batch_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Pairs a forward pass on each process: memory and speed only, the result is the same up to "
-            "rounding. Default: 1, for tiny models the whole batch."
-        ),
-    ] = None,
-    lr: Annotated[
-        float | None,
-        typer.Option(help="Learning rate after warm-up; never scaled by anything. Default: the recipe."),
-    ] = None,
-    warmup: Annotated[
-        int | None,
-        typer.Option(help="Optimizer steps of linear warm-up, constant after. Default: the recipe."),
-    ] = None,
+    loss: Annotated[str | None, typer.Option(rich_help_panel=OBJECTIVE, help=LOSS_HELP)] = None,
     beta: Annotated[
         float | None,
         typer.Option(
+            rich_help_panel=OBJECTIVE,
             help="Strength of the preference term; larger stays closer to the base model. Errors are means "
             "over a latent's numbers, so 5000 means for uniform what it means in Diffusion-DPO. Default: the "
-            "recipe."
+            "recipe.",
         ),
     ] = None,
     ema_decay: Annotated[
         float | None,
         typer.Option(
-            help="Decay a step of the delayed table behind DDE's correction terms, 0 to 1. Default: 0.95."
+            rich_help_panel=OBJECTIVE,
+            help="Decay per optimizer step of the delayed table behind DDE's correction terms, 0 to 1. Default: 0.95.",
         ),
     ] = None,
     segment: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=OBJECTIVE,
             help="Train only this part of the trajectory, as fractions: 0-0.1 is nearest the clean image, "
-            "0.9-1 nearest noise. Default: all of it."
+            "0.9-1 nearest noise. Default: all of it.",
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of all draws: pairs, timesteps, noise. Default: 0.")
-    ] = None,
-    lora: Annotated[
+    steps: Annotated[
         int | None,
-        typer.Option(metavar="RANK", help="Train LoRA adapters of this rank. Default: the whole U-Net."),
+        typer.Option(
+            rich_help_panel=OPTIMIZATION,
+            help="Optimizer steps. Default: the recipe of model and loss (see --dry-run).",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=OPTIMIZATION,
+            help="Pairs per optimizer step, over all micro-batches and processes. Default: the recipe.",
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=OPTIMIZATION,
+            help="Learning rate after warm-up; never scaled by anything. Default: the recipe.",
+        ),
+    ] = None,
+    warmup: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=OPTIMIZATION,
+            help="Optimizer steps of linear warm-up, constant after. Default: the recipe.",
+        ),
     ] = None,
     optimizer: Annotated[
         str | None,
         typer.Option(
-            help="adamw; adamw8bit, state in 8 bits (GPU, needs bitsandbytes); or adafactor, state of a few numbers a "
-            "row. Default: the recipe, mostly adamw."
+            rich_help_panel=OPTIMIZATION,
+            help="adamw; adamw8bit, state in 8 bits (GPU, needs bitsandbytes); or adafactor, state of a few numbers "
+            "per row. Default: the recipe, mostly adamw.",
+        ),
+    ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=OPTIMIZATION,
+            metavar="RANK",
+            help="Train LoRA adapters of this rank. Default: the whole U-Net.",
         ),
     ] = None,
     weight_ema: Annotated[
         float | None,
         typer.Option(
+            rich_help_panel=OPTIMIZATION,
             metavar="DECAY",
-            help="Save an exponential moving average of the weights as the model, with this decay a step, such as "
+            help="Save an exponential moving average of the weights as the model, with this decay per step, such as "
             "0.999; it grows to it over the first steps. Not to be mixed up with --ema-decay. Default: the last "
             "weights are saved.",
         ),
     ] = None,
+    micro_batch_size: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=MEMORY,
+            help="Pairs per forward pass on each process: memory and speed only, the result is the same up to "
+            "rounding. Default: 1, for tiny models the whole batch.",
+        ),
+    ] = None,
     gradient_checkpointing: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--gradient-checkpointing/--no-gradient-checkpointing",
+            "--gradient-checkpointing",
+            rich_help_panel=MEMORY,
             help="Compute activations again in the backward pass: the same result, much less memory, about a third "
-            "slower. Default: the recipe, on for sdxl.",
-            show_default=False,
+            "slower. Default: the recipe, on for sdxl; --no-gradient-checkpointing turns it off.",
         ),
-    ] = None,
+    ] = False,
+    no_gradient_checkpointing: Annotated[
+        bool, typer.Option("--no-gradient-checkpointing", hidden=True)
+    ] = False,
     compile_blocks: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--compile/--no-compile",
+            "--compile",
+            rich_help_panel=MEMORY,
             help="Compile the U-Net's transformer blocks (torch.compile): the first steps take minutes, the others "
-            "are faster; policy and reference then agree up to rounding. Default: off.",
-            show_default=False,
+            "are faster; policy and reference then agree up to rounding. Default: off; --no-compile turns off what "
+            "--config turned on.",
         ),
-    ] = None,
+    ] = False,
+    no_compile: Annotated[bool, typer.Option("--no-compile", hidden=True)] = False,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu or cuda. Default: auto, the GPU if there is one.")
+        str | None,
+        typer.Option(
+            rich_help_panel=MEMORY, help="auto, cpu or cuda. Default: auto, the GPU if there is one."
+        ),
     ] = None,
     precision: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=MEMORY,
             help="Of the forward passes: float32, bfloat16 or float16; weights and errors stay float32. "
-            "Default: auto, bfloat16 on a GPU that has it, else float32."
+            "Default: auto, bfloat16 on a GPU that has it, else float32.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/MODEL-LOSS.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(rich_help_panel=RUN, help="Run folder. Default: runs/MODEL-LOSS.")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=RUN, help="Seed of all draws: pairs, timesteps, noise. Default: 0."),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
-            help="YAML file of settings, such as the run.yaml of a run to repeat; options win over it."
+            rich_help_panel=RUN,
+            help="YAML file of settings, such as the run.yaml of a run to repeat (with another --out); options win "
+            "over it. It alone can set correction_bins, gamma, prompt_dropout, max_grad_norm and weight_decay: "
+            "--dry-run shows all settings in its format.",
         ),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the newest checkpoint in the run folder, if there is one."),
+        typer.Option(
+            "--resume",
+            rich_help_panel=RUN,
+            help="Go on from the newest checkpoint in the run folder, if there is one.",
+        ),
     ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
+            rich_help_panel=RUN,
             help="Go on with the run in the run folder if it has the same settings and pairs, else replace it.",
         ),
     ] = False,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=RUN,
+            help="Optimizer steps between checkpoints; the last two are kept. Default: 50.",
+        ),
+    ] = None,
     max_winner_error: Annotated[
         float | None,
         typer.Option(
+            rich_help_panel=RUN,
             help="Stop when the error on preferred images exceeds the reference's this many times, and a quarter of "
-            "the noise's variance: the model is breaking. inf never stops. Default: 4."
+            "the noise's variance: the model is breaking. inf never stops. Default: 4.",
         ),
-    ] = None,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option(help="Optimizer steps between checkpoints; the last two are kept. Default: 50."),
     ] = None,
     push_to_hub: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=RUN,
             metavar="OWNER/NAME",
             help="Upload the model to this repository of the Hugging Face hub when training is finished; it is made, "
             "open to all, if there is none. Needs a token (hf auth login). Default: nothing is uploaded.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print every resolved setting as YAML and stop.")
+        bool,
+        typer.Option("--dry-run", rich_help_panel=RUN, help="Print every resolved setting as YAML and stop."),
     ] = False,
     estimate: Annotated[
         bool,
         typer.Option(
             "--estimate",
+            rich_help_panel=RUN,
             help="Run a few steps, then print the time and memory of the whole run and what "
             "would help; nothing is kept.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", rich_help_panel=RUN, help="Print the summary as JSON.")
+    ] = False,
 ) -> None:
-    """Align a diffusion model with preference pairs."""
+    """Align a diffusion model with preference pairs.
+
+    Example: `ddecli train --model sd15 --loss dde --data pairs/my-pairs-sd15 --lora 16`
+    """
     from ddecli.training.settings import resolve_settings
 
     given: dict[str, Any] = {
@@ -187,7 +249,8 @@ def train(
         "segment": segment, "seed": seed, "lora": lora, "device": device, "precision": precision,
         "out": str(out) if out else None, "checkpoint_every": checkpoint_every,
         "max_winner_error": max_winner_error, "optimizer": optimizer, "weight_ema": weight_ema,
-        "gradient_checkpointing": gradient_checkpointing, "compile": compile_blocks,
+        "gradient_checkpointing": _switch(gradient_checkpointing, no_gradient_checkpointing),
+        "compile": _switch(compile_blocks, no_compile),
     }  # fmt: skip
     settings = resolve_settings(given, config)
     if dry_run:
@@ -209,6 +272,11 @@ def train(
     _print(run(settings, resume, overwrite), as_json)
     if push_to_hub:
         push(settings.folder / "model", push_to_hub)
+
+
+def _switch(on: bool, off: bool) -> bool | None:
+    """What an option and its negative say; None where neither was given."""
+    return True if on and not off else False if off else None
 
 
 def _with_pairs(settings: Any) -> Any:

@@ -26,11 +26,11 @@ class LossPreset:
 
 LOSSES: dict[str, LossPreset] = {
     "sft": LossPreset("sft", "uniform", "supervised fine-tuning on the preferred images"),
-    "uniform": LossPreset("uniform", "uniform", "Diffusion-DPO: the same credit for every timestep"),
+    "uniform": LossPreset("uniform", "uniform", "Diffusion-DPO, the same credit for every timestep"),
     "discounted": LossPreset(
         "uniform", "discounted", "Diffusion-DPO with timesteps near noise drawn more often (Yang et al. 2024)"
     ),
-    "dde": LossPreset("dde", "uniform", "DDE: single-shot estimate below t, stepwise correction above it"),
+    "dde": LossPreset("dde", "uniform", "DDE, single-shot estimate below t, stepwise correction above it"),
     "dde-single": LossPreset("dde-single", "uniform", "DDE's single-shot estimate alone (ablation)"),
     "dde-step": LossPreset(
         "dde-step", "uniform", "DDE with stepwise estimates on both sides of t (ablation)"

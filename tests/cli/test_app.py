@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +12,9 @@ import time
 import pytest
 
 from ddecli import __version__
+from ddecli.cli import train
+from ddecli.cli.app import app
+from ddecli.training.settings import TrainSettings
 
 COMMANDS = ("prepare", "train", "sample", "score", "inception", "table", "figure", "world")
 
@@ -33,6 +38,43 @@ def test_every_command_explains_itself(command: str) -> None:
     assert done.returncode == 0
     assert "Usage" in done.stdout
     assert "To be written" not in done.stdout
+
+
+def test_every_training_setting_is_an_option_or_named_in_the_help_of_config() -> None:
+    options = inspect.signature(train.train, eval_str=True).parameters
+    (config,) = (meta for meta in options["config"].annotation.__metadata__ if meta.help)
+    names = {"compile" if name == "compile_blocks" else name for name in options}
+    for field in set(TrainSettings.model_fields) - {"pairs_sha256"}:  # which a run fills in
+        assert field in names or field in re.findall(r"\w+", config.help), field
+
+
+def test_train_says_where_the_launch_configurations_are() -> None:
+    assert str(train.LAUNCH) in train.EPILOG
+    for name in ("8-gpus-ddp.yaml", "8-gpus-fsdp2.yaml"):
+        assert name in train.EPILOG and (train.LAUNCH / name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], (None, None)),
+        (["--gradient-checkpointing", "--compile"], (True, True)),
+        (["--no-gradient-checkpointing", "--no-compile"], (False, False)),
+    ],
+)
+def test_switches_can_be_turned_off_or_left_to_the_recipe(
+    words: list[str], expected: tuple[bool | None, bool | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Given(Exception):
+        pass
+
+    def resolve(given: dict[str, object], config: object) -> None:
+        raise Given(given["gradient_checkpointing"], given["compile"])
+
+    monkeypatch.setattr("ddecli.training.settings.resolve_settings", resolve)
+    with pytest.raises(Given) as found:
+        app(["train", *words], standalone_mode=False)
+    assert found.value.args == expected
 
 
 def test_version() -> None:
