@@ -124,16 +124,16 @@ def prepare(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads that read and decode pictures; one a core, at most 16, if not given."
+            min=1, help="Threads that read and decode pictures; one per core, at most 16, if not given."
         ),
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Do only the I-th of N shares (1/4 ... 4/4), each in its own process, all with the same --out; the "
+            help="Do only the I-th of N shards (1/4 ... 4/4), each in its own process, all with the same --out; the "
             "last to finish joins them, and so does the command without --shard. Under accelerate launch it is set "
-            "for you, a GPU a process.",
+            "for you, with one GPU per process.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the pairs of the world; other data ignore it.")] = 0,
@@ -141,6 +141,8 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Encode every picture and prompt of preference pairs once, into a store that training reads.
+
+    Example: `ddecli prepare --model sd15 --data my-pairs/ --holdout 0.1`
 
     A stopped command goes on where it stopped when it is run again, and gives the same store.
     """
@@ -264,7 +266,7 @@ def _print(summary: PrepareSummary, as_json: bool) -> None:
         return
     if not summary.complete:
         typer.echo(
-            f"{summary.out}: this share is done, {summary.pairs:,} pairs of {summary.rows:,} rows; other shares are "
+            f"{summary.out}: this shard is done, {summary.pairs:,} pairs of {summary.rows:,} rows; other shards are "
             "not finished. The last one joins them."
         )
         return

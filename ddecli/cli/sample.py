@@ -29,7 +29,7 @@ def sample(
             metavar="NAME[=PATH] or FILE",
             help="world:validation, world:test or world:classes; pickapic-validation, partiprompts or hpsv2, from your "
             "copy at PATH (file or folder) or from the Hugging Face hub; imagenet-classes (A photo of ..., 1000); or a "
-            "file: a prompt a line, or .csv, .tsv, .json, .jsonl, .parquet with prompt, caption or text. Tiny models "
+            "file: one prompt per line, or .csv, .tsv, .json, .jsonl, .parquet with prompt, caption or text. Tiny models "
             "take world:validation if not given.",
         ),
     ] = None,
@@ -89,6 +89,8 @@ def sample(
 ) -> None:
     """Make images of prompts with a model or a run.
 
+    Example: `ddecli sample runs/sd15-dde --prompts prompts.txt --images-per-prompt 4`
+
     An image depends on the seed, its prompt and its number only: not on batch size, order or shards.
     A stopped command goes on where it stopped when it is run again.
     """
@@ -102,7 +104,7 @@ def sample(
     if not prompts and not prompt:
         if not source.is_tiny:
             raise UserError(
-                f"{model} needs prompts: give --prompts FILE (one prompt a line) or --prompt TEXT."
+                f"{model} needs prompts: give --prompts FILE (one prompt per line) or --prompt TEXT."
             )
         prompts = "world:validation"
     prompt_set = named_prompts(prompts, prompt or [], num_prompts)

@@ -39,7 +39,7 @@ def score(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="A text file with a prompt a line, in the order of the files' names, or a .jsonl file with "
+            help="A text file with one prompt per line, in the order of the files' names, or a .jsonl file with "
             "file_name and prompt. If not given: metadata.jsonl, metadata.csv, or a .txt beside each image."
         ),
     ] = None,
@@ -86,6 +86,8 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score images for their prompts, and compare two folders.
+
+    Example: `ddecli score images/sd15-dde --against images/sd15`
 
     Images of a folder that was scored with the same models before are not scored again.
     """
@@ -159,7 +161,7 @@ def _out_folder(folder: Path | None, out: Path | None) -> Path | None:
 
 
 def _per_image(images: ImageSet, scores: Scores) -> list[dict[str, Any]]:
-    """A row an image given by name, a column a metric."""
+    """One row per image given by name, one column per metric."""
     files = {(image.prompt_id, image.image_index): image for image in images.images}
     rows = {key: {"file": str(image.path), "prompt": image.prompt} for key, image in files.items()}
     for name, values in scores.metrics.items():
