@@ -44,6 +44,13 @@ def prepare(
             help="Split of the data, or a pattern such as 'train_*'; train where there are splits, if not given."
         ),
     ] = None,
+    subset: Annotated[
+        str | None,
+        typer.Option(
+            help="Subset of a data set of the hub that has several (datasets calls them configurations); the default "
+            "one if not given."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the store; pairs/DATA-MODEL if not given.")
     ] = None,
@@ -165,7 +172,7 @@ def prepare(
         if not tiny:
             raise UserError(f"Give --data for --model {model}: a folder of pictures or parquet files.")
         data = WORLD
-    out = out or default_store(model, data)
+    out = out or default_store(model, data, subset)
     share = _share(shard)
     if share[1] == 1:  # others may have finished already what this one shares
         check_output(out, overwrite)
@@ -174,7 +181,8 @@ def prepare(
         source = _world(limit or WORLD_PAIRS, seed)
         limit = None
     else:
-        source = open_source(data, Wanted(parse_mapping(columns or []), split, labelled=relabel == "none"))
+        wanted = Wanted(parse_mapping(columns or []), split, subset, labelled=relabel == "none")
+        source = open_source(data, wanted)
     rows = "" if source.total is None else f", {source.total:,} rows"
     console.print(f"{data}: {source.layout}{rows}", highlight=False, soft_wrap=True)
     # Long prompts are counted; the libraries would print each of them.
@@ -199,9 +207,9 @@ def prepare(
     _print(summary, as_json)
 
 
-def default_store(model: str, data: str = WORLD) -> Path:
+def default_store(model: str, data: str = WORLD, subset: str | None = None) -> Path:
     """Where a store lies if --out is not given."""
-    return Path("pairs") / f"{Path(data).stem}-{Path(model).name}"
+    return Path("pairs") / "-".join([Path(data).stem, *([subset] if subset else []), Path(model).name])
 
 
 def _world(votes: int, seed: int) -> Source:

@@ -255,6 +255,24 @@ def test_data_sets_of_the_hub(
     assert not Path("x.parts").exists()
 
 
+def test_a_data_set_of_the_hub_with_several_subsets(ddecli: Run, sd_folder: Path, hub: SmallHub) -> None:
+    write_shards(Path("data"), 2, 2)
+    hub.files["someone/several"] = {
+        f"{i}/x.parquet": Path(f"data/{i}.parquet").read_bytes() for i in range(2)
+    }
+    configs = [{"config_name": name, "data_files": f"{i}/*"} for i, name in enumerate(("easy", "hard"))]
+    hub.cards["someone/several"] = {"configs": configs}
+    arguments = ("--model", sd_folder, "--data", "someone/several")
+    assert "has the subsets easy, hard: choose one with --subset" in sentence(ddecli, *arguments)
+    assert "has no subset mild, only easy, hard" in sentence(ddecli, *arguments, "--subset", "mild")
+    summary, said = prepared(ddecli, *arguments, "--subset", "hard")
+    assert summary["out"] == f"pairs/several-hard-{sd_folder.name}"
+    assert "1 parquet file of the hub, subset hard: prompt, chosen, rejected" in said
+    assert [PairStore.open(Path(summary["out"])).pair(i).prompt for i in range(2)] == ["p1", "p1"]
+    said = sentence(ddecli, "--model", sd_folder, "--data", "data", "--subset", "hard")
+    assert "--subset is for data sets of the hub" in said
+
+
 def test_sdxl_keeps_sizes_and_its_autoencoder_out_of_float16(
     ddecli: Run, sdxl_folder: Path, tmp_path: Path
 ) -> None:

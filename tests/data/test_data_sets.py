@@ -18,7 +18,7 @@ from ddecli.data.pairs import Pair, Rejects, read_image_bytes
 from ddecli.data.sources import pair_folders, parquet, rows
 from ddecli.data.sources.base import Source, Wanted
 from ddecli.data.sources.registry import open_source
-from ddecli.data.sources.split_names import of_split, split_of
+from ddecli.data.sources.split_names import of_split, split_of, splits_of
 
 
 def read(source: Source) -> tuple[list[Pair], Rejects]:
@@ -384,7 +384,7 @@ def test_split_names() -> None:
     assert split_of("train.parquet") == split_of("train_3.tar") == "train"
     assert split_of("data/0.parquet") is None
     assert split_of("trained/on/this.parquet") is None
-    assert of_split(["a.tar", "b.tar"], None, "x") == ["a.tar", "b.tar"]
-    assert of_split(["test.tar"], None, "x") == ["test.tar"]
+    assert of_split(splits_of(["a.tar", "b.tar"]), None, "x") == ["a.tar", "b.tar"]
+    assert of_split(splits_of(["test.tar"]), None, "x") == ["test.tar"]
     with pytest.raises(UserError, match="its files' names say nothing of splits"):
-        of_split(["a.tar"], "train", "x")
+        of_split(splits_of(["a.tar"]), "train", "x")

@@ -112,6 +112,64 @@ def test_columns_and_the_conversion_of_the_hub(hub: SmallHub) -> None:
             open_source(name)
 
 
+def small(word: str) -> bytes:
+    return shard([{"prompt": word, "chosen": png(0), "rejected": png(1)}])
+
+
+def test_subsets_of_a_card_say_which_files_are_of_which_split(hub: SmallHub) -> None:
+    names = ("easy/one.parquet", "easy/two.parquet", "hard/deep/a.parquet", "hard/b.parquet", "rest.parquet")
+    hub.files["someone/several"] = {name: small(name) for name in names} | {"csv/a.csv": b""}
+    easy = [{"split": "train", "path": "easy/one.*"}, {"split": "human", "path": ["./easy/t[!abc]o.parquet"]}]
+    configs: list[dict[str, Any]] = [
+        {"config_name": "easy", "data_files": easy},
+        {"config_name": "hard", "data_dir": "hard", "data_files": "**/*.parquet"},
+        {"config_name": "csv", "data_files": "csv/*.csv"},
+        {"config_name": "all"},
+    ]
+    rows = [{"name": "train", "num_examples": 1}, {"name": "human", "num_examples": 3}]
+    hub.cards["someone/several"] = {
+        "configs": configs,
+        "dataset_info": [{"config_name": "easy", "splits": rows}],
+    }
+
+    def prompts(subset: str | None, split: str | None = None) -> list[str]:
+        source = open_source("someone/several", Wanted(subset=subset, split=split))
+        assert source.name.endswith(f", subset {subset or 'hard'}")
+        return [pair.prompt for pair in read(source)]
+
+    assert prompts("easy") == ["easy/one.parquet"]
+    assert prompts("easy", "human") == ["easy/two.parquet"]
+    assert open_source("someone/several", Wanted(subset="easy", split="human")).total == 3
+    assert prompts("hard") == ["hard/b.parquet", "hard/deep/a.parquet"]
+    assert prompts("all") == sorted(names)
+    with pytest.raises(UserError, match="has the subsets easy, hard, csv, all: choose one with --subset"):
+        open_source("someone/several")
+    configs[1]["default"] = True
+    assert prompts(None) == ["hard/b.parquet", "hard/deep/a.parquet"]
+
+    hub.converted["someone/several"] = {"csv/human/0000.parquet": small("c"), "easy/train/0000.parquet": b""}
+    assert prompts("csv") == ["c"]
+    with pytest.raises(UserError, match="has no subset harder, only easy, hard, csv, all"):
+        open_source("someone/several", Wanted(subset="harder"))
+    del configs[2]
+    with pytest.raises(UserError, match="has no subset csv"):
+        open_source("someone/several", Wanted(subset="csv"))
+
+
+def test_subsets_of_the_conversion(hub: SmallHub) -> None:
+    hub.files["someone/script"] = {"script.py": b""}
+    hub.converted["someone/script"] = {
+        f"{subset}/partial-{split}/0000.parquet": small(f"{subset} {split}")
+        for subset in ("b", "a")
+        for split in ("validation_unique", "train")
+    }
+    with pytest.raises(UserError, match="has the subsets a, b: choose one with --subset"):
+        open_source("someone/script")
+    wanted = Wanted(subset="b", split="validation_unique")
+    assert [pair.prompt for pair in read(open_source("someone/script", wanted))] == ["b validation_unique"]
+    assert [pair.prompt for pair in read(open_source("someone/script", Wanted(subset="a")))] == ["a train"]
+
+
 def test_file_names_in_a_shard_are_bad_rows(hub: SmallHub) -> None:
     hub.files["someone/names"] = {
         "0.parquet": shard([{"prompt": "a", "chosen": "/etc/passwd", "rejected": "b"}])

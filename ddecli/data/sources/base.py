@@ -17,11 +17,13 @@ class Wanted:
 
     mapping: canonical -> actual column names.
     split: which split to take, or a pattern such as `train_*`; None: `train` where there are splits.
+    subset: which subset of a data set of the hub; None: the only or default one.
     labelled: False where a scorer decides, so that no label is needed.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
+    subset: str | None = None
     labelled: bool = True
 
 

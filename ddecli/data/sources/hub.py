@@ -7,7 +7,7 @@ neither, the hub's own conversion to parquet is read.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,12 @@ from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import Part, Source, Wanted
 from ddecli.data.sources.parquet import columns_of, open_parquet, rows_to_pairs
 from ddecli.data.sources.split_names import of_split, split_of
+from ddecli.data.sources.subsets import (
+    choose_subset,
+    rows_of_card,
+    subsets_of_card,
+    subsets_of_conversion,
+)
 from ddecli.data.sources.webdataset import first_layout, is_tar, tar_part
 
 NICKNAMES = {"pickapic": "yuvalkirstain/pickapic_v2"}
@@ -34,21 +40,22 @@ def hub_source(name: str, wanted: Wanted) -> Source:
     repository = NICKNAMES.get(name, name)
     with _explained(repository):
         info = _info(repository, None)
+        card = info.card_data or {}
         files = {file.rfilename: file.size for file in info.siblings or []}
-        found = [file for file in sorted(files) if file.endswith(".parquet")]
-        if not found and "train.json" not in files:  # else the tars hold the list's pictures, as HPDv2's do
-            found = [file for file in sorted(files) if is_tar(file)]
-        card = info.card_data
-        if not found:
+        subsets = subsets_of_card(card, _readable(files))
+        subset = choose_subset(subsets, wanted.subset, card, repository) if subsets else wanted.subset
+        if subset is None or not subsets.get(subset):
             info = _converted(repository)
             files = {file.rfilename: file.size for file in info.siblings or []}
-            found = [file for file in sorted(files) if file.endswith(".parquet")]
-        if not found:
-            raise UserError(
-                f"{repository} has no parquet files and no tars of pairs: fetch it (hf download --repo-type dataset "
-                f"{repository}), unpack its archives and give its folder."
-            )
-        chosen = of_split(found, wanted.split, repository)
+            subsets = subsets_of_conversion(_parquets(files))
+            if not subsets:
+                raise UserError(
+                    f"{repository} has no parquet files and no tars of pairs: fetch it (hf download --repo-type "
+                    f"dataset {repository}), unpack its archives and give its folder."
+                )
+            subset = choose_subset(subsets, subset, card, repository)
+        splits = {file: split or split_of(file) for file, split in subsets[subset].items()}
+        chosen = of_split(splits, wanted.split, repository)
         prefix = f"datasets/{repository}@{info.sha}"
         make = _tar if is_tar(chosen[0]) else _parquet
         parts = [make(repository, f"{prefix}/{file}", files[file], wanted) for file in chosen]
@@ -59,12 +66,23 @@ def hub_source(name: str, wanted: Wanted) -> Source:
             with opened() as file, open_parquet(file) as parquet:
                 layout = columns_of(parquet, wanted, f"{repository}/{chosen[0]}").layout
     kind = "tar" if is_tar(chosen[0]) else "parquet file"
+    of_subset = f", subset {subset}" if len(subsets) > 1 else ""
     return Source(
-        name=f"{repository}@{info.sha[:12]}",
-        layout=f"{len(chosen)} {kind}{'s'[: len(chosen) != 1]} of the hub: {layout}",
+        name=f"{repository}@{info.sha[:12]}{of_subset}",
+        layout=f"{len(chosen)} {kind}{'s'[: len(chosen) != 1]} of the hub{of_subset}: {layout}",
         parts=parts,
-        rows=_rows_of_card(card, chosen),
+        rows=rows_of_card(card, subset, {splits[file] for file in chosen}),
     )
+
+
+def _readable(files: Iterable[str]) -> list[str]:
+    """The parquet files among some files, else the tars, unless these hold a list's pictures, as HPDv2's do."""
+    tars = [] if "train.json" in files else [file for file in sorted(files) if is_tar(file)]
+    return _parquets(files) or tars
+
+
+def _parquets(files: Iterable[str]) -> list[str]:
+    return [file for file in sorted(files) if file.endswith(".parquet")]
 
 
 @contextlib.contextmanager
@@ -146,13 +164,3 @@ def _tar(repository: str, path: str, size: int | None, wanted: Wanted) -> Part:
             yield from part.read(rejects)
 
     return Part(part.name, read, None, size)
-
-
-def _rows_of_card(card: Any, files: list[str]) -> int | None:
-    """Rows that the data set's card promises for the splits of some files."""
-    about = (card or {}).get("dataset_info")
-    if not isinstance(about, dict):  # none, or a list: several configurations
-        return None
-    counts = {split.get("name"): split.get("num_examples") for split in about.get("splits") or []}
-    splits = {split_of(file) for file in files}
-    return sum(counts[split] for split in splits) if splits <= counts.keys() else None

@@ -15,7 +15,7 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
-from ddecli.data.sources.split_names import of_split
+from ddecli.data.sources.split_names import of_split, splits_of
 
 ROWS_AT_ONCE = 32
 """Rows decoded together: with two pictures of a megabyte each, some 64 MB."""
@@ -44,7 +44,7 @@ def parquet_source(path: Path, wanted: Wanted) -> Source:
     files = [path]
     if path.is_dir():
         names = [str(file.relative_to(path)) for file in sorted(path.rglob("*.parquet"))]
-        files = [path / name for name in of_split(names, wanted.split, str(path))]
+        files = [path / name for name in of_split(splits_of(names), wanted.split, str(path))]
     groups: list[RowGroup] = []
     for file in files:
         with open_parquet(file) as parquet:

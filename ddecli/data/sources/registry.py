@@ -32,6 +32,11 @@ def open_source(data: str | Path, wanted: Wanted = Wanted()) -> Source:
     """
     path = Path(data)
     if path.exists():
+        if wanted.subset is not None:
+            raise UserError(
+                f"{path} lies here, and --subset is for data sets of the hub: give --data the folder of "
+                f"{wanted.subset}."
+            )
         return replace(_local(path, wanted), name=str(path.resolve()))
     if str(data) in NICKNAMES or HUB_ID.fullmatch(str(data)):
         return hub_source(str(data), wanted)

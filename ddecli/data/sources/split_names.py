@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -30,22 +30,27 @@ def split_of(path: str) -> str | None:
     return None
 
 
-def of_split(paths: Sequence[str], wanted: str | None, where: str) -> list[str]:
-    """The files of a split, all of them if their names say nothing of splits.
+def splits_of(paths: Iterable[str]) -> dict[str, str | None]:
+    """Split of each of some files, by its name."""
+    return {path: split_of(path) for path in paths}
+
+
+def of_split(splits: Mapping[str, str | None], wanted: str | None, where: str) -> list[str]:
+    """The files of a split, all of them if nothing is known of their splits.
 
     Args:
+        splits: file -> its split.
         wanted: the split, or a pattern; None: `train` if there is such a split, else everything.
 
     Raises:
         UserError: no file is of that split.
     """
-    splits = {path: split_of(path) for path in paths}
     known = sorted({split for split in splits.values() if split})
     if wanted is None:
         if DEFAULT not in known:
             if len(known) > 1:
                 raise UserError(f"{where} has the splits {', '.join(known)}: choose one with --split.")
-            return list(paths)
+            return list(splits)
         wanted = DEFAULT
     found = [path for path, split in splits.items() if split and fnmatchcase(split, wanted)]
     if not found:

@@ -15,7 +15,7 @@ from ddecli.core.images import IMAGE_SUFFIXES
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import Part, Source, Wanted
-from ddecli.data.sources.split_names import of_split
+from ddecli.data.sources.split_names import of_split, splits_of
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 SAMPLES_TRIED = 100
@@ -39,7 +39,7 @@ def webdataset_source(path: Path, wanted: Wanted) -> Source:
     files = [path]
     if path.is_dir():
         names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if is_tar(file.name)]
-        files = [path / name for name in of_split(names, wanted.split, str(path))]
+        files = [path / name for name in of_split(splits_of(names), wanted.split, str(path))]
     parts = [tar_part(str(file), partial(_open, file), wanted, file.stat().st_size) for file in files]
     layout = first_layout(str(files[0]), partial(_open, files[0]), wanted)
     return Source(str(path.resolve()), f"{len(files)} tar{'s'[: len(files) != 1]}: {layout}", parts)
