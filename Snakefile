@@ -12,6 +12,7 @@ from snakemake.utils import min_version, validate
 
 min_version("9.10")
 
+# Not a plain `configfile:`, which a configuration of one's own would be merged into.
 if "models" not in config:
 
     configfile: f"{workflow.basedir}/workflow/config/tiny.yaml"

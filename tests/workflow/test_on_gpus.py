@@ -38,6 +38,13 @@ def test_a_cluster_has_decided_already(tmp_path: Path) -> None:
     assert job.communicate()[0].strip() == "7"
 
 
+def test_jobs_share_the_gpus_that_they_are_left(tmp_path: Path) -> None:
+    env = environment(tmp_path, CUDA_VISIBLE_DEVICES="4,6")
+    del env["DDECLI_GPUS"]
+    first, second = (start(1, "echo $CUDA_VISIBLE_DEVICES; sleep 1", **env) for _ in range(2))
+    assert {job.communicate()[0].strip() for job in (first, second)} == {"4", "6"}
+
+
 def test_jobs_get_gpus_of_their_own_and_wait_for_them(tmp_path: Path) -> None:
     env = environment(tmp_path)
     first = start(2, "echo $CUDA_VISIBLE_DEVICES; sleep 2; date +%s.%N", **env)
@@ -56,10 +63,11 @@ def test_more_gpus_than_the_machine_has(tmp_path: Path) -> None:
     out, error = job.communicate()
     assert job.returncode == 2
     assert out == ""
-    assert "asks for 4 GPUs, the machine has 3" in error
+    assert "asks for 4 GPUs, there are 3" in error
 
 
-def test_several_gpus_train_through_accelerate(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["train", "prepare"])
+def test_several_gpus_work_together_through_accelerate(tmp_path: Path, command: str) -> None:
     fake = tmp_path / "bin" / "accelerate"
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\necho accelerate $@\n")
@@ -67,10 +75,10 @@ def test_several_gpus_train_through_accelerate(tmp_path: Path) -> None:
     env = environment(tmp_path)
     env["PATH"] = f"{fake.parent}:{env['PATH']}"
     done = subprocess.run(
-        ["bash", str(SCRIPT), "2", "ddecli", "train", "--model", "x"], env=env, capture_output=True, text=True
+        ["bash", str(SCRIPT), "2", "ddecli", command, "--model", "x"], env=env, capture_output=True, text=True
     )
     assert done.stdout.split()[:5] == ["accelerate", "launch", "--multi_gpu", "--num_processes", "2"]
-    assert done.stdout.strip().endswith("-m ddecli train --model x")
+    assert done.stdout.strip().endswith(f"-m ddecli {command} --model x")
 
 
 @pytest.mark.parametrize("code", [0, 3])

@@ -98,9 +98,13 @@ def table_folders(number):
     return [folder for model, run in compared(number) for folder in images(model, [run], split)]
 
 
-def table_scores(wildcards):
-    number = int(wildcards.number)
+def measured(number):
+    """What a table is made from."""
     return [f"{folder}/{MEASURED[number]}" for folder in table_folders(number)]
+
+
+def table_scores(wildcards):
+    return measured(int(wildcards.number))
 
 
 def table_rows(wildcards):

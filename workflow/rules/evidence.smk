@@ -6,11 +6,7 @@ def everything(wildcards):
     found = []
     for model in MODELS:
         found += scores(model, ["base", *methods(model)]) + credits(model, methods(model))
-    return found + (table_scores_of(4) if 4 in config["tables"] else [])
-
-
-def table_scores_of(number):
-    return [f"{folder}/{MEASURED[number]}" for folder in table_folders(number)]
+    return found + (measured(4) if 4 in config["tables"] else []) + list(experiment_grids(wildcards).values())
 
 
 def experiment_models(wildcards):

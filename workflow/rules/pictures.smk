@@ -12,7 +12,10 @@ def segment_runs():
 def full_range():
     """The run on all timesteps with the loss of the segments."""
     loss = MODELS[FIRST]["segments"]["loss"]
-    return next(run for run in REPORTED[FIRST] if MODELS[FIRST]["methods"][run]["loss"] == loss)
+    for run in REPORTED[FIRST]:
+        if MODELS[FIRST]["methods"][run]["loss"] == loss:
+            return run
+    raise WorkflowError(f"The segments of {FIRST} need a method with the loss {loss} on all timesteps.")
 
 
 def figure_table():
@@ -50,7 +53,7 @@ def figure_table():
         found["segments"] = {
             "images": (FIRST, ["base", full_range(), *segment_runs()]),
             "title": "Training on parts of the trajectory",
-            "options": {"metric": MODELS[FIRST]["score"]["metric"]},
+            "options": {"metric": MODELS[FIRST]["score"].get("metric", [])},
         }
     if SECOND:
         found["images-xl"] = {

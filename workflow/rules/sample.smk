@@ -16,7 +16,7 @@ rule sample:
         "<benchmarks>/sample/{model}/{trained}/{split}/{scatteritem}.tsv"
     threads: 1
     resources:
-        gpu=config["gpus"],
+        gpu=config["gpus"]["sample"],
         mem_mb=16000,
         runtime="12h",
     params:

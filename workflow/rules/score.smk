@@ -13,7 +13,7 @@ rule score:
         "<benchmarks>/score/{model}/{trained}/{split}.tsv"
     threads: 1
     resources:
-        gpu=config["gpus"],
+        gpu=config["gpus"]["score"],
         mem_mb=16000,
         runtime="4h",
     params:
@@ -35,7 +35,7 @@ rule inception:
         "<benchmarks>/inception/{model}/{trained}/{split}.tsv"
     threads: 1
     resources:
-        gpu=config["gpus"],
+        gpu=config["gpus"]["score"],
         mem_mb=16000,
         runtime="4h",
     params:

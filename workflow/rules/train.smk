@@ -1,4 +1,5 @@
-# Pairs to runs. Checkpoints lie outside the declared outputs: a job that is tried again goes on from them.
+# Pairs to runs. Checkpoints, run.yaml and metrics.jsonl lie outside the declared outputs, which Snakemake deletes when a job
+# fails: one that is tried again goes on from them. They are whole when perf.json is there.
 
 
 rule prepare:
@@ -10,7 +11,7 @@ rule prepare:
         "<benchmarks>/prepare/{model}.tsv"
     threads: 1
     resources:
-        gpu=config["gpus"],
+        gpu=config["gpus"]["prepare"],
         mem_mb=16000,
         runtime="2d",
     params:
@@ -20,7 +21,7 @@ rule prepare:
         version=VERSION,
     shell:
         "on_gpus {resources.gpu}"
-        " ddecli prepare --model {params.model} --out {params.folder} {params.options} > {log} 2>&1"
+        " ddecli prepare --model {params.model} --out {params.folder} --workers {threads} {params.options} > {log} 2>&1"
 
 
 rule train:
@@ -37,7 +38,7 @@ rule train:
         "<benchmarks>/train/{model}/{run}/seed-{seed}.tsv"
     threads: 1
     resources:
-        gpu=config["gpus"],
+        gpu=config["gpus"]["train"],
         mem_mb=24000,
         runtime="2d",
     params:
