@@ -54,7 +54,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             _save_tensors(checkpoint.average, temporary / AVERAGE)
         digests = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / STATE, {"step": checkpoint.step, "files": digests})
-    for old in _checkpoints(folder)[:-KEPT]:
+    remove_all_but_last(folder, KEPT)
+
+
+def remove_all_but_last(folder: Path, kept: int) -> None:
+    """Remove all but the last `kept` checkpoints of a folder."""
+    for old in _checkpoints(folder)[:-kept]:
         shutil.rmtree(old, ignore_errors=True)
 
 

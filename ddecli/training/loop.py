@@ -23,7 +23,7 @@ from ddecli.objectives.base import Objective
 from ddecli.objectives.presets import build_objective, build_sampler
 from ddecli.training.batches import Batches
 from ddecli.training.card import write_card
-from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from ddecli.training.checkpoint import Checkpoint, load_checkpoint, remove_all_but_last, save_checkpoint
 from ddecli.training.errors import pair_errors
 from ddecli.training.inputs import load_policy, open_pairs
 from ddecli.training.optimizers import build_optimizer
@@ -289,6 +289,7 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
     with atomic_folder(out / "model") as folder:
         trainer.model.save(folder, weights)
         write_card(folder, trainer.settings, trainer.model, trainer.store.manifest)
+    remove_all_but_last(out / "checkpoints", 1)  # a longer run goes on from it
 
 
 def _note(metrics: dict[str, Any]) -> str:
