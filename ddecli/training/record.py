@@ -51,8 +51,8 @@ def errors_of(columns: Tensor) -> PairErrors:
 def step_metrics(columns: Tensor) -> dict[str, float | None]:
     """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit.
 
-    `implicit_accuracy` is the share of pairs whose winner the policy has gained more on than on the loser (`D < 0`, ties
-    half), whatever the loss adds to it.
+    `implicit_accuracy` is the share of pairs on whose winner the policy has gained more than on the loser (`D < 0`,
+    ties half), whatever the loss adds to it.
     """
     names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
     mean = dict(zip(names, columns[:, 1:].mean(0).tolist(), strict=True))
