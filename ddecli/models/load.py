@@ -77,6 +77,7 @@ def load_model(
     """Load a model with everything that training or preparing needs.
 
     Args:
+        device: of the autoencoder and text encoders; the U-Net, which preparing does not run, stays on the processor.
         encoders: False leaves out the text encoders, which training from a pair store does not use.
 
     Raises:
@@ -89,7 +90,10 @@ def load_model(
         parts = {part: None for part in TEXT_ENCODERS if (folder / part).is_dir()}
     elif dtype == torch.float16 and source.float16_vae:
         parts["vae"] = _float16_vae(source.float16_vae)
-    pipeline = load_pipeline(name, device, dtype, **parts)
+    pipeline = load_pipeline(name, "cpu", dtype, **parts)
+    for part in ("vae", *TEXT_ENCODERS):
+        if getattr(pipeline, part, None) is not None:
+            getattr(pipeline, part).to(device)
     if source.loras:
         _fuse_lora(pipeline)
     family = FAMILIES[type(pipeline).__name__]

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -155,14 +157,18 @@ def sample_images(
         )
     batch_size = settings.batch_size or (64 if is_tiny(pipeline) else 8)
     bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
-    with bar as advance, _quiet_libraries():
+    with bar as advance, _quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
+        saving: list[Future[None]] = []  # while the next batch is made: a PNG takes as long as a GPU's image
         for start in range(0, len(todo), batch_size):
             batch = todo[start : start + batch_size]
             pixels = generate(pipeline, batch, settings.seed, steps, guidance_scale)
-            for task, picture in zip(batch, pixels, strict=True):
-                with atomic_file(out / task.file_name) as temporary:
-                    Image.fromarray(picture).save(temporary, format="PNG")
+            _wait_for(saving)
+            saving = [
+                writers.submit(_save, picture, out / task.file_name)
+                for task, picture in zip(batch, pixels, strict=True)
+            ]
             advance(len(batch))
+        _wait_for(saving)
     left = len(folder.missing(tasks))
     if not left:
         folder.write_metadata(tasks, settings.seed)
@@ -180,6 +186,17 @@ def sample_images(
         truncated_prompts=truncated,
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+def _save(picture: np.ndarray, path: Path) -> None:
+    with atomic_file(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG")
+
+
+def _wait_for(saving: list[Future[None]]) -> None:
+    """Until pictures lie on the disk; what went wrong with one is raised here."""
+    for future in saving:
+        future.result()
 
 
 @torch.inference_mode()

@@ -148,6 +148,12 @@ def test_saved_models_keep_the_fingerprint(folder: Path, tmp_path: Path) -> None
     assert fingerprint(tmp_path / "other") != model.fingerprint
 
 
+def test_the_device_is_that_of_the_encoders_alone(folder: Path) -> None:
+    model = load_model(str(folder), device="meta")
+    assert model.pipeline.vae.device.type == model.pipeline.text_encoder.device.type == "meta"
+    assert model.device.type == "cpu"
+
+
 def test_presets_are_complete() -> None:
     for name, entry in presets().items():
         assert resolve(name).name == name
