@@ -3,8 +3,8 @@
 set -euo pipefail
 
 ddecli train --model tiny --loss dde --resume
-ddecli sample tiny --prompts world:validation
-ddecli sample runs/tiny-dde --prompts world:validation
+ddecli sample tiny --prompts world:test
+ddecli sample runs/tiny-dde --prompts world:test
 ddecli score images/tiny-dde --against images/tiny --metric clip --metric hps --metric pickscore --metric truth
 
 echo
