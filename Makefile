@@ -1,4 +1,4 @@
-# Two commands for a fresh machine with Python 3.11 and git:
+# Two commands for a fresh machine with Python 3.11, make and a network:
 #   make demo    align a model with DDE, sample it, score it against its base (about ten minutes on two cores)
 #   make test    style checks and all tests
 # Both make their own virtual environment in .venv first.
