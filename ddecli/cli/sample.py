@@ -76,7 +76,7 @@ def sample(
     ] = "1/1",
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the images; images/<name of the run or model> if not given."),
+        typer.Option(help="Folder of the images; images/MODEL, after the run or model, if not given."),
     ] = None,
     overwrite: Annotated[
         bool,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import re
 import subprocess
@@ -10,6 +11,9 @@ import sys
 import time
 
 import pytest
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
 
 from ddecli import __version__
 from ddecli.cli import train
@@ -75,6 +79,27 @@ def test_switches_can_be_turned_off_or_left_to_the_recipe(
     with pytest.raises(Given) as found:
         app(["train", *words], standalone_mode=False)
     assert found.value.args == expected
+
+
+def shown(text: str) -> str:
+    """Letters, digits and underscores of a help text as a terminal shows them."""
+    console = Console(file=io.StringIO(), width=10_000)
+    console.print(Markdown(text))
+    return re.sub(r"\W", "", console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_no_word_of_the_help_is_lost_in_markdown() -> None:
+    """What looks like a tag, as in images/<name>, is not shown at all."""
+    assert shown("images/<name>, by size_of_it") == "imagesbysize_of_it"
+    commands = [typer.main.get_command(app)]
+    seen = 0
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        helps = [getattr(parameter, "help", None) for parameter in command.params]
+        for text in filter(None, [command.help, command.epilog, command.short_help, *helps]):
+            assert shown(text) == re.sub(r"\W", "", text), text
+            seen += 1
+    assert seen > 100
 
 
 def test_version() -> None:
