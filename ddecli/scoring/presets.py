@@ -13,6 +13,10 @@ CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 CLIP_L = "openai/clip-vit-large-patch14"
 HPS = "xswu/HPSv2"
 PICKSCORE = "yuvalkirstain/PickScore_v1"
+IMAGE_REWARD = "THUDM/ImageReward"
+BERT = "google-bert/bert-base-uncased"
+CLIP_FILES = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
+BERT_FILES = ("tokenizer_config.json", "tokenizer.json")
 TINY_WEIGHTS = builtin_weights("")
 FAMILIES = ("tiny", "real")
 DEFAULT_METRICS = ("clip", "hps", "pickscore")
@@ -25,32 +29,47 @@ class MetricPreset:
     """A metric, and where its model is published.
 
     hub_id: repository on the Hugging Face hub; None for what exists in the tiny world only.
-    checkpoint: the file of that repository that holds the model as open_clip saves it; None for a
-        transformers CLIPModel.
-    companion: the repository of architecture, tokenizer and image processor where `hub_id` lacks them.
+    checkpoint: the file of that repository that holds the model as its authors save it (open_clip's CLIP, or
+        ImageReward's BLIP); None for a transformers CLIPModel.
+    checkpoint_config: the file beside it with its architecture, where it is no CLIP.
+    companion: the repository of what else is needed where `hub_id` lacks it.
+    companion_files: what that is: architecture, tokenizer and image processor of a CLIP, or a tokenizer.
     """
 
     summary: str
     hub_id: str | None
     checkpoint: str | None = None
+    checkpoint_config: str | None = None
     companion: str | None = None
+    companion_files: tuple[str, ...] = CLIP_FILES
 
 
 METRICS = {
     "clip": MetricPreset("CLIP score: cosine of picture and prompt (CLIP-H)", CLIP_H),
     "hps": MetricPreset(
-        "HPS v2: cosine of a CLIP-H fine-tuned on people's choices", HPS, "HPS_v2_compressed.pt", CLIP_H
+        "HPS v2: cosine of a CLIP-H fine-tuned on people's choices",
+        HPS,
+        "HPS_v2_compressed.pt",
+        companion=CLIP_H,
     ),
     "hps-v2.1": MetricPreset(
         "HPS v2.1: the same, trained on better choices; its scale is another one",
         HPS,
         "HPS_v2.1_compressed.pt",
-        CLIP_H,
+        companion=CLIP_H,
     ),
     "pickscore": MetricPreset(
         "PickScore v1: exp(logit_scale) x cosine of a CLIP-H fine-tuned on Pick-a-Pic",
         PICKSCORE,
         companion=CLIP_H,
+    ),
+    "imagereward": MetricPreset(
+        "ImageReward v1.0: the standardised reward of a BLIP that reads picture and prompt, about -2 to 2",
+        IMAGE_REWARD,
+        "ImageReward.pt",
+        "med_config.json",
+        BERT,
+        BERT_FILES,
     ),
     "aesthetic": MetricPreset(
         "LAION aesthetic predictor v2: a linear head on CLIP ViT-L/14, about 1 to 10, blind to the prompt",
@@ -66,7 +85,7 @@ class ScorerSource:
 
     label: the name its card shows.
     location: a local folder or checkpoint file, or a hub id.
-    companion: folder or hub id of architecture, tokenizer and image processor, where `location` lacks them.
+    companion: folder or hub id of the preset's `companion_files`, where `location` lacks them.
     """
 
     label: str

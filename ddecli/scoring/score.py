@@ -22,6 +22,7 @@ from ddecli.scoring.aesthetic import AestheticScore
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21
+from ddecli.scoring.imagereward import ImageReward
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.presets import DIVERSITY, ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.scorer import Scorer
@@ -36,6 +37,7 @@ SCORERS: dict[str, type[Scorer]] = {
         HumanPreferenceScore,
         HumanPreferenceScore21,
         PickScore,
+        ImageReward,
         AestheticScore,
         TruthScore,
     )

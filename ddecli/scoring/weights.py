@@ -8,19 +8,19 @@ from pathlib import Path
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file, sha256_text
 from ddecli.core.hub import hub_files
-from ddecli.scoring.presets import METRICS, ScorerSource
+from ddecli.scoring.presets import CLIP_FILES, METRICS, MetricPreset, ScorerSource
 
-CONFIG, TOKENIZER, PROCESSOR = "config.json", "tokenizer_config.json", "preprocessor_config.json"
+CONFIG = "config.json"
 SAFETENSORS = "model*.safetensors"
 SMALL_FILES = ("*.json", "merges.txt")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A CLIP-like model on this machine.
+    """A scorer's model on this machine.
 
-    model: a transformers CLIPModel folder, or a checkpoint file of open_clip.
-    companion: folder of architecture, tokenizer and image processor; `model` itself where it has them.
+    model: a transformers CLIPModel folder, or the preset's checkpoint file.
+    companion: folder of the preset's `companion_files`; `model` itself where it has them.
     label: the model's name for the card.
     identity: what tells two versions apart: the hub's revision, or the SHA-256 of a folder's weights.
     """
@@ -49,19 +49,20 @@ def find_weights(metric: str, source: ScorerSource) -> Weights:
         model, label, digests = checkpoint, checkpoint.name, [sha256_file(checkpoint)]
     digest = digests[0] if len(digests) == 1 else sha256_text("\n".join(digests))
     own = source.location if source.location.is_dir() else source.location.parent
-    complete = all((own / name).is_file() for name in (CONFIG, TOKENIZER, PROCESSOR))
+    complete = all((own / name).is_file() for name in METRICS[metric].companion_files)
     return Weights(model, own if complete else _companion(metric, source), label, {"sha256": digest})
 
 
 def _of_hub(metric: str, source: ScorerSource) -> Weights:
     repository = str(source.location)
     checkpoint = METRICS[metric].checkpoint
-    files = f"{repository} {checkpoint}" if checkpoint else repository
+    published = _published(METRICS[metric])
     folder = hub_files(
         repository,
-        [checkpoint] if checkpoint else [CONFIG, SAFETENSORS],
+        published or [CONFIG, SAFETENSORS],
         f"The weights of {metric}",
-        f"run `hf download {files} --local-dir FOLDER` where there is a network, and give --scorer {metric}=FOLDER",
+        f"run `hf download {' '.join([repository, *published])} --local-dir FOLDER` where there is a network, "
+        f"and give --scorer {metric}=FOLDER",
         wanted=() if checkpoint else SMALL_FILES,
     )
     return Weights(
@@ -72,19 +73,27 @@ def _of_hub(metric: str, source: ScorerSource) -> Weights:
     )
 
 
+def _published(preset: MetricPreset) -> list[str]:
+    """The files of a checkpoint that is not a transformers folder."""
+    return [name for name in (preset.checkpoint, preset.checkpoint_config) if name]
+
+
 def _checkpoint_in(metric: str, location: Path) -> Path | None:
-    """The open_clip checkpoint that is meant; None for a transformers folder.
+    """The checkpoint that is meant; None for a transformers folder.
 
     A folder may hold the files of several metrics, as the hub's own does: each is told by its name.
     """
+    preset = METRICS[metric]
     if location.is_file():
         others = {preset.checkpoint: name for name, preset in METRICS.items() if name != metric}
         if location.name in others:
             raise UserError(f"{location} is {others[location.name]}, not {metric}.")
-        return location
+        return _with_config(metric, location)
+    if preset.checkpoint_config:
+        return _with_config(metric, location / str(preset.checkpoint))
     if (location / CONFIG).is_file() and any(location.glob(SAFETENSORS)):
         return None
-    expected = METRICS[metric].checkpoint
+    expected = preset.checkpoint
     if expected is None:
         raise UserError(
             f"The {metric} scorer is not in {location} (no {CONFIG} with {SAFETENSORS}): "
@@ -93,22 +102,41 @@ def _checkpoint_in(metric: str, location: Path) -> Path | None:
     if not (location / expected).is_file():
         raise UserError(
             f"The {metric} scorer is not in {location} (neither {expected} nor {CONFIG} with {SAFETENSORS}): "
-            f"give --scorer {metric}=FOLDER, with {expected} of huggingface.co/{METRICS[metric].hub_id} in it."
+            f"give --scorer {metric}=FOLDER, with {expected} of huggingface.co/{preset.hub_id} in it."
         )
     return location / expected
 
 
+def _with_config(metric: str, checkpoint: Path) -> Path:
+    """The checkpoint, if it is there, and the file of its architecture beside it where there must be one."""
+    preset = METRICS[metric]
+    for name in (checkpoint.name, preset.checkpoint_config):
+        if name and not (checkpoint.parent / name).is_file():
+            raise UserError(
+                f"The {metric} scorer is not in {checkpoint.parent} (no {name}): give --scorer {metric}=FOLDER, "
+                f"with {' and '.join(_published(preset))} of huggingface.co/{preset.hub_id} in it."
+            )
+    return checkpoint
+
+
 def _companion(metric: str, source: ScorerSource) -> Path:
-    """Folder of architecture, tokenizer and image processor."""
+    """Folder of the preset's `companion_files`."""
+    files = METRICS[metric].companion_files
     if isinstance(source.companion, Path):
         return source.companion
     if source.companion is None:
-        raise UserError(f"{source.location} lacks one of {CONFIG}, {TOKENIZER} and {PROCESSOR} of {metric}.")
+        raise UserError(f"{source.location} lacks one of {', '.join(files)} of {metric}.")
+    if files == CLIP_FILES:
+        what = f"The tokenizer and image processor of {metric}"
+        wanted, place = source.companion, "give --scorer clip=FOLDER"
+    else:
+        what = f"The tokenizer's files of {metric}"
+        wanted = " ".join([source.companion, *files])
+        place = f"give --scorer {metric}=FOLDER, with {' and '.join(_published(METRICS[metric]))} in it too"
     return hub_files(
         source.companion,
-        [CONFIG, TOKENIZER, PROCESSOR],
-        f"The tokenizer and image processor of {metric}",
-        f"run `hf download {source.companion} --local-dir FOLDER` where there is a network, and give "
-        "--scorer clip=FOLDER",
+        files,
+        what,
+        f"run `hf download {wanted} --local-dir FOLDER` where there is a network, and {place}",
         wanted=SMALL_FILES,
     )

@@ -110,7 +110,7 @@ def test_every_metric_has_a_scorer_of_its_name() -> None:
 
 
 def test_unknown_metric_lists_the_choices() -> None:
-    with pytest.raises(UserError, match=r"clip, hps, hps-v2\.1, pickscore, aesthetic, truth"):
+    with pytest.raises(UserError, match=r"clip, hps, hps-v2\.1, pickscore, imagereward, aesthetic, truth"):
         check_metrics(["clap"])
 
 
@@ -157,7 +157,7 @@ def test_clip_and_pickscore_from_the_hub(hub: AddToHub, scorer_folder: Path, tmp
     torch.testing.assert_close(pickscore.score(pictures(), PROMPTS), expected)
 
 
-@pytest.mark.parametrize("metric", ["clip", "hps", "hps-v2.1", "pickscore", "aesthetic"])
+@pytest.mark.parametrize("metric", ["clip", "hps", "hps-v2.1", "pickscore", "imagereward", "aesthetic"])
 def test_hub_model_without_network(hub: AddToHub, head: Path, metric: str) -> None:
     """An empty cache, and one that holds the repository without its weights."""
     repository = METRICS[metric].hub_id
