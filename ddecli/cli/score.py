@@ -31,8 +31,8 @@ def score(
         list[str] | None,
         typer.Option(
             help="clip (CLIP-H, cosine), hps (HPS v2, cosine), hps-v2.1 (cosine, another scale), pickscore (about "
-            "20), aesthetic (LAION v2, about 1 to 10, without the prompt) or truth (tiny world); repeat it. "
-            "clip, hps and pickscore if not given."
+            "20), imagereward (ImageReward v1.0, about -2 to 2), aesthetic (LAION v2, about 1 to 10, without the "
+            "prompt) or truth (tiny world); repeat it. clip, hps and pickscore if not given."
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One prompt for all images.")] = None,
@@ -54,8 +54,9 @@ def score(
         typer.Option(
             metavar="METRIC=FOLDER",
             help="Weights of a metric from a folder, not from the Hugging Face hub: a transformers CLIPModel; for "
-            "hps also HPS_v2_compressed.pt, for aesthetic sac+logos+ava1-l14-linearMSE.pth. The folder of clip "
-            "also gives hps and pickscore their tokenizer.",
+            "hps also HPS_v2_compressed.pt, for aesthetic sac+logos+ava1-l14-linearMSE.pth, for imagereward "
+            "ImageReward.pt with med_config.json (and, without a network, bert-base-uncased's tokenizer.json and "
+            "tokenizer_config.json). The folder of clip also gives hps and pickscore their tokenizer.",
         ),
     ] = None,
     pin: Annotated[

@@ -17,20 +17,11 @@ from typing import TYPE_CHECKING
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.cells import Cell, Row, Table
+from ddecli.reporting.metrics import NAMES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NAMES = {
-    "clip": "CLIP",
-    "hps": "HPS",
-    "hps-v2.1": "HPS v2.1",
-    "pickscore": "PS",
-    "aesthetic": "Aesthetic",
-    "truth": "Truth",
-    "diversity": "Diversity",
-    "inception": "Inception Score",
-}
 DIGITS = 4
 """Significant digits of the largest score in a column."""
 NOTHING = "–"

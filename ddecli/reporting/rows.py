@@ -10,10 +10,8 @@ import numpy as np
 from ddecli.core.errors import UserError
 from ddecli.reporting.bootstrap import resampled_means, resampled_weights
 from ddecli.reporting.compare import check_same_images
+from ddecli.reporting.metrics import NAMES
 from ddecli.reporting.scores import ScoreSet, check_same_protocol, load_scores
-
-ORDER = ("clip", "hps", "pickscore", "aesthetic", "truth", "diversity")
-"""Metrics from left to right; those that are not here follow in alphabetical order."""
 
 Folders = Mapping[str, Sequence[str | Path]]
 """A label's folders, one for each training seed."""
@@ -43,7 +41,7 @@ def load_rows(folders: Folders) -> dict[str, list[ScoreSet]]:
 
 
 def shared_metrics(sets: Sequence[ScoreSet]) -> list[str]:
-    """The metrics that all sets have.
+    """The metrics that all sets have, in the order of `NAMES`; others follow in alphabetical order.
 
     Raises:
         UserError: there is none.
@@ -51,7 +49,8 @@ def shared_metrics(sets: Sequence[ScoreSet]) -> list[str]:
     shared = set.intersection(*(set(scores.metrics) for scores in sets))
     if not shared:
         raise UserError("The folders have no metric in common: score them all with the same --metric.")
-    return sorted(shared, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    order = [*NAMES, *sorted(shared - set(NAMES))]
+    return sorted(shared, key=order.index)
 
 
 def prompt_means(sets: Mapping[str, Sequence[ScoreSet]], metric: str) -> dict[str, np.ndarray]:

@@ -152,6 +152,15 @@ def test_pinned_weights(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) ->
         (("bare", "--prompt", "a", "--scorer", "clip=none", "--metric", "clip"), "no config.json"),
         (("bare", "--prompt", "a", "--family", "real"), "hf download laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),
         (("bare", "--prompt", "a", "--metric", "aesthetic"), "tiny world has no aesthetic"),
+        (("bare", "--prompt", "a", "--metric", "imagereward"), "tiny world has no imagereward"),
+        (
+            ("bare", "--prompt", "a", "--metric", "imagereward", "--family", "real"),
+            "hf download THUDM/ImageReward ImageReward.pt med_config.json --local-dir FOLDER",
+        ),
+        (
+            ("bare", "--prompt", "a", "--metric", "imagereward", "--scorer", "imagereward=bare"),
+            "no ImageReward.pt",
+        ),
         (("bare", "--prompt", "a", "--metric", "hps", "--pin", "hps"), "METRIC=DIGEST"),
         (("bare", "--prompt", "a", "--metric", "hps", "--pin", "hps=00ff"), "not the pinned 00ff"),
         (("bare", "--prompt", "a", "--pin", "clap=00ff"), "clap"),
