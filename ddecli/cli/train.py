@@ -200,7 +200,7 @@ def train(
         int | None,
         typer.Option(
             rich_help_panel=RUN,
-            help="Optimizer steps between checkpoints; the last two are kept. Default: 50.",
+            help="Optimizer steps between checkpoints; the last two are kept, of a finished run the last. Default: 50.",
         ),
     ] = None,
     max_winner_error: Annotated[
