@@ -12,6 +12,8 @@ from PIL import Image
 from run_folders import write_run
 from score_sets import score_set, write
 
+from ddecli.reporting.choose import Choice, Trial
+from ddecli.reporting.metrics import PAPER_METRICS
 from ddecli.reporting.tables import paper_table
 
 SHIFTS = {"base": [0.0], "uniform": [0.02, 0.03], "dde": [0.06, 0.07], "0-0.1": [0.01]}
@@ -50,6 +52,15 @@ def run_folder(folder: Path, seed: int, loss: str, **settings: Any) -> Path:
     return folder
 
 
+def write_grid(file: Path, gains: dict[tuple[str, float], float], lr: float, **protocol) -> None:
+    """The record of a grid with gains by (loss, beta), as `ddecli choose` writes it."""
+    trials = [
+        Trial(loss, beta, lr, [0], gain, [gain], {"clip": 0.6}, 34.1) for (loss, beta), gain in gains.items()
+    ]
+    choice = Choice(protocol, PAPER_METRICS, {"steps": 8}, {"clip": 0.5}, trials)
+    file.write_text(json.dumps(choice.as_dict()))
+
+
 def write_experiment(root: Path, **changes: Any) -> Path:
     """Lay everything under `root` and describe it in `root`/experiment.yaml; figures lie in `root`/paper."""
     sets, listed, runs = {}, {}, {}
@@ -72,10 +83,7 @@ def write_experiment(root: Path, **changes: Any) -> Path:
     (root / "table2.json").write_text(json.dumps(table.as_dict()))
     (root / "paper" / "figures").mkdir(parents=True)
     Image.new("RGB", (40, 20), "teal").save(root / "paper" / "figures" / "credit.png")
-    rows = [
-        {"loss": "dde", "beta": beta, "lr": 3e-5, "gain": gain} for beta, gain in ((5.0, 0.1), (20.0, 0.2))
-    ]
-    (root / "grid.json").write_text(json.dumps({"rows": rows, "budget": {"steps": 8}, "complete": False}))
+    write_grid(root / "grid.json", {("dde", 5.0): 0.1, ("dde", 20.0): 0.2}, lr=3e-5)
     segments = {row: listed.pop(row) for row in list(listed) if row[0].isdigit()}
     model = {"paper": "SD15", "scores": listed, "segments": segments, "runs": runs, "inception": inception}
     experiment = {

@@ -36,12 +36,12 @@ def choose(
 
     from ddecli.core.console import console
     from ddecli.core.files import write_json
-    from ddecli.reporting.choose import JUDGES
     from ddecli.reporting.choose import choose as choose_best
+    from ddecli.reporting.metrics import PAPER_METRICS
     from ddecli.reporting.scores import load_scores
 
     found = choose_best(
-        load_scores(base), [load_scores(folder) for folder in trials], tuple(metric or JUDGES)
+        load_scores(base), [load_scores(folder) for folder in trials], tuple(metric or PAPER_METRICS)
     )
     if out is not None:
         write_json(out, found.as_dict())

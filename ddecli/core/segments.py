@@ -7,6 +7,9 @@ import math
 from ddecli.core.errors import UserError
 
 Segment = tuple[float, float]
+"""Its two ends as fractions of T; 0 is the clean image."""
+CLEAN, MIDDLE, NOISE = (0.0, 0.2), (0.2, 0.7), (0.7, 1.0)
+"""The whole trajectory in three; the middle is the paper's steps 200 to 700."""
 
 
 def parse_segment(text: str) -> Segment:

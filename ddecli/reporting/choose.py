@@ -12,10 +12,9 @@ import numpy as np
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
 from ddecli.reporting.compare import check_same_images
+from ddecli.reporting.metrics import PAPER_METRICS
 from ddecli.reporting.scores import ScoreSet, check_same_protocol
 
-JUDGES = ("clip", "hps", "pickscore")
-"""The scorers that choose. Other metrics (truth, diversity) are recorded and play no part."""
 VARIED = ("beta", "lr")
 BUDGET = ("steps", "batch_size", "warmup")
 
@@ -92,7 +91,7 @@ class Choice:
         }
 
 
-def choose(base: ScoreSet, trials: Sequence[ScoreSet], judges: Sequence[str] = JUDGES) -> Choice:
+def choose(base: ScoreSet, trials: Sequence[ScoreSet], judges: Sequence[str] = PAPER_METRICS) -> Choice:
     """Judge the runs of a grid against their base model.
 
     Args:

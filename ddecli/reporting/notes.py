@@ -1,4 +1,4 @@
-"""The lines under a table: what was measured, with what, how often."""
+"""The lines under a table: what was measured, with what, how often; and how names are listed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from ddecli.reporting.cells import Row
 
 DIGEST = 12
 """Characters of a hash that are shown."""
+
+
+def and_list(names: Sequence[str]) -> str:
+    """Joined as in "a, b and c"; "none" of an empty list."""
+    if not names:
+        return "none"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def protocol_note(protocol: Mapping[str, Any]) -> str:

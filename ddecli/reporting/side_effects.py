@@ -8,9 +8,7 @@ from typing import Any, Literal
 from ddecli.reporting.bootstrap import Interval, percentile_interval
 from ddecli.reporting.evidence import ModelEvidence
 from ddecli.reporting.experiment import BASE
-
-JUDGES = ("clip", "hps", "pickscore")
-TRUTH, DIVERSITY = "truth", "diversity"
+from ddecli.reporting.metrics import PAPER_METRICS, TRUTH
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class SideEffects:
     @property
     def risen(self) -> list[str]:
         """The scorers that rise."""
-        return [name for name in JUDGES if name in self.changes and self.changes[name].rises]
+        return [name for name in PAPER_METRICS if name in self.changes and self.changes[name].rises]
 
     @property
     def fooled(self) -> Literal["", "not shown to rise", "falls"]:

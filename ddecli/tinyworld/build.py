@@ -158,7 +158,7 @@ def build_tiny_xl(shop: Workshop) -> None:
     tiny.text_encoder.load_state_dict(
         CLIPTextModel.from_pretrained(folder / "text_encoder").float().state_dict()
     )
-    denoiser = pretraining.new_tiny_xl(tiny, shop.clip(), tokenizer)
+    denoiser = pretraining.new_tiny_xl(tiny, shop.clip())
     latents = encode_bank(autoencoder, bank)
     pretraining.pretrain("tiny-xl", denoiser, tokenizer, bank, latents, shop.steps(400), 7e-4, shop.scratch)
     with atomic_folder(shop.folder / "tiny-xl") as folder:

@@ -151,7 +151,7 @@ def new_tiny(tokenizer: CLIPTokenizer) -> Denoiser:
     return Denoiser(new_unet(TEXT_WIDTH), new_text_encoder(tokenizer))
 
 
-def new_tiny_xl(tiny: Denoiser, clip: CLIPModel, tokenizer: CLIPTokenizer) -> Denoiser:
+def new_tiny_xl(tiny: Denoiser, clip: CLIPModel) -> Denoiser:
     """The parts of `tiny-xl` before its training.
 
     As SDXL has SD's text encoder and a second one of another CLIP, so here; and to save hours, the U-Net starts

@@ -25,7 +25,6 @@ RELATIONS = ("left of", "above")
 COARSE = ("wrong colour", "wrong shape", "wrong number", "wrong place")
 MIDDLE = ("bent", "broken", "lopsided", "displaced part")
 FINE = ("speckle", "ragged edge", "wrong texture")
-SCALES = ("coarse", "middle", "fine")
 
 FLAW_CHANCE = 0.4
 """Chance of a flaw at each scale, independently."""

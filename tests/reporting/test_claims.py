@@ -11,13 +11,13 @@ import pytest
 from scipy.stats import spearmanr, t, ttest_1samp
 from score_sets import score_set
 
+from ddecli.core.segments import CLEAN, MIDDLE, NOISE
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.claims import CLAIMS, judge
 from ddecli.reporting.claims.corrections import CorrectionsFall, CorrectionsSettle, CorrectionsWeaken
 from ddecli.reporting.claims.credit import CoefficientsRise, CreditWeight, Saturation
 from ddecli.reporting.claims.inception import InceptionRises
 from ddecli.reporting.claims.scores import BeatRatios, ScoresCompare, training_variance
-from ddecli.reporting.claims.timesteps import CLEAN, MIDDLE, NOISE
 from ddecli.reporting.claims.verdicts import (
     NOT_MEASURED,
     NOT_REPRODUCED,

@@ -63,7 +63,7 @@ def test_the_three_scales_weigh_the_same() -> None:
     assert annotators.VOTERS.coarse == annotators.VOTERS.middle == annotators.VOTERS.fine
 
 
-@pytest.mark.parametrize("scale", scenes.SCALES)
+@pytest.mark.parametrize("scale", ["coarse", "middle", "fine"])
 def test_every_flaw_changes_the_picture(scale: str) -> None:
     kinds = {"coarse": scenes.COARSE, "middle": scenes.MIDDLE, "fine": scenes.FINE}[scale]
     rng = numpy_rng("flaws")

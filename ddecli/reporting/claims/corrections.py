@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ddecli.core.segments import CLEAN, MIDDLE, Segment
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.rule import Rule
-from ddecli.reporting.claims.timesteps import CLEAN, MIDDLE, Part, bins, lone_remark, no_runs, span
+from ddecli.reporting.claims.timesteps import bins_within, lone_runs, no_runs, span
 from ddecli.reporting.claims.verdicts import Comparison, Outcome, corrected_level, over_trainings
 from ddecli.reporting.evidence import Evidence, TrainedRun
 
@@ -38,7 +39,7 @@ class CorrectionsSettle(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
-        missing = no_runs(model, [self.method], corrections=True)
+        missing = no_runs(model, self.paper, [self.method], corrections=True)
         if model is None or missing:
             return Outcome(missing=missing)
         runs = model.runs[self.method]
@@ -57,7 +58,7 @@ class CorrectionsSettle(Rule):
             above=False,
             refutable=not short,  # what still changes before the 100th iteration may settle by then
         )
-        remarks = list(lone_remark(model, [self.method]))
+        remarks = list(lone_runs(model, [self.method]))
         if short:
             remarks.append(
                 f"The trainings have {steps} iterations only, fewer than the paper's {SETTLED_BY}."
@@ -91,7 +92,7 @@ class CorrectionsFall(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
-        missing = no_runs(model, [self.method], corrections=True)
+        missing = no_runs(model, self.paper, [self.method], corrections=True)
         if model is None or missing:
             return Outcome(missing=missing)
         correlations = np.array([_rank_correlation(run) for run in model.runs[self.method]])
@@ -105,7 +106,7 @@ class CorrectionsFall(Rule):
             interval,
             above=False,
         )
-        return Outcome((comparison,), remarks=lone_remark(model, [self.method]))
+        return Outcome((comparison,), remarks=lone_runs(model, [self.method]))
 
 
 def _rank_correlation(run: TrainedRun) -> float:
@@ -132,11 +133,11 @@ class CorrectionsWeaken(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
-        missing = no_runs(model, [self.method], corrections=True)
+        missing = no_runs(model, self.paper, [self.method], corrections=True)
         if model is None or missing:
             return Outcome(missing=missing)
         pairs = np.array(
-            [[_weakening(run, part) for part in (CLEAN, MIDDLE)] for run in model.runs[self.method]]
+            [[_weakening(run, segment) for segment in (CLEAN, MIDDLE)] for run in model.runs[self.method]]
         )
         differences = pairs[:, 0] - pairs[:, 1]
         interval = over_trainings(differences, corrected_level(1))
@@ -154,12 +155,12 @@ class CorrectionsWeaken(Rule):
             f"{-near:+.2g} %: "
             + ("too little to move credit." if abs(near) < 5 else "enough to move credit.")
         )
-        return Outcome((comparison,), remarks=(size, *lone_remark(model, [self.method])))
+        return Outcome((comparison,), remarks=(size, *lone_runs(model, [self.method])))
 
 
-def _weakening(run: TrainedRun, part: Part) -> float:
-    """Mean over a part of `1 - 2 sigmoid(beta C(t))`: at `z = 0` without correction, `sigmoid(-z)` is one half."""
-    shift = float(run.settings["beta"]) * _corrections(run)[-1][bins(run, part)]
+def _weakening(run: TrainedRun, segment: Segment) -> float:
+    """Mean over a segment of `1 - 2 sigmoid(beta C(t))`: at `z = 0` without correction, `sigmoid(-z)` is one half."""
+    shift = float(run.settings["beta"]) * _corrections(run)[-1][bins_within(run, segment)]
     return float(np.mean(-np.tanh(shift / 2)))
 
 

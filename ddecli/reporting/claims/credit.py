@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from ddecli.core.segments import Segment
 from ddecli.reporting.bootstrap import Interval
-from ddecli.reporting.claims.rule import Rule
-from ddecli.reporting.claims.timesteps import Part, bins, lone_remark, no_runs, span
+from ddecli.reporting.claims.rule import Rule, no_model
+from ddecli.reporting.claims.timesteps import bins_within, lone_runs, no_runs, span
 from ddecli.reporting.claims.verdicts import (
     Comparison,
     Outcome,
@@ -21,27 +22,29 @@ from ddecli.reporting.claims.verdicts import (
 )
 from ddecli.reporting.evidence import Evidence, TrainedRun
 
+NO_SCHEDULE = "the noise schedule of the model is not at hand"
+
 
 @dataclass(frozen=True)
 class CreditWeight(Rule):
-    """The mean gradient weight of a visit is larger in one part of the trajectory than in others.
+    """The mean gradient weight of a visit is larger in one segment of the trajectory than in others.
 
     Attributes:
-        than: parts whose weight must be smaller.
+        than: segments whose weight must be smaller.
         rival: a method in which the same ratios must be smaller; empty: they must exceed one.
     """
 
     paper: str
     method: str
-    part: Part
-    than: tuple[Part, ...]
+    segment: Segment
+    than: tuple[Segment, ...]
     rival: str = ""
 
     @property
     def text(self) -> str:
-        others = " and that in ".join(f"{low:g}-{high:g}" for low, high in self.than)
+        others = " and that in ".join(span(segment) for segment in self.than)
         text = (
-            f"The mean gradient weight |∂L/∂D| of a visit at t/T in {self.part[0]:g}-{self.part[1]:g}, "
+            f"The mean gradient weight |∂L/∂D| of a visit at t/T in {span(self.segment)}, "
             f"divided by that in {others}, lies above "
         )
         if self.rival:
@@ -50,14 +53,15 @@ class CreditWeight(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
-        missing = no_runs(model, [self.method] + ([self.rival] if self.rival else []))
+        methods = [self.method, self.rival] if self.rival else [self.method]
+        missing = no_runs(model, self.paper, methods)
         if model is None or missing:
             return Outcome(missing=missing)
         level = corrected_level(len(self.than))
         comparisons = []
         for other in self.than:
             ours = self._log_ratios(model.runs[self.method], other)
-            quantity = f"weight at {span(self.part)} over weight at {span(other)}"
+            quantity = f"weight at {span(self.segment)} over weight at {span(other)}"
             if self.rival:
                 theirs = self._log_ratios(model.runs[self.rival], other)
                 label = f"{model.label(self.method)} / {model.label(self.rival)}"
@@ -70,23 +74,23 @@ class CreditWeight(Rule):
             comparisons.append(
                 Comparison(label, quantity, float(np.exp(middle)), interval, interval, bound=1.0)
             )
-        return Outcome(tuple(comparisons), remarks=lone_remark(model, [self.method, self.rival]))
+        return Outcome(tuple(comparisons), remarks=lone_runs(model, methods))
 
-    def _log_ratios(self, runs: Sequence[TrainedRun], other: Part) -> np.ndarray:
+    def _log_ratios(self, runs: Sequence[TrainedRun], other: Segment) -> np.ndarray:
         """Logarithm of the ratio of weights, one a training: a ratio's spread is even on that scale."""
-        return np.array([np.log(visit_weight(run, self.part) / visit_weight(run, other)) for run in runs])
+        return np.array([np.log(visit_weight(run, self.segment) / visit_weight(run, other)) for run in runs])
 
 
-def visit_weight(run: TrainedRun, part: Part) -> float:
-    """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a part; NaN where none did."""
-    inside = bins(run, part)
+def visit_weight(run: TrainedRun, segment: Segment) -> float:
+    """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a segment; NaN where none did."""
+    inside = bins_within(run, segment)
     visits = run.credit.count[:, inside].sum()
     return float(run.credit.weight_sum[:, inside].sum() / visits) if visits else np.nan
 
 
 @dataclass(frozen=True)
 class Saturation(Rule):
-    """The sigmoid of single-shot training is more saturated in one part of the trajectory than in another.
+    """The sigmoid of single-shot training is more saturated in one segment of the trajectory than in another.
 
     The gradient weight is `sigmoid(-z) beta c_t / 2`; divided by `beta c_t / 2` it leaves the mean of the sigmoid,
     one half at the start.
@@ -94,34 +98,34 @@ class Saturation(Rule):
 
     paper: str
     method: str
-    part: Part
-    than: Part
+    segment: Segment
+    than: Segment
 
     @property
     def text(self) -> str:
         return (
             f"The sigmoid factor of the gradient weight (the weight without its coefficient β c_t / 2; one half when "
-            f"training begins) is smaller at t/T in {span(self.part)} than in {span(self.than)}."
+            f"training begins) is smaller at t/T in {span(self.segment)} than in {span(self.than)}."
         )
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
-        missing = no_runs(model, [self.method])
+        missing = no_runs(model, self.paper, [self.method])
         if model is None or missing:
             return Outcome(missing=missing)
         if model.coefficients is None:
-            return Outcome(missing="the noise schedule of the model is not at hand")
+            return Outcome(missing=NO_SCHEDULE)
         c_t = model.coefficients
         pairs = np.array(
             [
-                [sigmoid_factor(run, c_t, part) for part in (self.part, self.than)]
+                [sigmoid_factor(run, c_t, segment) for segment in (self.segment, self.than)]
                 for run in model.runs[self.method]
             ]
         )
         differences = pairs[:, 0] - pairs[:, 1]
         interval = over_trainings(differences, corrected_level(1))
         comparison = Comparison(
-            f"{model.label(self.method)}: {span(self.part)} − {span(self.than)}",
+            f"{model.label(self.method)}: {span(self.segment)} − {span(self.than)}",
             "sigmoid factor",
             float(differences.mean()),
             interval,
@@ -130,17 +134,17 @@ class Saturation(Rule):
             base=float(pairs[:, 1].mean()),
         )
         here, there = pairs.mean(axis=0)
-        means = f"The factor is {here:.3f} at {span(self.part)} and {there:.3f} at {span(self.than)}."
-        return Outcome((comparison,), remarks=(means, *lone_remark(model, [self.method])))
+        means = f"The factor is {here:.3f} at {span(self.segment)} and {there:.3f} at {span(self.than)}."
+        return Outcome((comparison,), remarks=(means, *lone_runs(model, [self.method])))
 
 
-def sigmoid_factor(run: TrainedRun, coefficients: np.ndarray, part: Part) -> float:
-    """Gradient weight of a part over what it would be if the sigmoid were one, `beta c_t / 2` at every visit.
+def sigmoid_factor(run: TrainedRun, coefficients: np.ndarray, segment: Segment) -> float:
+    """Gradient weight of a segment over what it would be if the sigmoid were one, `beta c_t / 2` at every visit.
 
     Args:
         coefficients: `(T,)`; of a bin their mean is taken.
     """
-    inside = bins(run, part)
+    inside = bins_within(run, segment)
     edges = np.round(run.credit.edges * len(coefficients)).astype(int)
     means = np.array([coefficients[low:high].mean() for low, high in pairwise(edges)])
     full = float(run.settings["beta"]) * means / 2 * run.credit.count.sum(axis=0)
@@ -162,8 +166,10 @@ class CoefficientsRise(Rule):
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
-        if model is None or model.coefficients is None:
-            return Outcome(missing=f"the noise schedule of the model for {self.paper} is not at hand")
+        if model is None:
+            return Outcome(missing=no_model(self.paper))
+        if model.coefficients is None:
+            return Outcome(missing=NO_SCHEDULE)
         c_t = model.coefficients
         smallest = float(np.diff(c_t).min())
         exact = Interval(smallest, smallest)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ddecli.reporting import paper
-from ddecli.reporting.claims.rule import Rule
+from ddecli.reporting.claims.rule import Rule, no_model
 from ddecli.reporting.claims.verdicts import Comparison, Outcome, corrected_level, student_interval
 from ddecli.reporting.evidence import Evidence
 from ddecli.reporting.experiment import BASE
@@ -28,7 +28,7 @@ class InceptionRises(Rule):
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
         if model is None:
-            return Outcome(missing=f"no model stands for {self.paper}")
+            return Outcome(missing=no_model(self.paper))
         for row in (BASE, self.method):
             if row not in model.inception:
                 return Outcome(missing=f"no Inception Score of {model.label(row)}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import Interval, percentile_interval
-from ddecli.reporting.claims.rule import Rule
+from ddecli.reporting.claims.rule import Rule, no_model, single_trainings
 from ddecli.reporting.claims.verdicts import (
     Comparison,
     Outcome,
@@ -20,9 +20,9 @@ from ddecli.reporting.claims.verdicts import (
 )
 from ddecli.reporting.evidence import LABELS, Evidence, ModelEvidence, Resampled
 from ddecli.reporting.experiment import BASE
-from ddecli.reporting.render import NAMES
+from ddecli.reporting.metrics import NAMES, PAPER_METRICS
+from ddecli.reporting.notes import and_list
 
-METRICS = ("clip", "hps", "pickscore")
 MARGIN = 0.1
 """Margin of "at or above", in standard deviations of the base over prompts: a tenth of a standard deviation."""
 TABLES = {"SD15": 2, "SDXL": 3}
@@ -43,7 +43,7 @@ class ScoresCompare(Rule):
 
     paper: str
     pairs: tuple[tuple[str, str], ...]
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = PAPER_METRICS
     relation: Relation = "above"
     needed: int | None = None
 
@@ -51,7 +51,7 @@ class ScoresCompare(Rule):
     def text(self) -> str:
         rows = list(dict.fromkeys(first for first, _ in self.pairs))
         against = list(dict.fromkeys(second for _, second in self.pairs))
-        names = _and([NAMES[metric] for metric in self.metrics])
+        names = and_list([NAMES[metric] for metric in self.metrics])
         relation = {
             "above": "above that of",
             "below": "below that of",
@@ -67,7 +67,7 @@ class ScoresCompare(Rule):
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
         if model is None:
-            return Outcome(missing=f"no model stands for {self.paper}")
+            return Outcome(missing=no_model(self.paper))
         lacks = model.lacks([BASE, *(row for pair in self.pairs for row in pair)], self.metrics)
         if lacks:
             return Outcome(missing=lacks)
@@ -77,8 +77,8 @@ class ScoresCompare(Rule):
             for metric in self.metrics
             for first, second in self.pairs
         ]
-        remark = single_training_remark(model, [row for pair in self.pairs for row in pair])
-        return Outcome(tuple(comparisons), needed=self.needed, remarks=(remark,) if remark else ())
+        remarks = _remarks(model, [row for pair in self.pairs for row in pair])
+        return Outcome(tuple(comparisons), needed=self.needed, remarks=remarks)
 
     def _compare(
         self, model: ModelEvidence, first: str, second: str, metric: str, level: float
@@ -112,20 +112,20 @@ class BeatRatios(Rule):
     paper: str
     method: str
     rivals: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = PAPER_METRICS
 
     @property
     def text(self) -> str:
         bound = f"each of those of {_rows(self.rivals)}" if self.rivals else "one half"
         return (
             f"The share of image pairs (same prompt, same noise; ties half) in which {_rows([self.method])} scores "
-            f"higher than the base model, in {_and([NAMES[m] for m in self.metrics])}, lies above {bound}."
+            f"higher than the base model, in {and_list([NAMES[m] for m in self.metrics])}, lies above {bound}."
         )
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
         if model is None:
-            return Outcome(missing=f"no model stands for {self.paper}")
+            return Outcome(missing=no_model(self.paper))
         lacks = model.lacks([BASE, self.method, *self.rivals], self.metrics)
         if lacks:
             return Outcome(missing=lacks)
@@ -142,8 +142,7 @@ class BeatRatios(Rule):
             for rival in self.rivals:
                 label = f"{model.label(self.method)} − {model.label(rival)}"
                 comparisons.append(self._compare(label, metric, ours, ratios[rival], ratios, level))
-        remark = single_training_remark(model, [self.method, *self.rivals])
-        return Outcome(tuple(comparisons), remarks=(remark,) if remark else ())
+        return Outcome(tuple(comparisons), remarks=_remarks(model, [self.method, *self.rivals]))
 
     def _compare(
         self,
@@ -206,23 +205,13 @@ def margin(model: ModelEvidence, metric: str) -> float:
     return MARGIN * float(model.rows(metric)[BASE].values.std())
 
 
-def single_training_remark(model: ModelEvidence, rows: Sequence[str]) -> str:
-    """Names methods with one training, whose spread between trainings is unknown."""
-    lone = [model.label(row) for row in dict.fromkeys(rows) if row != BASE and len(model.scores[row]) == 1]
-    if not lone:
-        return ""
-    return (
-        f"There is one training only of {_and(lone)}: how much its result changes from training to training is "
-        "unknown."
-    )
+def _remarks(model: ModelEvidence, rows: Sequence[str]) -> tuple[str, ...]:
+    trained = {row: model.scores[row] for row in rows if row != BASE}
+    return single_trainings(model, trained, ": how much results change from training to training is unknown")
 
 
 def _rows(rows: Sequence[str]) -> str:
     names = [
         "the base model" if row == BASE else LABELS.get(row, f"Uniform training on {row}") for row in rows
     ]
-    return _and(names)
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return and_list(names)

@@ -1,4 +1,4 @@
-"""Parts of the trajectory, and what rules on trainings share."""
+"""Segments of the trajectory, and what rules on trainings share."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ddecli.core.segments import Segment
+from ddecli.reporting.claims.rule import no_model, single_trainings
 from ddecli.reporting.evidence import ModelEvidence, TrainedRun
 
-Part = tuple[float, float]
-"""A part of the trajectory, in fractions of T; 0 is the clean image."""
-CLEAN, MIDDLE, NOISE = (0.0, 0.2), (0.2, 0.7), (0.7, 1.0)
 
+def no_runs(
+    model: ModelEvidence | None, paper: str, methods: Sequence[str], corrections: bool = False
+) -> str:
+    """What is missing of the trainings of methods, in words; empty if nothing is.
 
-def no_runs(model: ModelEvidence | None, methods: Sequence[str], corrections: bool = False) -> str:
-    """What is missing of trainings, in words."""
+    Args:
+        model: what stands for the paper's model `paper`.
+        corrections: whether the runs must have correction terms.
+    """
     if model is None:
-        return "no model stands for it"
+        return no_model(paper)
     for method in methods:
         given = model.runs.get(method, [])
         if not given:
@@ -26,15 +31,19 @@ def no_runs(model: ModelEvidence | None, methods: Sequence[str], corrections: bo
     return ""
 
 
-def lone_remark(model: ModelEvidence, methods: Sequence[str]) -> tuple[str, ...]:
-    lone = [model.label(method) for method in methods if method and len(model.runs[method]) == 1]
-    return (f"There is one training only of {' and '.join(lone)}, so there is no interval.",) if lone else ()
+def lone_runs(model: ModelEvidence, methods: Sequence[str]) -> tuple[str, ...]:
+    """Names the methods with one run, over which no interval can be formed; empty if there is none."""
+    return single_trainings(
+        model, {method: model.runs[method] for method in methods}, ", so there is no interval"
+    )
 
 
-def bins(run: TrainedRun, part: Part) -> np.ndarray:
+def bins_within(run: TrainedRun, segment: Segment) -> np.ndarray:
+    """Which timestep bins of a run's credit map have their middle in a segment: `(bins,)` of bool."""
     middles = (run.credit.edges[:-1] + run.credit.edges[1:]) / 2
-    return (part[0] <= middles) & (middles < part[1])
+    return (segment[0] <= middles) & (middles < segment[1])
 
 
-def span(part: Part) -> str:
-    return f"{part[0]:g}-{part[1]:g}"
+def span(segment: Segment) -> str:
+    """A segment as it is written: "0.2-0.7"."""
+    return f"{segment[0]:g}-{segment[1]:g}"

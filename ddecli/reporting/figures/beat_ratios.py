@@ -15,7 +15,7 @@ from ddecli.reporting.compare import DRAWS, check_same_images, pairs_won
 from ddecli.reporting.figures.measured import chosen_metrics, origin
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import COLUMN, PAGE, colours, legend, literal, marker
-from ddecli.reporting.render import NAMES
+from ddecli.reporting.metrics import NAMES
 from ddecli.reporting.rows import Folders, load_rows, means_over_seeds
 from ddecli.reporting.scores import ScoreSet
 

@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ddecli.core.errors import UserError
+from ddecli.core.segments import CLEAN, MIDDLE, NOISE
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import PAGE, T_LABEL, colours, legend, line, literal
 from ddecli.reporting.rows import Folders
 from ddecli.reporting.runs import Credit, load_credit, load_runs, shared_edges
 
-PARTS = ((0.0, 0.2), (0.2, 0.7), (0.7, 1.0))
-"""Parts of the trajectory whose share is counted; the middle one is the paper's 200-700."""
+PARTS = (CLEAN, MIDDLE, NOISE)
+"""Segments of the trajectory whose share is counted."""
 GREYS = (("#DDDDDD", "black"), ("#ABABAB", "black"), ("#606060", "white"))
 """Colours of the parts and of the numbers in them."""
 LEGIBLE = 0.04

@@ -7,15 +7,13 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.bootstrap import CONFIDENCE
+from ddecli.reporting.metrics import DIVERSITY
 from ddecli.reporting.rows import Folders, shared_metrics
 from ddecli.reporting.scores import ScoreSet
 
-DIVERSITY = "diversity"
-"""Belongs to a prompt, not to an image; shown when it is asked for."""
-
 
 def chosen_metrics(sets: Mapping[str, Sequence[ScoreSet]], wanted: Sequence[str]) -> list[str]:
-    """The metrics to plot: those asked for, else all that every folder has, but for diversity.
+    """The metrics to plot: those asked for, else all that every folder has, but for diversity: it is no score.
 
     Raises:
         UserError: a folder lacks a metric.

@@ -17,7 +17,7 @@ from ddecli.reporting.compare import DRAWS
 from ddecli.reporting.figures.measured import chosen_metrics, origin
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import COLOURS, OTHER_COLOURS, T_LABEL, legend, literal, panels
-from ddecli.reporting.render import NAMES
+from ddecli.reporting.metrics import NAMES
 from ddecli.reporting.rows import Folders, load_rows, prompt_means, resampled_rows
 
 TENTH = 0.1 + 1e-9

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ddecli.reporting import paper, render
-from ddecli.reporting.claims.scores import METRICS, TABLES
+from ddecli.reporting.claims.scores import TABLES
 from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
 from ddecli.reporting.evidence import ModelEvidence
-from ddecli.reporting.render import NAMES
+from ddecli.reporting.metrics import DIVERSITY, NAMES, PAPER_METRICS, TRUTH
+from ddecli.reporting.notes import and_list
 from ddecli.reporting.report.beyond import beyond
 from ddecli.reporting.report.claimed import at_a_glance, one_by_one
 from ddecli.reporting.report.document import (
@@ -27,8 +28,7 @@ from ddecli.reporting.report.document import (
 from ddecli.reporting.report.findings import Findings
 from ddecli.reporting.report.limits import is_tiny, limits, rules
 from ddecli.reporting.report.setup import protocol_facts, provenance, setup
-from ddecli.reporting.report.words import and_list, count, signed, verdict
-from ddecli.reporting.side_effects import DIVERSITY, TRUTH
+from ddecli.reporting.report.words import count, signed, verdict
 
 CAPTIONS = {
     "segments": "Mean scores after uniform training on parts of the trajectory, beside the base model and training on "
@@ -62,7 +62,7 @@ def article(findings: Findings) -> Document:
         heading(1, findings.experiment.title),
         *_abstract(findings),
         at_a_glance(findings),
-        *protocol_facts(findings),
+        *protocol_facts(),
     ]
     number = 0
     for title, section in sections.items():
@@ -115,10 +115,10 @@ def _abstract(findings: Findings) -> Iterator[Block]:
 
 def _gains(model: ModelEvidence) -> Iterator[str]:
     """DDE's gains beside the paper's."""
-    if model.lacks(["base", "dde"], METRICS):
+    if model.lacks(["base", "dde"], PAPER_METRICS):
         return
     ours, theirs = [], []
-    for metric in METRICS:
+    for metric in PAPER_METRICS:
         base = model.rows(metric)["base"].mean
         if base > 0:
             ours.append(

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from ddecli.reporting.bootstrap import CONFIDENCE
 from ddecli.reporting.evidence import SEGMENT_LOSS
-from ddecli.reporting.render import NAMES
+from ddecli.reporting.metrics import DIVERSITY, NAMES, TRUTH
+from ddecli.reporting.notes import and_list
+from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import Block, Span, Words, grid, paragraph, strong
 from ddecli.reporting.report.findings import Findings
-from ddecli.reporting.report.words import NOTHING, and_list, count, percent, signed, with_bounds
-from ddecli.reporting.side_effects import DIVERSITY, TRUTH, SideEffects
+from ddecli.reporting.report.words import count, percent, signed, with_bounds
+from ddecli.reporting.side_effects import SideEffects
 
 
 def beyond(findings: Findings) -> Iterator[Block]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from ddecli.reporting.choose import Choice
 from ddecli.reporting.evidence import Evidence, ModelEvidence
-from ddecli.reporting.grid import Grid, grid_warnings
-from ddecli.reporting.report.words import and_list
+from ddecli.reporting.grid import grid_warnings
+from ddecli.reporting.notes import and_list
 from ddecli.reporting.side_effects import SideEffects
 
 BUDGET = ("steps", "batch_size")
@@ -15,7 +16,7 @@ FEW_TRAININGS = 3
 
 
 def cautions(
-    evidence: Evidence, grids: Mapping[str, Grid], effects: Mapping[str, Sequence[SideEffects]]
+    evidence: Evidence, grids: Mapping[str, Choice], effects: Mapping[str, Sequence[SideEffects]]
 ) -> list[str]:
     """Every caution of every model, in the order of importance."""
     found: list[str] = []
@@ -34,9 +35,9 @@ def cautions(
     return found
 
 
-def _seen_prompts(model: ModelEvidence, grid: Grid | None) -> Iterator[str]:
+def _seen_prompts(model: ModelEvidence, grid: Choice | None) -> Iterator[str]:
     protocol = model.base.protocol
-    chosen_on = grid.choice.protocol.get("prompts_sha256") if grid else None
+    chosen_on = grid.protocol.get("prompts_sha256") if grid else None
     if chosen_on and chosen_on == protocol.get("prompts_sha256"):
         yield "the reported prompts are those that beta and learning rates were chosen on, so every gain is too rosy."
     elif "validation" in str(protocol.get("prompt_set", "")):
@@ -104,7 +105,7 @@ def _few_trainings(model: ModelEvidence) -> Iterator[str]:
         )
 
 
-def _grid(model: ModelEvidence, grid: Grid | None) -> Iterator[str]:
+def _grid(model: ModelEvidence, grid: Choice | None) -> Iterator[str]:
     if grid is None:
         if model.runs:
             yield "no record is given of how beta and learning rates were chosen."

@@ -12,6 +12,7 @@ from ddecli.reporting.claims.verdicts import (
     Outcome,
     corrected_level,
 )
+from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import (
     Block,
     Grid,
@@ -25,7 +26,6 @@ from ddecli.reporting.report.document import (
 )
 from ddecli.reporting.report.findings import Findings
 from ddecli.reporting.report.words import (
-    NOTHING,
     bounds,
     capital,
     decimals,

@@ -12,12 +12,13 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
 from ddecli.reporting.bootstrap import CONFIDENCE, Interval
 from ddecli.reporting.cells import Cell, Row, Table
+from ddecli.reporting.choose import Choice
 from ddecli.reporting.claims.claims import Judged, judge
 from ddecli.reporting.claims.verdicts import NOT_REPRODUCED, REPRODUCED, VERDICTS
 from ddecli.reporting.compare import DRAWS
 from ddecli.reporting.evidence import Coefficients, Evidence, load_evidence
 from ddecli.reporting.experiment import Experiment
-from ddecli.reporting.grid import Grid, load_grid
+from ddecli.reporting.grid import load_grid
 from ddecli.reporting.report.cautions import cautions
 from ddecli.reporting.side_effects import SideEffects, side_effects
 
@@ -37,7 +38,7 @@ class Findings:
     judged: list[Judged]
     effects: dict[str, list[SideEffects]]
     tables: dict[int, Table]
-    grids: dict[str, Grid]
+    grids: dict[str, Choice]
     cautions: list[str]
     draws: int
     seed: int

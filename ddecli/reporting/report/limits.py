@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ddecli.core.tiny import TINY_PIXELS
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import CONFIDENCE
 from ddecli.reporting.claims.scores import MARGIN
 from ddecli.reporting.claims.verdicts import NOT_MEASURED, UNDECIDED, corrected_level
 from ddecli.reporting.evidence import ModelEvidence
+from ddecli.reporting.notes import and_list
 from ddecli.reporting.report.document import Block, Words, bullets, paragraph
 from ddecli.reporting.report.findings import Findings
-from ddecli.reporting.report.words import and_list, count, percent
+from ddecli.reporting.report.words import count, percent
 
-TINY_RESOLUTION = 64
 TINY_WORLD: tuple[Words, ...] = (
     "The tiny world is drawn, not photographed: one or two flat shapes on a plain background, with captions "
     "from a small grammar. Its flaws were made at three scales by design. Where flaws live decides which "
@@ -127,4 +128,4 @@ def _sizes(model: ModelEvidence) -> Iterator[Words]:
 
 def is_tiny(model: ModelEvidence) -> bool:
     """Whether the images are of the built-in world."""
-    return int(model.base.protocol.get("resolution") or TINY_RESOLUTION + 1) <= TINY_RESOLUTION
+    return int(model.base.protocol.get("resolution") or TINY_PIXELS + 1) <= TINY_PIXELS

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ddecli.reporting import paper
+from ddecli.reporting.choose import Choice
 from ddecli.reporting.evidence import ModelEvidence, TrainedRun
-from ddecli.reporting.grid import Grid as TrialGrid
-from ddecli.reporting.notes import card_text, protocol_note
-from ddecli.reporting.render import NAMES
+from ddecli.reporting.metrics import NAMES
+from ddecli.reporting.notes import and_list, card_text, protocol_note
+from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import Block, Grid, Span, Words, bullets, code, grid, paragraph, strong
 from ddecli.reporting.report.findings import Findings
-from ddecli.reporting.report.words import NOTHING, and_list, count, duration, signed
+from ddecli.reporting.report.words import count, duration, signed
 
 LAST_STEPS = 0.1
 """Share of the steps that the implicit accuracy at the end is a mean over."""
@@ -30,8 +31,8 @@ def setup(findings: Findings) -> Iterator[Block]:
         yield bullets([protocol_note(model.base.protocol), f"Scorers: {'; '.join(cards)}."], small=True)
         if model.runs:
             yield trainings(model)
-    for name, trials in findings.grids.items():
-        yield from _grid(name, trials, findings.evidence.models[name])
+    for name, choice in findings.grids.items():
+        yield from _grid(name, choice, findings.evidence.models[name])
 
 
 def _model(model: ModelEvidence) -> Words:
@@ -86,10 +87,10 @@ def final_accuracy(run: TrainedRun) -> float | None:
     return None if np.isnan(last).any() else float(last.mean())
 
 
-def _grid(name: str, trials: TrialGrid, model: ModelEvidence) -> Iterator[Block]:
-    choice = trials.choice
+def _grid(name: str, choice: Choice, model: ModelEvidence) -> Iterator[Block]:
     budget = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in choice.budget.items())
-    where = f"on {trials.prompts} prompts" if trials.prompts else "on other prompts"
+    prompts = choice.protocol.get("num_prompts")
+    where = f"on {prompts} prompts" if prompts else "on other prompts"
     if choice.protocol.get("prompt_set"):
         where += f" ({choice.protocol['prompt_set']})"
     yield paragraph(
@@ -128,7 +129,7 @@ def _grid(name: str, trials: TrialGrid, model: ModelEvidence) -> Iterator[Block]
     yield grid(header, rows, strong(f"Best trial of each loss, {name}."), words=(0, 1, 2))
 
 
-def protocol_facts(findings: Findings) -> Iterator[Block]:
+def protocol_facts() -> Iterator[Block]:
     """Where the numbers beside ours come from."""
     yield paragraph(
         f"The paper is “{paper.title()}”. Its text is at hand with the numbers inside its tables and "

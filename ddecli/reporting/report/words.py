@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import Span, Style
 
-NOTHING = "–"
 MINUS = "−"
 STYLES: dict[str, Style] = {
     REPRODUCED: "good", NOT_REPRODUCED: "bad", UNDECIDED: "open", NOT_MEASURED: "absent",
@@ -25,13 +24,6 @@ def verdict(word: str) -> Span:
 def capital(words: str) -> str:
     """With a capital letter, as at the beginning of a sentence."""
     return words[:1].upper() + words[1:]
-
-
-def and_list(names: Sequence[str]) -> str:
-    """Joined as in "a, b and c"; "none" of an empty list."""
-    if not names:
-        return "none"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
