@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from diffusers import DDIMScheduler
 
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.presets import LOSSES
 from ddecli.training.settings import recipe, resolve_settings
 
-RECORDS = Path(__file__).parents[2] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[2]
+RECORDS = ROOT / "benchmarks" / "results"
 
 
 @pytest.mark.parametrize("model", ["tiny", "tiny-xl"])
@@ -61,3 +63,13 @@ def test_every_recipe_makes_settings() -> None:
                 settings = resolve_settings({"model": model, "loss": loss, "lora": lora})
                 assert settings.gradient_checkpointing is (model == "sdxl")
                 assert settings.optimizer == ("adafactor" if model == "sdxl" and not lora else "adamw")
+
+
+@pytest.mark.parametrize("model", ["sd15", "sdxl"])
+def test_the_paper_s_grid_holds_the_recipes(model: str) -> None:
+    grid = yaml.safe_load((ROOT / "workflow" / "config" / "paper.yaml").read_text())["models"][model]["grid"]
+    betas, rates = ([float(value) for value in grid[name]] for name in ("beta", "lr"))
+    for loss in LOSSES:
+        found = recipe(model, loss, tiny=False)
+        assert min(rates) <= found["lr"] <= max(rates)
+        assert loss == "sft" or min(betas) <= found["beta"] <= max(betas)
