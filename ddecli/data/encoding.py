@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.data.index import Encoded
+from ddecli.data.pairs import NOT_FINITE
 from ddecli.data.pictures import Picture
 from ddecli.data.shards import EMBEDDINGS, LATENTS, ShardWriter
 from ddecli.data.tables import TableWriter
@@ -67,7 +68,7 @@ class EncodedImages:
         """
         pixels = self.encoded.pixels_of(picture.digest)
         if not self.encoded.is_finite(pixels):
-            raise BadRow("latent not finite", f"picture with SHA-256 {picture.digest.hex()}")
+            raise BadRow(NOT_FINITE, f"picture with SHA-256 {picture.digest.hex()}")
         return pixels
 
     @torch.inference_mode()

@@ -18,7 +18,7 @@ from ddecli.core.files import atomic_file, atomic_folder, read_json, replace_fol
 from ddecli.core.manifest import versions
 from ddecli.data.index import Encoded
 from ddecli.data.join import join_split
-from ddecli.data.pairs import DUPLICATE, EXPECTED_REASONS, Rejects, count_bad
+from ddecli.data.pairs import DUPLICATE, EXPECTED_REASONS, NOT_FINITE, Rejects, count_bad
 from ddecli.data.parts import PART, Encoder, Watch, encode_part, file_entry, recall_part
 from ddecli.data.sources.base import Source
 from ddecli.data.splits import HOLDOUT, TRAIN
@@ -258,9 +258,12 @@ class Job:
         listed = self.out.with_name(f"{self.out.name}.{BAD_ROWS}")
         self._list_bad(listed, rejects)
         commonest = next(reason for reason, _ in dropped.most_common() if reason not in EXPECTED_REASONS)
+        dtype = self.plan["autoencoder_dtype"]
+        overflow = f" (the autoencoder overflows in {dtype}: give --precision float32)"
+        hint = overflow if commonest == NOT_FINITE and dtype != "float32" else ""
         raise UserError(
             f"{bad} of {rows} rows are bad, {bad / rows:.1%} where --max-bad allows {self.max_bad:.1%}; the "
-            f"commonest reason is: {commonest}. They are listed in {listed}."
+            f"commonest reason is: {commonest}{hint}. They are listed in {listed}."
         )
 
     def _list_bad(self, path: Path, rejects: Rejects | None = None) -> None:

@@ -52,6 +52,8 @@ SAME_PICTURE = "chosen and rejected are the same picture"
 DUPLICATE = "duplicate of another pair"
 EXCLUDED = "prompt of an excluded set"
 
+NOT_FINITE = "latent not finite"
+
 EXPECTED_REASONS = frozenset({TIE, NOT_LABELLED, NOT_DIFFERENT, SAME_PICTURE, DUPLICATE, EXCLUDED})
 """Rows that carry no preference (or one already counted). They are dropped, but the data are not at fault."""
 

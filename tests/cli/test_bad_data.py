@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny_models
+import torch
 from cli_checks import assert_one_sentence, contents
 from odd_pictures import BROKEN, GOOD, TOO_SMALL, as_file
 from pair_data import png, write_folder
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from ddecli.data.store import PairStore
 
@@ -195,6 +199,65 @@ def test_prepare_counts_ties_and_names_a_damaged_shard(ddecli: Run, sd_folder: P
         damage(Path("shards/1.parquet"))
         assert_one_sentence(ddecli(*arguments, "--overwrite"), sentence)
         assert contents("store") == before
+
+
+def test_pictures_of_any_size_and_shape_are_used_and_the_small_ones_counted(
+    ddecli: Run, sdxl_folder: Path
+) -> None:
+    sizes = [
+        (16, 64),
+        (64, 16),
+        (32, 32),
+        (300, 200),
+        (33, 31),
+        (8, 32),
+    ]  # width, height; 1:4 and 4:1 among them
+    rows = [{"prompt": "a", "chosen": f"{i}.png", "rejected": f"{i + 1}.png"} for i in (0, 2, 4)]
+    write_folder(Path("data"), rows)
+    for number, size in enumerate(sizes):
+        Path(f"data/{number}.png").write_bytes(png(number, size))
+    typed = ddecli("prepare", "--model", sdxl_folder, "--data", "data", "--out", "store", "--json")
+    assert typed.code == 0, typed.error
+    summary = json.loads(typed.out)
+    assert (summary["pairs"], summary["images"], summary["upscaled_images"]) == (3, 6, 4)
+    store = PairStore.open(Path("store"))
+    both = torch.stack([store.chosen_index, store.rejected_index], dim=1).flatten()
+    assert store.sizes(both).tolist() == [
+        [64, 16, 48, 0, 32, 32],
+        [16, 64, 0, 48, 32, 32],
+        [32, 32, 0, 0, 32, 32],
+        [200, 300, 0, 8, 32, 32],
+        [31, 33, 0, 1, 32, 32],
+        [32, 8, 48, 0, 32, 32],
+    ]
+    assert store.latents(both).shape == (6, 4, 8, 8)
+
+
+def test_an_autoencoder_that_overflows(ddecli: Run, sd_folder: Path) -> None:
+    """In float16, as SDXL's own does: the rows are named, and the way out."""
+    model = Path(shutil.copytree(sd_folder, "overflows"))
+    weights = load_file(model / "vae/diffusion_pytorch_model.safetensors")
+    weights["encoder.conv_in.weight"] *= 1e5
+    save_file(weights, model / "vae/diffusion_pytorch_model.safetensors", {"format": "pt"})
+    rows = [{"prompt": "a", "chosen": f"{i}.png", "rejected": f"{i + 1}.png"} for i in (0, 2, 4)]
+    write_folder(Path("data"), rows, 3)
+    for number, level in ((3, 127), (4, 128), (5, 129)):  # all but 0 where the autoencoder sees them
+        Image.new("RGB", (32, 32), (level,) * 3).save(f"data/{number}.png")
+    arguments = ("prepare", "--model", model, "--data", "data", "--out", "store", "--precision", "float16")
+    typed = ddecli(*arguments)
+    assert_one_sentence(
+        typed, "2 of 3 rows are bad", "latent not finite", "overflows in float16: give --precision float32"
+    )
+    assert not Path("store").exists()
+    typed = ddecli(*arguments, "--max-bad", 0.7, "--json")
+    assert typed.code == 0, typed.error
+    assert (json.loads(typed.out)["pairs"], json.loads(typed.out)["images"]) == (1, 3)
+    listed = [json.loads(line) for line in Path("store/bad-rows.jsonl").read_text().splitlines()]
+    assert [(bad["row"], bad["reason"]) for bad in listed] == [
+        ("metadata.jsonl:1", "latent not finite"),
+        ("metadata.jsonl:2", "latent not finite"),
+    ]
+    assert ddecli(*arguments[:-1], "float32", "--overwrite").code == 0
 
 
 def test_prepare_names_missing_columns(ddecli: Run, sd_folder: Path) -> None:

@@ -42,6 +42,9 @@ def test_a_folder_of_pictures(ddecli: Run, sd_folder: Path) -> None:
     assert typed.code == 2
     assert "--overwrite" in typed.error
 
+    typed = ddecli("prepare", "--model", sd_folder, "--data", "data", "--overwrite")
+    assert "2 are longer than the text encoder takes" in typed.out
+
     typed = ddecli("prepare", "--model", sd_folder, "--data", "data", "--overwrite", "--limit", 1)
     assert typed.code == 0
     assert "1 of 1 rows" in typed.out
