@@ -35,7 +35,7 @@ def scores(row: str, training: int, shift: float) -> dict[str, np.ndarray]:
     found = {metric: common + noise + shift for metric in METRICS}
     if row == "uniform":
         found["truth"] = common + noise - shift
-    return found | {"diversity": (common - shift + noise)[:, 0]}
+    return found | {"diversity": common - shift + noise}
 
 
 def run_folder(folder: Path, seed: int, loss: str, **settings: Any) -> Path:

@@ -1,15 +1,13 @@
-"""Score sets made by hand for the tests of reporting and `ddecli table`."""
+"""Score sets made by hand for the tests of reporting and of its commands."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ddecli.reporting.scores import ScoreSet
+from ddecli.core.files import make_folder
+from ddecli.core.scores import MetricScores, ScoreSet
 
 PROTOCOL = {
     "prompt_set": "test",
@@ -29,29 +27,23 @@ def card(metric: str, **changes) -> dict:
 
 
 def score_set(name: str, scores: dict[str, np.ndarray], model: str = "base", **protocol) -> ScoreSet:
-    """A set from one array `(prompts, images)` a metric; `(prompts,)` makes one score a prompt."""
-    columns: dict[str, list] = {"prompt_id": [], "image_index": [], "metric": [], "score": []}
-    for metric, values in scores.items():
-        values = np.asarray(values, dtype=float)
-        whole = values.ndim == 1
-        for (prompt, image), value in np.ndenumerate(values[:, None] if whole else values):
-            columns["prompt_id"].append(prompt)
-            columns["image_index"].append(-1 if whole else image)
-            columns["metric"].append(metric)
-            columns["score"].append(value)
+    """A set from one array `(prompts, images)` a metric; prompt ids sort as the prompts do."""
+    metrics = {}
+    for metric, given in sorted(scores.items()):
+        values = np.asarray(given, dtype=np.float32)
+        prompt, image = np.indices(values.shape)
+        ids = np.array([f"{number:012x}" for number in prompt.ravel()])
+        metrics[metric] = MetricScores(ids, image.ravel().astype(np.int32), values.ravel())
     return ScoreSet(
         name,
-        {key: np.array(values) for key, values in columns.items()},
+        metrics,
         PROTOCOL | {"model": {"name": model}} | protocol,
-        {metric: card(metric) for metric in scores},
+        {metric: card(metric) for metric in metrics},
+        images_sha256="cd34",
     )
 
 
 def write(scores: ScoreSet, folder: Path) -> Path:
     """Lay a set on disk as `ddecli score` does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(scores.table), folder / "scores.parquet")
-    (folder / "scores.json").write_text(
-        json.dumps({"protocol": scores.protocol, "scorers": scores.scorers}), encoding="utf-8"
-    )
+    scores.save(make_folder(folder))
     return folder

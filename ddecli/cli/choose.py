@@ -36,9 +36,9 @@ def choose(
 
     from ddecli.core.console import console
     from ddecli.core.files import write_json
+    from ddecli.core.scores import load_scores
     from ddecli.reporting.choose import choose as choose_best
     from ddecli.reporting.metrics import PAPER_METRICS
-    from ddecli.reporting.scores import load_scores
 
     found = choose_best(
         load_scores(base), [load_scores(folder) for folder in trials], tuple(metric or PAPER_METRICS)

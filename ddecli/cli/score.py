@@ -12,9 +12,8 @@ import typer
 from ddecli.core.errors import UserError
 
 if TYPE_CHECKING:
+    from ddecli.core.scores import ScoreSet
     from ddecli.reporting.compare import Comparison
-    from ddecli.reporting.scores import ScoreSet
-    from ddecli.scoring.scores import Scores
     from ddecli.scoring.sources import ImageSet
 
 MAX_LISTED = 20
@@ -75,7 +74,10 @@ def score(
         int, typer.Option(min=1, help="Images scored at once; speed and memory only.")
     ] = 32,
     max_bad: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of unusable images above which a folder is refused.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of unusable images above which a folder is refused; one always passes."
+        ),
     ] = 0.01,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
@@ -109,11 +111,11 @@ def score(
         _require_comparable(images, other)
     scores = score_images(images, settings, _out_folder(images.folder, out))
     shown = (*metrics, DIVERSITY) if "clip" in metrics else metrics
-    mine = _score_set(scores, shown, with_protocol=not other or bool(other.protocol))
+    mine = _chosen(scores, shown, with_protocol=not other or bool(other.protocol))
     comparison = []
     if other:
         other_scores = score_images(other, settings, _out_folder(other.folder, None))
-        comparison = compare(mine, _score_set(other_scores, shown, with_protocol=bool(images.protocol)))
+        comparison = compare(mine, _chosen(other_scores, shown, with_protocol=bool(images.protocol)))
 
     summaries = [summary.as_dict() for summary in summarize(mine)]
     if as_json:
@@ -161,36 +163,32 @@ def _out_folder(folder: Path | None, out: Path | None) -> Path | None:
     return folder
 
 
-def _per_image(images: ImageSet, scores: Scores) -> list[dict[str, Any]]:
+def _per_image(images: ImageSet, scores: ScoreSet) -> list[dict[str, Any]]:
     """One row per image given by name, one column per metric."""
     files = {(image.prompt_id, image.image_index): image for image in images.images}
     rows = {key: {"file": str(image.path), "prompt": image.prompt} for key, image in files.items()}
     for name, values in scores.metrics.items():
-        keys = zip(values.prompt_ids.tolist(), values.image_indices.tolist(), strict=True)
-        for key, value in zip(keys, values.scores.tolist(), strict=True):
+        keys = zip(values.prompt_id.tolist(), values.image_index.tolist(), strict=True)
+        for key, value in zip(keys, values.score.tolist(), strict=True):
             rows[key][name] = value
     return list(rows.values())
 
 
-def _score_set(scores: Scores, metrics: tuple[str, ...], with_protocol: bool) -> ScoreSet:
-    """The scores of some metrics as the comparison takes them."""
-    import numpy as np
+def _chosen(scores: ScoreSet, metrics: tuple[str, ...], with_protocol: bool) -> ScoreSet:
+    """Some metrics in alphabetical order, as the comparison takes them."""
+    from ddecli.core.scores import ScoreSet
 
-    from ddecli.reporting.scores import ScoreSet
-
-    columns = scores.columns()
-    rows = np.isin(columns["metric"], metrics)
-    chosen = {name: column[rows] for name, column in columns.items()}
-    return ScoreSet(scores.name, chosen, scores.protocol if with_protocol else {}, scores.cards)
+    found = {name: scores.metrics[name] for name in sorted(metrics) if name in scores.metrics}
+    return ScoreSet(scores.name, found, scores.protocol if with_protocol else {}, scores.scorers)
 
 
 def _require_comparable(images: ImageSet, other: ImageSet) -> None:
     """The same protocol, or, where one has none, the same prompts; checked before anything is scored."""
-    from ddecli.reporting.scores import ScoreSet, check_same_protocol
+    from ddecli.core.scores import ScoreSet, check_same_protocol
     from ddecli.scoring.sources import require_same_prompts
 
     if images.protocol and other.protocol:
-        check_same_protocol([ScoreSet(each.name, {}, each.protocol or {}, {}) for each in (images, other)])
+        check_same_protocol([ScoreSet(each.name, protocol=each.protocol) for each in (images, other)])
     else:
         require_same_prompts(images, other)
 
@@ -200,6 +198,7 @@ def _side_by_side(images: ImageSet, other: ImageSet) -> Path | None:
     from itertools import groupby
 
     from ddecli.core.files import atomic_file
+    from ddecli.core.protocol import BESIDE
     from ddecli.sampling.sheet import Row, draw_sheet
 
     if images.folder is None or not images.protocol or not os.access(images.folder, os.W_OK):
@@ -213,7 +212,7 @@ def _side_by_side(images: ImageSet, other: ImageSet) -> Path | None:
         for key, group in groups[0].items()
         if key in groups[1]
     ]
-    path = images.folder / f"beside-{Path(other.name).name}.png"
+    path = images.folder / f"{BESIDE}{Path(other.name).name}.png"
     with atomic_file(path) as temporary:
         draw_sheet(rows, (other.name, images.name), columns=4).save(temporary, "PNG")
     return path

@@ -11,9 +11,9 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
+from ddecli.core.scores import ScoreSet, check_same_protocol
 from ddecli.reporting.compare import check_same_images
 from ddecli.reporting.metrics import PAPER_METRICS
-from ddecli.reporting.scores import ScoreSet, check_same_protocol
 
 VARIED = ("beta", "lr")
 BUDGET = ("steps", "batch_size", "warmup")

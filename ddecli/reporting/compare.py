@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ddecli.core.errors import UserError
+from ddecli.core.scores import MetricScores, ScoreSet, check_same_protocol
 from ddecli.reporting.bootstrap import Interval, gain_percent, percentile_interval, resampled_means
-from ddecli.reporting.scores import MetricScores, ScoreSet, check_same_protocol
 
 DRAWS = 10_000
 
@@ -28,7 +28,7 @@ class Comparison:
         tie_share: share of image pairs with equal scores.
         sign_test_p: exact two-sided sign test over prompts (their mean differences, ties left out).
         prompts: number of prompts.
-        pairs: number of image pairs (of prompts, for a metric that a prompt has once).
+        pairs: number of image pairs.
     """
 
     metric: str

@@ -12,13 +12,13 @@ import yaml
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
+from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.bootstrap import resampled_means
 from ddecli.reporting.compare import DRAWS, pairs_won
 from ddecli.reporting.experiment import BASE, Experiment, ModelFolders
 from ddecli.reporting.inception import InceptionResult, load_inception
 from ddecli.reporting.rows import means_over_seeds, prompt_means, resampled_rows
 from ddecli.reporting.runs import Credit, Metrics, load_credit, load_metrics
-from ddecli.reporting.scores import ScoreSet, check_same_protocol, load_scores
 
 LABELS = {
     "sft": "SFT",

@@ -102,6 +102,8 @@ def read_experiment(path: Path) -> Experiment:
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):

@@ -12,10 +12,10 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
+from ddecli.core.scores import check_same_protocol
 from ddecli.reporting import paper
 from ddecli.reporting.cells import Cell, Row, Table, spread
 from ddecli.reporting.notes import card_text, model_note, protocol_note, seed_note
-from ddecli.reporting.scores import check_same_protocol
 
 METRIC = "inception"
 COMPARED = ("classifier", "conventions", "splits", "images")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ddecli.core.errors import UserError
+from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.bootstrap import resampled_means, resampled_weights
 from ddecli.reporting.compare import check_same_images
 from ddecli.reporting.metrics import NAMES
-from ddecli.reporting.scores import ScoreSet, check_same_protocol, load_scores
 
 Folders = Mapping[str, Sequence[str | Path]]
 """A label's folders, one for each training seed."""

@@ -19,7 +19,8 @@ class Run(Protocol):
     """Something read from a run, with a row a step."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Number of steps."""
 
 
 Read = TypeVar("Read", bound=Run)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ddecli.core.errors import UserError
+from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import gain_percent, percentile_interval
 from ddecli.reporting.cells import Cell, Row, Table, spread
@@ -15,7 +16,6 @@ from ddecli.reporting.compare import DRAWS
 from ddecli.reporting.inception import inception_table, load_inception
 from ddecli.reporting.notes import model_note, protocol_note, scorer_note, seed_note
 from ddecli.reporting.rows import Folders, check_distinct, prompt_means, resampled_rows, shared_metrics
-from ddecli.reporting.scores import ScoreSet, check_same_protocol, load_scores
 
 
 def build_table(number: int, folders: Folders, draws: int = DRAWS, seed: int = 0) -> Table:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_json, write_json, write_text
-from ddecli.core.protocol import CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
+from ddecli.core.protocol import BESIDE, CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
 
 OWN_FILES = (
     PROTOCOL,
@@ -35,6 +35,7 @@ class ImageTask:
 
     @property
     def file_name(self) -> str:
+        """Prompt id and number, as in "0123456789ab-00.png"."""
         return f"{self.prompt_id}-{self.image_index:02d}.png"
 
 
@@ -55,7 +56,8 @@ class SampleFolder:
 
     def clear(self) -> None:
         """Remove what an earlier sample, and its scoring, left here; other files stay."""
-        for file in [*self.path.glob(IMAGE_PATTERN), *(self.path / name for name in OWN_FILES)]:
+        pictures = [*self.path.glob(IMAGE_PATTERN), *self.path.glob(f"{BESIDE}*.png")]
+        for file in [*pictures, *(self.path / name for name in OWN_FILES)]:
             file.unlink(missing_ok=True)
         shutil.rmtree(self.path / "inception-logits", ignore_errors=True)
 

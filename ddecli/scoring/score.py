@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ddecli.core.console import console, progress
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_file
+from ddecli.core.scores import (
+    SCORES_PARQUET,
+    SKIPPED,
+    MetricScores,
+    ScoreSet,
+    load_scores,
+    load_skipped,
+)
 from ddecli.core.tiny import TINY_PIXELS
 from ddecli.scoring.aesthetic import AestheticScore
 from ddecli.scoring.clip import ClipScore
@@ -26,8 +33,7 @@ from ddecli.scoring.imagereward import ImageReward
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.presets import DIVERSITY, ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.scorer import Scorer
-from ddecli.scoring.scores import SCORES_PARQUET, SKIPPED, MetricScores, Scores, load_scores
-from ddecli.scoring.sources import ImageSet, ScoredImage
+from ddecli.scoring.sources import ImageSet, ScoredImage, image_size
 from ddecli.scoring.truth import TruthScore
 
 SCORERS: dict[str, type[Scorer]] = {
@@ -85,7 +91,7 @@ def check_pin(card: Mapping[str, Any], pin: str) -> None:
         raise UserError(f"The weights of {card['name']} are not the pinned {pin}, but {listed}.")
 
 
-def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) -> Scores:
+def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) -> ScoreSet:
     """Score every image of a source with every metric, and `diversity` beside `clip`.
 
     What `out` already holds for the same images and the same scorers is taken over.
@@ -100,14 +106,14 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
     metrics = check_metrics(settings.metrics)
     family = choose_family(source) if settings.family == "auto" else settings.family
     sources = {metric: scorer_source(metric, family, settings.folders) for metric in metrics}
-    scores = Scores(source.name, protocol=source.protocol or {}, images_sha256=images_sha256(source.images))
+    scores = ScoreSet(source.name, protocol=source.protocol or {}, images_sha256=images_sha256(source.images))
     earlier = _earlier(scores, out)
     bad: dict[int, BadRow] = {}
     _check_skipped(source, earlier.skipped if earlier else _list_skipped(source, bad), settings.max_bad)
     for metric in metrics:
         scorer = load_scorer(metric, sources[metric], settings.device)
         check_pin(scorer.card, settings.pins.get(metric, ""))
-        if earlier and earlier.cards.get(metric) == scorer.card:
+        if earlier and earlier.scorers.get(metric) == scorer.card:
             console.print(f"{metric}: kept, {source.name} was scored with the same model before.")
             _take_over(scores, earlier, metric)
             continue
@@ -118,7 +124,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
         embeddings = embeddings[good]
         values = scorer.score_embeddings(embeddings, [image.prompt for image in images])
         scores.metrics[metric] = _metric_scores(images, values.numpy())
-        scores.cards[metric] = scorer.card
+        scores.scorers[metric] = scorer.card
         if metric == ClipScore.name:
             _add_diversity(scores, images, embeddings, scorer)
     if bad or not earlier:
@@ -176,15 +182,8 @@ def diversity_within_prompts(prompt_ids: np.ndarray, embeddings: Tensor) -> np.n
 
 def choose_family(source: ImageSet) -> str:
     """`tiny` for samples, or pictures, of at most `TINY_PIXELS`; else `real`."""
-    if source.protocol is not None:
-        return "tiny" if source.protocol.get("resolution", TINY_PIXELS + 1) <= TINY_PIXELS else "real"
-    for image in source.images:
-        try:
-            with Image.open(image.path) as picture:
-                return "tiny" if max(picture.size) <= TINY_PIXELS else "real"
-        except (OSError, ValueError, Image.DecompressionBombError):
-            continue
-    return "real"
+    size = image_size(source.protocol, (image.path for image in source.images))
+    return "tiny" if size is not None and size <= TINY_PIXELS else "real"
 
 
 def images_sha256(images: list[ScoredImage]) -> str:
@@ -196,22 +195,23 @@ def images_sha256(images: list[ScoredImage]) -> str:
     return digest.hexdigest()
 
 
-def _earlier(scores: Scores, out: Path | None) -> Scores | None:
+def _earlier(scores: ScoreSet, out: Path | None) -> ScoreSet | None:
     """The scores that `out` holds of the very same images, if any."""
     if out is None or not (out / SCORES_PARQUET).exists():
         return None
     try:
         earlier = load_scores(out)
+        earlier.skipped = load_skipped(out)
     except UserError:
         return None
     return earlier if earlier.images_sha256 == scores.images_sha256 else None
 
 
-def _take_over(scores: Scores, earlier: Scores, metric: str) -> None:
+def _take_over(scores: ScoreSet, earlier: ScoreSet, metric: str) -> None:
     for name in (metric, DIVERSITY) if metric == ClipScore.name else (metric,):
         if name in earlier.metrics:
             scores.metrics[name] = earlier.metrics[name]
-            scores.cards[name] = earlier.cards[name]
+            scores.scorers[name] = earlier.scorers[name]
 
 
 def _metric_scores(images: list[ScoredImage], values: np.ndarray) -> MetricScores:
@@ -222,7 +222,7 @@ def _metric_scores(images: list[ScoredImage], values: np.ndarray) -> MetricScore
     )
 
 
-def _add_diversity(scores: Scores, images: list[ScoredImage], embeddings: Tensor, scorer: Scorer) -> None:
+def _add_diversity(scores: ScoreSet, images: list[ScoredImage], embeddings: Tensor, scorer: Scorer) -> None:
     prompt_ids = np.array([image.prompt_id for image in images])
     distances = diversity_within_prompts(prompt_ids, embeddings)
     several = ~np.isnan(distances)
@@ -230,7 +230,7 @@ def _add_diversity(scores: Scores, images: list[ScoredImage], embeddings: Tensor
         chosen = [image for image, keep in zip(images, several, strict=True) if keep]
         scores.metrics[DIVERSITY] = _metric_scores(chosen, distances[several])
         scale = "mean cosine distance to the other images of the prompt"
-        scores.cards[DIVERSITY] = {**scorer.card, "name": DIVERSITY, "scale": scale}
+        scores.scorers[DIVERSITY] = {**scorer.card, "name": DIVERSITY, "scale": scale}
 
 
 def _check_skipped(source: ImageSet, skipped: list[dict[str, str]], max_bad: float) -> None:

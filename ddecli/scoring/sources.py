@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from PIL import Image
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
@@ -93,6 +95,22 @@ def image_files(folder: Path) -> list[Path]:
     if not files:
         raise UserError(f"{folder} has no image files ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     return files
+
+
+def image_size(protocol: Mapping[str, Any] | None, files: Iterable[Path]) -> int | None:
+    """Width or height, the larger, in pixels: as the protocol has it, else of the first image that can be read.
+
+    None where that is not known.
+    """
+    if protocol is not None:
+        return protocol.get("resolution")
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                return max(image.size)
+        except (OSError, ValueError, Image.DecompressionBombError):
+            continue
+    return None
 
 
 def read_protocol(folder: Path) -> dict[str, Any] | None:

@@ -1,9 +1,10 @@
+"""`ddecli choose` as it is typed."""
+
 import json
 
 import numpy as np
 import yaml
-
-from tests.score_sets import score_set, write
+from score_sets import score_set, write
 
 
 def test_choice_is_printed_and_written(ddecli, tmp_path):

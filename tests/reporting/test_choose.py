@@ -1,10 +1,12 @@
+"""Which settings a grid of trials chooses."""
+
 import numpy as np
 import pytest
 import yaml
+from score_sets import score_set
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.choose import choose
-from tests.score_sets import score_set
 
 BASE = {name: np.array([[1.0], [3.0], [5.0]]) for name in ("clip", "hps", "pickscore")}
 

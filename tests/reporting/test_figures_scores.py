@@ -7,10 +7,10 @@ import pytest
 from score_sets import score_set, write
 
 from ddecli.core.errors import UserError
+from ddecli.core.scores import load_scores
 from ddecli.reporting.compare import compare
 from ddecli.reporting.figures import beat_ratios, segments
 from ddecli.reporting.figures.save import plain
-from ddecli.reporting.scores import load_scores
 from ddecli.reporting.tables import build_table
 
 SHIFTS = {"base": 0, "full": 0.1, "first": 0.05, "middle": 0.08, "last-0": -0.2, "last-1": -0.1}
@@ -24,7 +24,7 @@ def folders(tmp_path_factory):
 
     def one(name, shift, **protocol):
         values = prompts + shift + 0.05 * rng.normal(size=prompts.shape)
-        scores = {"hps": values + 1, "clip": values, "diversity": values[:, 0]}
+        scores = {"hps": values + 1, "clip": values, "diversity": 1 - values}
         return write(score_set(name, scores, name, **protocol), root / name)
 
     made = {name: one(name, shift) for name, shift in SHIFTS.items()}
@@ -44,7 +44,7 @@ def rows(folders):
 
 def test_segments_are_the_means_and_differences_of_the_table(rows):
     found = segments.numbers(rows, draws=2_000)
-    assert list(found["metrics"]) == ["clip", "hps"]  # diversity belongs to no image
+    assert list(found["metrics"]) == ["clip", "hps"]  # diversity is shown where it is asked for
     for row in build_table(2, rows, draws=2_000).rows:
         for metric, means in found["metrics"].items():
             cell = row.cells[metric]

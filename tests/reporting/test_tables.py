@@ -25,7 +25,7 @@ def noisy(seed, shift=0.0, prompts=40, images=4):
 def sets():
     def one(name, seed, shift):
         values = noisy(seed, shift)
-        return score_set(name, {"clip": values, "diversity": values[:, 0]}, model=name)
+        return score_set(name, {"clip": values, "diversity": 1 - values}, model=name)
 
     return {
         "BASE": [one("base", 0, 0)],
@@ -38,7 +38,7 @@ def test_means_seeds_and_best(sets):
     table = paper_table(2, sets, draws=200)
     base, uni, dde = table.rows
     assert [row.seeds for row in table.rows] == [1, 1, 3]
-    means = [scores.table["score"][scores.table["metric"] == "clip"].mean() for scores in sets["DDE"]]
+    means = [scores.metrics["clip"].score.mean(dtype=float) for scores in sets["DDE"]]
     assert dde.cells["clip"].mean == pytest.approx(np.mean(means))
     assert dde.cells["clip"].spread == pytest.approx(np.std(means, ddof=1))
     assert base.cells["clip"].spread is uni.cells["clip"].spread is None

@@ -115,7 +115,9 @@ def test_other_settings_are_refused_and_overwritten_on_request(
 ) -> None:
     sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "scores.parquet").write_text("of the earlier images")
+    of_earlier_images = [tmp_path / "scores.parquet", tmp_path / "beside-base.png"]
+    for file in of_earlier_images:
+        file.write_text("")
     with pytest.raises(UserError, match=r"steps 2, now 3.*--overwrite"):
         sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, steps=3), tmp_path)
     sample_images(
@@ -124,7 +126,7 @@ def test_other_settings_are_refused_and_overwritten_on_request(
     assert len(pictures(tmp_path)) == 3
     assert json.loads((tmp_path / "protocol.json").read_text())["steps"] == 3
     assert (tmp_path / "notes.txt").exists()
-    assert not (tmp_path / "scores.parquet").exists()
+    assert not any(file.exists() for file in of_earlier_images)
 
 
 def test_a_trained_model_is_not_mixed_with_its_base(

@@ -318,7 +318,7 @@ def test_a_folder_of_images_is_scored_each_with_its_own_prompt(
     expected = plain_rewards(state)[[0, 2, 3]]
     for each in (settings, replace(settings, batch_size=1)):
         found = score_images(read_source([images]), each, None).metrics["imagereward"]
-        np.testing.assert_allclose(found.scores, expected.numpy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found.score, expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_missing_is_said(published: Path, hub: AddToHub, tmp_path: Path) -> None:

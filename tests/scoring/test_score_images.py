@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from ddecli.core.errors import UserError
+from ddecli.core.scores import ScoreSet, load_scores
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.presets import ScorerSource
 from ddecli.scoring.score import ScoringSettings, choose_family, diversity_within_prompts, score_images
-from ddecli.scoring.scores import Scores, load_scores
 from ddecli.scoring.sources import read_source
 
 MakeSample = Callable[..., Path]
@@ -30,9 +30,11 @@ def settings(scorer_folder: Path) -> ScoringSettings:
     return ScoringSettings(("clip", "pickscore"), folders=folders, batch_size=5)
 
 
-def assert_same_scores(left: Scores, right: Scores) -> None:
-    for name, column in left.columns().items():
-        np.testing.assert_array_equal(column, right.columns()[name])
+def assert_same_scores(left: ScoreSet, right: ScoreSet) -> None:
+    assert left.metrics.keys() == right.metrics.keys()
+    for metric, values in left.metrics.items():
+        for name in ("prompt_id", "image_index", "score"):
+            np.testing.assert_array_equal(getattr(values, name), getattr(right.metrics[metric], name))
 
 
 def test_scores_of_a_sample(make_sample: MakeSample, settings: ScoringSettings, scorer_folder: Path) -> None:
@@ -42,9 +44,9 @@ def test_scores_of_a_sample(make_sample: MakeSample, settings: ScoringSettings, 
     scorer = ClipScore(ScorerSource("clip", scorer_folder), "cpu")
     images = [Image.open(image.path).convert("RGB") for image in source.images]
     expected = scorer.score(images, [image.prompt for image in source.images])
-    np.testing.assert_allclose(scores.metrics["clip"].scores, expected.numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores.metrics["clip"].score, expected.numpy(), rtol=1e-5, atol=1e-6)
     scale = scorer.model.logit_scale.detach().exp().item()
-    np.testing.assert_allclose(scores.metrics["pickscore"].scores, expected.numpy() * scale, rtol=1e-5)
+    np.testing.assert_allclose(scores.metrics["pickscore"].score, expected.numpy() * scale, rtol=1e-5)
 
     table = pq.read_table(folder / "scores.parquet")
     assert table.column_names == ["prompt_id", "image_index", "metric", "score"]
@@ -61,7 +63,7 @@ def test_scores_do_not_depend_on_the_batch(make_sample: MakeSample, settings: Sc
     all_ = score_images(source, replace(settings, batch_size=64), None)
     for metric in ("clip", "pickscore", "diversity"):
         np.testing.assert_allclose(
-            ones.metrics[metric].scores, all_.metrics[metric].scores, rtol=1e-5, atol=1e-6
+            ones.metrics[metric].score, all_.metrics[metric].score, rtol=1e-5, atol=1e-6
         )
 
 
@@ -136,7 +138,7 @@ def test_a_bad_image_is_skipped_counted_and_listed(
     else:
         spoil(image, how)
     scores = score_images(read_source([folder]), settings, folder)
-    assert all(len(values.scores) == 11 for values in scores.metrics.values())
+    assert all(len(values.score) == 11 for values in scores.metrics.values())
     (listed,) = [json.loads(line) for line in (folder / "scores-skipped.jsonl").read_text().splitlines()]
     assert listed["file"] == str(image)
     assert listed["reason"] == ("missing image" if how == "missing" else "unreadable image")
@@ -172,7 +174,7 @@ def test_every_kind_of_picture_is_scored(settings: ScoringSettings, tmp_path: Pa
     Image.new("RGB", (1, 1)).save(tmp_path / "1x1.png")
     Image.new("RGB", (20_000, 4)).save(tmp_path / "wide.png")
     source = read_source([tmp_path], prompt="a red circle")
-    scores = score_images(source, settings, None).metrics["clip"].scores
+    scores = score_images(source, settings, None).metrics["clip"].score
     assert np.isfinite(scores).all()
     by_name = {image.path.name: score for image, score in zip(source.images, scores, strict=True)}
     for name in ("palette.png", "alpha.png", "rotated.png"):

@@ -10,6 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from ddecli.core.errors import UserError
+from ddecli.core.scores import ScoreSet
 from ddecli.reporting.bootstrap import percentile_interval, resampled_means
 from ddecli.reporting.compare import DRAWS, check_same_images, pairs_won
 from ddecli.reporting.figures.measured import chosen_metrics, origin
@@ -17,7 +18,6 @@ from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import COLUMN, PAGE, colours, legend, literal, marker
 from ddecli.reporting.metrics import NAMES
 from ddecli.reporting.rows import Folders, load_rows, means_over_seeds
-from ddecli.reporting.scores import ScoreSet
 
 GROUP = 0.7
 """Width that the methods of one metric share; metrics are 1 apart."""

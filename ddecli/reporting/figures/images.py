@@ -19,10 +19,10 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import load_image
 from ddecli.core.protocol import METADATA, PROTOCOL
+from ddecli.core.scores import ScoreSet, check_same_protocol
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import PAGE, literal, title_lines
 from ddecli.reporting.rows import Folders
-from ddecli.reporting.scores import ScoreSet, check_same_protocol
 
 DPI = 300
 TEXT, GAP, MARGIN = 420, 15, 12
@@ -53,7 +53,7 @@ def numbers(folders: Folders, prompts: int = 6, image_index: int = 0) -> Numbers
         if len(given) > 1:
             raise UserError(f"{label} has {len(given)} folders: a column shows the images of one.")
     samples = {label: _sample(Path(given[0])) for label, given in folders.items()}
-    check_same_protocol([ScoreSet(str(given[0]), {}, _protocol(given[0]), {}) for given in folders.values()])
+    check_same_protocol([ScoreSet(str(given[0]), protocol=_protocol(given[0])) for given in folders.values()])
     first = next(iter(samples.values()))
     texts = {row["prompt_id"]: row["prompt"] for row in first.values()}
     chosen = np.unique(np.linspace(0, len(texts) - 1, min(prompts, len(texts))).round().astype(int))

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ddecli.core.errors import UserError
+from ddecli.core.scores import ScoreSet
 from ddecli.reporting.bootstrap import CONFIDENCE
 from ddecli.reporting.metrics import DIVERSITY
 from ddecli.reporting.rows import Folders, shared_metrics
-from ddecli.reporting.scores import ScoreSet
 
 
 def chosen_metrics(sets: Mapping[str, Sequence[ScoreSet]], wanted: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +12,13 @@ import pytest
 from score_sets import score_set, write
 
 from ddecli.core.errors import UserError
-from ddecli.reporting.scores import load_scores
+from ddecli.core.scores import load_scores, load_skipped
 
 
 @pytest.fixture
 def folder(tmp_path):
     values = np.arange(8.0).reshape(4, 2)
-    return write(score_set("x", {"clip": values, "diversity": values[:, 0]}), tmp_path / "base")
+    return write(score_set("x", {"clip": values, "diversity": values / 8}), tmp_path / "base")
 
 
 def rewrite(folder, **columns):
@@ -28,16 +29,37 @@ def rewrite(folder, **columns):
 def test_folder_and_file_hold_the_same(folder):
     from_folder, from_file = load_scores(folder), load_scores(folder / "scores.parquet")
     assert from_folder.name == str(folder)
-    assert from_folder.metrics == from_file.metrics == ["clip", "diversity"]
+    assert list(from_folder.metrics) == list(from_file.metrics) == ["clip", "diversity"]
     np.testing.assert_array_equal(from_folder.metric("clip").prompt_means(), [0.5, 2.5, 4.5, 6.5])
     assert from_folder.protocol["steps"] == 15
 
 
-def test_names_as_prompt_ids_and_no_image_index(folder):
-    rewrite(folder, prompt_id=[f"p{n % 4}" for n in range(12)], image_index=[0] * 4 + [1] * 4 + [None] * 4)
-    scores = load_scores(folder)
-    assert scores.metric("diversity").prompt_id.tolist() == ["p0", "p1", "p2", "p3"]
-    assert scores.metric("diversity").image_index.tolist() == [-1] * 4
+def test_scores_are_sorted_by_prompt_and_image(folder):
+    table = pq.read_table(folder / "scores.parquet")
+    pq.write_table(table.take(np.random.default_rng(0).permutation(len(table))), folder / "scores.parquet")
+    clip = load_scores(folder).metric("clip")
+    assert clip.prompt_id.tolist() == sorted(clip.prompt_id.tolist())
+    assert clip.image_index.tolist() == [0, 1] * 4
+    np.testing.assert_array_equal(clip.score, np.arange(8.0))
+
+
+@pytest.mark.parametrize("column", ["prompt_id", "image_index", "metric"])
+def test_a_score_of_no_image(folder, column):
+    values = pq.read_table(folder / "scores.parquet").column(column).to_pylist()
+    rewrite(folder, **{column: [None, *values[1:]]})
+    with pytest.raises(UserError, match=f"cannot be read as a table of .* \\(a {column} is missing\\)"):
+        load_scores(folder)
+
+
+def test_what_was_skipped_is_read_back(folder):
+    assert load_skipped(folder) == []
+    row = {"file": "ä.png", "reason": "unreadable", "detail": "cut off"}
+    write(replace(load_scores(folder), skipped=[row]), folder)
+    assert load_skipped(folder) == [row]
+    assert json.loads((folder / "scores.json").read_text())["skipped"] == 1
+    (folder / "scores-skipped.jsonl").write_text("{")
+    with pytest.raises(UserError, match=r"scores-skipped\.jsonl cannot be read"):
+        load_skipped(folder)
 
 
 def test_missing_scores(tmp_path):
@@ -74,16 +96,17 @@ def test_missing_column(folder):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), None])
 def test_a_score_that_is_no_number(folder, bad):
-    rewrite(folder, score=[1.0, bad, *[1.0] * 10])
+    rewrite(folder, score=[1.0, bad, *[1.0] * 14])
     with pytest.raises(
-        UserError, match="1 scores that are no finite numbers, the first for clip, prompt 0, image 1"
+        UserError,
+        match="1 scores that are no finite numbers, the first for clip, prompt 000000000000, image 1",
     ):
         load_scores(folder)
 
 
 def test_an_image_scored_twice(folder):
-    rewrite(folder, image_index=[0, 0, *[0, 1] * 3, *[-1] * 4])
-    with pytest.raises(UserError, match="two scores for clip, prompt 0, image 0"):
+    rewrite(folder, image_index=[0, 0, *[0, 1] * 7])
+    with pytest.raises(UserError, match="two scores for clip, prompt 000000000000, image 0"):
         load_scores(folder)
 
 

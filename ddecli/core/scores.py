@@ -1,0 +1,218 @@
+"""Scores of images as they lie on disk, and the rule that only scores of one protocol are put side by side.
+
+scores.parquet         a row per (image, metric): prompt_id, image_index, metric, score
+scores.json            the protocol of the images, the cards of the scorers
+scores-skipped.jsonl   images that could not be scored
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import atomic_file, read_json, write_json, write_text
+
+SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
+COLUMNS = ("prompt_id", "image_index", "metric", "score")
+
+
+@dataclass(frozen=True)
+class MetricScores:
+    """The scores of one metric, an image each: three arrays `(N,)`; `prompt_id` holds texts."""
+
+    prompt_id: np.ndarray
+    image_index: np.ndarray
+    score: np.ndarray
+
+    def prompt_means(self) -> np.ndarray:
+        """Mean score of each prompt's images, `(prompts,)`, in the order of the sorted prompt ids."""
+        _, prompt = np.unique(self.prompt_id, return_inverse=True)
+        return np.bincount(prompt, weights=self.score) / np.bincount(prompt)
+
+
+@dataclass
+class ScoreSet:
+    """The scores of one folder, or list, of images.
+
+    Attributes:
+        name: what messages call it (the path it was read from).
+        metrics: the scores of each metric.
+        protocol: how the images were sampled; `model` in it says what was sampled from.
+        scorers: the card of each metric's scorer.
+        images_sha256: tells whether the images are still those that were scored.
+        skipped: file and reason of images that could not be scored; not read back by `load_scores`.
+    """
+
+    name: str
+    metrics: dict[str, MetricScores] = field(default_factory=dict)
+    protocol: dict[str, Any] = field(default_factory=dict)
+    scorers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    images_sha256: str | None = None
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+    def metric(self, name: str) -> MetricScores:
+        """The scores of one metric in float64, sorted by prompt and image."""
+        found = self.metrics[name]
+        order = np.lexsort((found.image_index, found.prompt_id))
+        return MetricScores(
+            found.prompt_id[order], found.image_index[order], found.score[order].astype(np.float64)
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write scores.json, scores-skipped.jsonl and, last, scores.parquet."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        each = self.metrics.values()
+        columns = (
+            np.concatenate([values.prompt_id for values in each]),
+            np.concatenate([values.image_index for values in each]),
+            np.repeat(list(self.metrics), [len(values.score) for values in each]),
+            np.concatenate([values.score for values in each]),
+        )
+        (folder / SCORES_PARQUET).unlink(missing_ok=True)  # never beside cards that are not its own
+        write_json(
+            folder / SCORES_JSON,
+            {
+                "protocol": self.protocol,
+                "images_sha256": self.images_sha256,
+                "skipped": len(self.skipped),
+                "scorers": self.scorers,
+            },
+        )
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.skipped)
+        write_text(folder / SKIPPED, "".join(lines))
+        types = (pa.string(), pa.int32(), pa.string(), pa.float32())
+        schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
+        with atomic_file(folder / SCORES_PARQUET) as temporary:
+            pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True)), schema=schema), temporary)
+
+
+def load_scores(path: str | Path) -> ScoreSet:
+    """Read the scores that `ddecli score` wrote, metrics in alphabetical order.
+
+    Args:
+        path: a folder of scored images, or its `scores.parquet`; `scores.json` lies beside it.
+
+    Raises:
+        UserError: a file is missing or damaged, an image was scored twice, or a score is not a finite number.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    file = path if path.suffix == ".parquet" else path / SCORES_PARQUET
+    if not file.is_file():
+        raise UserError(f"{file} does not exist: score the images first with `ddecli score {file.parent}`.")
+    try:
+        rows = pq.read_table(file)
+        for name in COLUMNS[:3]:
+            if rows.column(name).null_count:
+                raise ValueError(f"a {name} is missing")
+        table = {
+            "prompt_id": np.array(rows.column("prompt_id").to_pylist(), dtype=str),
+            "image_index": np.array(rows.column("image_index"), dtype=np.int32),
+            "metric": np.array(rows.column("metric").to_pylist(), dtype=str),
+            "score": np.array(rows.column("score").to_pylist(), dtype=np.float32),
+        }
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{file} cannot be read as a table of {', '.join(COLUMNS)} ({reason}): score the images again."
+        ) from error
+    about = read_json(file.with_suffix(".json"))
+    if not isinstance(about, dict) or not all(
+        isinstance(about.get(k), dict) for k in ("protocol", "scorers")
+    ):
+        raise UserError(
+            f"{file.with_suffix('.json')} lacks its protocol or its scorers: score the images again."
+        )
+    _check_rows(file, table)
+    metrics = {}
+    for metric in np.unique(table["metric"]).tolist():
+        chosen = table["metric"] == metric
+        metrics[metric] = MetricScores(
+            table["prompt_id"][chosen], table["image_index"][chosen], table["score"][chosen]
+        )
+    return ScoreSet(str(path), metrics, about["protocol"], about["scorers"], about.get("images_sha256"))
+
+
+def load_skipped(folder: Path) -> list[dict[str, str]]:
+    """The images that could not be scored when `folder` was.
+
+    Raises:
+        UserError: the list is missing or damaged.
+    """
+    try:
+        return [json.loads(line) for line in (folder / SKIPPED).read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / SKIPPED} cannot be read ({error}): score the images again.") from error
+
+
+def check_same_protocol(sets: Sequence[Any]) -> None:
+    """Refuse to put side by side what was not measured in the same way.
+
+    Args:
+        sets: results with `name`, `protocol`, `scorers`. The protocol's `model` may differ; a scorer's card
+            is compared where two sets have the same metric.
+
+    Raises:
+        UserError: the first field that differs, with both values.
+    """
+    first = sets[0]
+    for other in sets[1:]:
+        for name, here, there in _differences(_without_model(first), _without_model(other)):
+            raise _refusal(first, other, name, here, there, "sample both with the same settings")
+        for metric in (name for name in first.scorers if name in other.scorers):
+            for name, here, there in _differences(first.scorers[metric], other.scorers[metric], metric):
+                raise _refusal(
+                    first, other, f"the scorer's {name}", here, there, "score both with the same scorer"
+                )
+
+
+def _without_model(scores: ScoreSet) -> dict[str, Any]:
+    return {key: value for key, value in scores.protocol.items() if key != "model"}
+
+
+def _differences(a: Any, b: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every field in which two nested records differ, in the order of the first one."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(key for key in b if key not in a)]:
+            name = f"{field}.{key}" if field else str(key)
+            yield from _differences(a.get(key, "absent"), b.get(key, "absent"), name)
+    elif a != b:
+        yield field, a, b
+
+
+def _refusal(a: ScoreSet, b: ScoreSet, field: str, here: Any, there: Any, way_out: str) -> UserError:
+    return UserError(
+        f"{a.name} and {b.name} cannot be compared: {field} is {here} in the first and {there} "
+        f"in the second; {way_out}."
+    )
+
+
+def _check_rows(file: Path, table: dict[str, np.ndarray]) -> None:
+    if not len(table["score"]):
+        raise UserError(f"{file} holds no scores: score the images again.")
+    bad = np.flatnonzero(~np.isfinite(table["score"]))
+    if len(bad):
+        raise UserError(
+            f"{file} holds {len(bad)} scores that are no finite numbers, the first for {_row(table, bad[0])}."
+        )
+    keys = [np.unique(table[name], return_inverse=True)[1] for name in ("metric", "prompt_id", "image_index")]
+    order = np.lexsort(keys)
+    same = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
+    if same.any():
+        raise UserError(
+            f"{file} holds two scores for {_row(table, order[1:][same][0])}: score the images again."
+        )
+
+
+def _row(table: dict[str, np.ndarray], row: int) -> str:
+    return f"{table['metric'][row]}, prompt {table['prompt_id'][row]}, image {table['image_index'][row]}"
