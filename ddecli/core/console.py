@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -28,9 +29,12 @@ Advance = Callable[..., None]
 def progress(title: str, total: int, start: int = 0, unit: str = "it") -> Iterator[Advance]:
     """Show the progress of `total` items; yields `advance(count=1, note="")`.
 
-    On a terminal: a bar with rate and time left. Elsewhere: a plain line every ten seconds.
+    On a terminal: a bar with rate and time left. Elsewhere: a plain line every ten seconds. Of several processes that
+    were launched together, the main one alone shows its own: bars of all would be drawn over each other.
     """
-    if console.is_terminal:
+    if os.environ.get("RANK", "0") != "0":
+        yield lambda count=1, note="": None
+    elif console.is_terminal:
         with _bar(title, total, start, unit) as advance:
             yield advance
     else:
