@@ -11,6 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+import pytest
+from huggingface_hub import constants
+
 SHA = "0123456789abcdef0123456789abcdef01234567"
 CONVERTED = "fedcba9876543210fedcba9876543210fedcba98"
 
@@ -50,7 +53,7 @@ def small_hub() -> Iterator[SmallHub]:
 
         def do_GET(self) -> None:
             parts = [unquote(part) for part in urlparse(self.path).path.strip("/").split("/")]
-            if parts[:2] == ["api", "datasets"]:
+            if parts[0] == "api":  # of data sets and models alike
                 self.listing("/".join(parts[2:4]), parts[4:])
             else:  # datasets/owner/name/resolve/revision/path
                 self.file("/".join(parts[1:3]), parts[4], "/".join(parts[5:]))
@@ -119,3 +122,18 @@ def small_hub() -> Iterator[SmallHub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextlib.contextmanager
+def hub_in_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
+    """Run a hub, for as long as the block lasts, in the place of the one in the network."""
+    with small_hub() as hub:
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        for proxy in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.delenv(proxy, raising=False)
+        yield hub

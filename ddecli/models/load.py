@@ -51,7 +51,7 @@ def load_pipeline(
     source = resolve(name)
     folder = local_folder(source)
     if not (folder / "model_index.json").is_file():
-        raise UserError(f"{folder} holds no diffusers pipeline (no model_index.json).")
+        raise UserError(f"{source.name} holds no diffusers pipeline (no model_index.json in {folder}).")
     if (folder / "safety_checker").is_dir() or "safety_checker" in (folder / "model_index.json").read_text():
         parts |= {"safety_checker": None, "requires_safety_checker": False}
     diffusers_logging.disable_progress_bar()

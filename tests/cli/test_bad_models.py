@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import tiny_models
 import torch
 from cli_checks import assert_one_sentence, contents
 from single_files import save_single_file
+from small_hub import SmallHub, hub_in_place
 
 Run = Callable[..., Any]
 CLASSES = {"sd": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
@@ -127,3 +128,23 @@ def test_a_checkpoint_file_of_another_size(
     typed = ddecli("train", "--model", file, "--data", sd_store, "--device", "cpu", "--out", "out")
     assert_one_sentence(typed, "cannot be loaded as a checkpoint of sd", "expected shape")
     assert typed.error.strip().endswith("got torch.Size([16, 4, 3, 3]).")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SmallHub]:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    with hub_in_place(monkeypatch) as running:
+        yield running
+
+
+def test_models_of_the_hub_that_cannot_be_had(
+    ddecli: Run, sd_store: Path, hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(ddecli, "someone/none", sd_store, "The hub has no model someone/none", "HF_TOKEN")
+    hub.gated.add("someone/gated")
+    refused(ddecli, "someone/gated", sd_store, "someone/gated is gated: accept its terms", "HF_TOKEN")
+    hub.files["someone/words"] = {"README.md": b"no model", "adapter.bin": b""}
+    refused(ddecli, "someone/words", sd_store, "someone/words holds no diffusers pipeline")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    said = "someone/other is not in the local cache and the hub cannot be reached"
+    refused(ddecli, "someone/other", sd_store, said, "hf download someone/other")
