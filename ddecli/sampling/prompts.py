@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,8 @@ def read_prompts(path: Path, columns: Sequence[str] = COLUMNS) -> list[str]:
     if suffix == ".parquet":
         return _parquet(path, columns)
     text = _text(path)
-    if suffix == ".jsonl":
-        lines = enumerate(text.splitlines(), 1)
-        return [_of_line(line, path, number, columns) for number, line in lines if line.strip()]
-    if suffix == ".json":
-        return _json(text, path, columns)
+    if suffix in (".json", ".jsonl"):
+        return [_of_item(item, where, columns) for where, item in _records(text, path)]
     if suffix in (".csv", ".tsv"):
         return _table(text, path, columns)
     return text.splitlines()
@@ -125,25 +122,27 @@ def _table(text: str, path: Path, columns: Sequence[str]) -> list[str]:
         raise UserError(f"{path}, line {rows.line_num}: {error}.") from error
 
 
-def _json(text: str, path: Path, columns: Sequence[str]) -> list[str]:
-    try:
-        items = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"Prompt file {path} is not JSON: {error}.") from error
-    if not isinstance(items, list):
-        raise UserError(f"{path} must be a JSON list of prompts, not {type(items).__name__}.")
-    return [_of_item(item, f"{path}, item {number}", columns) for number, item in enumerate(items, 1)]
+def _records(text: str, path: Path) -> Iterator[tuple[str, Any]]:
+    """What a .json or .jsonl file lists, each with the place where it stands."""
+    if path.suffix.lower() == ".json":
+        items = _parsed(text, f"Prompt file {path} is not")
+        if not isinstance(items, list):
+            raise UserError(f"{path} must be a JSON list of prompts, not {type(items).__name__}.")
+        yield from ((f"{path}, item {number}", item) for number, item in enumerate(items, 1))
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            item = _parsed(line, f"{path}, line {number}: each line must be")
+            if not isinstance(item, dict):
+                raise UserError(f"{path}, line {number}: each line must be a JSON object with a prompt.")
+            yield f"{path}, line {number}", item
 
 
-def _of_line(line: str, path: Path, number: int, columns: Sequence[str]) -> str:
-    where = f"{path}, line {number}"
+def _parsed(text: str, refusal: str) -> Any:
     try:
-        item = json.loads(line)
+        return json.loads(text)
     except ValueError as error:
-        raise UserError(f"{where}: each line must be JSON: {error}.") from error
-    if not isinstance(item, dict):
-        raise UserError(f'{where}: each line must be a JSON object with a "{columns[0]}".')
-    return _of_item(item, where, columns)
+        raise UserError(f"{refusal} JSON: {error}.") from error
 
 
 def _of_item(item: Any, where: str, columns: Sequence[str]) -> str:
