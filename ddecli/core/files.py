@@ -21,8 +21,8 @@ def _temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
 
 
-def _sync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk: a power cut does not undo it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -58,8 +58,13 @@ def _disk_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed.
+
+    Args:
+        durable: flush it to the disk, which takes some hundredths of a second. Without, a killed process leaves
+            nothing half-written either, but a power cut may leave an empty file; whoever writes many calls `sync`
+            once for each when all are written.
 
     Raises:
         UserError: the file cannot be written (full disk, read-only folder). What was there before stays whole.
@@ -70,9 +75,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _disk_errors():
             yield temporary
-        _sync(temporary)
+        if durable:
+            sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        if durable:
+            sync(path.parent)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
@@ -90,7 +97,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         with _disk_errors():
             yield temporary
         for file in temporary.rglob("*"):
-            _sync(file)
+            sync(file)
         replace_folder(temporary, path)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
@@ -111,7 +118,7 @@ def replace_folder(new: Path, path: Path) -> None:
         shutil.rmtree(old)
     else:
         new.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -137,6 +144,32 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} does not exist.") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a YAML file of settings, `name: value`.
+
+    Raises:
+        UserError: the file is missing, is no YAML, or holds anything but settings.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that is none
+        raise UserError(f"{path} cannot be read as YAML: {_yaml_reason(error)}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings: write one `name: value` per line.")
+    return values
+
+
+def _yaml_reason(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"line {mark.line + 1}, {getattr(error, 'problem', None) or 'no YAML'}"
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def sha256_file(path: Path) -> str:

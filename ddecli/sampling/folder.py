@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import make_folder, read_json, write_json, write_text
+from ddecli.core.files import make_folder, read_json, sync, write_json, write_text
 from ddecli.core.protocol import BESIDE, CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
 
 OWN_FILES = (
@@ -98,11 +98,14 @@ class SampleFolder:
             )
 
     def missing(self, tasks: list[ImageTask]) -> list[ImageTask]:
-        """The tasks whose image is not here yet."""
-        return [task for task in tasks if not (self.path / task.file_name).exists()]
+        """The tasks whose image is not here yet, or was emptied by a power cut."""
+        return [task for task in tasks if not _has_content(self.path / task.file_name)]
 
     def write_metadata(self, tasks: list[ImageTask], seed: int) -> None:
-        """Write metadata.jsonl in the order of the tasks (imagefolder layout)."""
+        """Write metadata.jsonl in the order of the tasks (imagefolder layout), once the images are on the disk."""
+        for task in tasks:
+            sync(self.path / task.file_name)
+        sync(self.path)
         rows = (
             {
                 "file_name": task.file_name,
@@ -114,3 +117,10 @@ class SampleFolder:
             for task in tasks
         )
         write_text(self.path / METADATA, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False

@@ -74,6 +74,7 @@ class SampleSummary:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         return asdict(self)
 
 
@@ -189,7 +190,7 @@ def sample_images(
 
 
 def _save(picture: np.ndarray, path: Path) -> None:
-    with atomic_file(path) as temporary:
+    with atomic_file(path, durable=False) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG")
 
 

@@ -87,6 +87,7 @@ def test_restart_makes_only_what_is_missing(
     for name in lost:
         (out / name).unlink()
     (out / "metadata.jsonl").unlink()
+    (out / lost[0]).touch()  # emptied by a power cut
     (out / f".{lost[0]}.123-abc.tmp").write_bytes(b"half an image")
     summary = sample_images(sd_pipeline, "x", prompts, SETTINGS, out)
     assert (summary.made, summary.kept, summary.complete) == (2, 4, True)
