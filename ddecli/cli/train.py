@@ -40,6 +40,21 @@ def train(
             "not given.",
         ),
     ] = None,
+    holdout: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=DATA,
+            help="Pair store that is never trained on (ddecli prepare --holdout makes one): margin and accuracy on its "
+            "pairs go to holdout.jsonl. Default: none.",
+        ),
+    ] = None,
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=DATA,
+            help="Optimizer steps between evaluations on --holdout. Default: 50, and the last step.",
+        ),
+    ] = None,
     loss: Annotated[str | None, typer.Option(rich_help_panel=OBJECTIVE, help=LOSS_HELP)] = None,
     beta: Annotated[
         float | None,
@@ -176,8 +191,8 @@ def train(
         typer.Option(
             rich_help_panel=RUN,
             help="YAML file of settings, such as the run.yaml of a run to repeat (with another --out); options win "
-            "over it. It alone can set correction_bins, gamma, prompt_dropout, max_grad_norm and weight_decay: "
-            "--dry-run shows all settings in its format.",
+            "over it. It alone can set correction_bins, gamma, prompt_dropout, max_grad_norm, weight_decay and "
+            "holdout_pairs: --dry-run shows all settings in its format.",
         ),
     ] = None,
     resume: Annotated[
@@ -217,7 +232,8 @@ def train(
             rich_help_panel=RUN,
             metavar="OWNER/NAME",
             help="Upload the model to this repository of the Hugging Face hub when training is finished; it is made, "
-            "open to all, if there is none. Needs a token (hf auth login). Default: nothing is uploaded.",
+            "private, if there is none: its Settings make it public. Needs a token (hf auth login). Default: nothing "
+            "is uploaded.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -249,6 +265,7 @@ def train(
         "segment": segment, "seed": seed, "lora": lora, "device": device, "precision": precision,
         "out": str(out) if out else None, "checkpoint_every": checkpoint_every,
         "max_winner_error": max_winner_error, "optimizer": optimizer, "weight_ema": weight_ema,
+        "holdout": holdout, "evaluate_every": evaluate_every,
         "gradient_checkpointing": _switch(gradient_checkpointing, no_gradient_checkpointing),
         "compile": _switch(compile_blocks, no_compile),
     }  # fmt: skip

@@ -33,16 +33,16 @@ def load_policy(settings: TrainSettings, device: torch.device, dtype: torch.dtyp
     return model
 
 
-def open_pairs(settings: TrainSettings, model: DiffusionModel) -> PairStore:
-    """The pair store of a run.
+def open_pairs(folder: str | None, settings: TrainSettings, model: DiffusionModel) -> PairStore:
+    """A pair store that a run trains or is evaluated on.
 
     Raises:
         UserError: none, a damaged one, or one of another model or resolution.
     """
-    store = PairStore.open(Path(settings.data or ""), model.fingerprint)
+    store = PairStore.open(Path(folder or ""), model.fingerprint)
     if store.latent_shape != model.latent_shape:
         raise UserError(
-            f"{settings.data} holds latents of shape {store.latent_shape}, the model works on "
+            f"{folder} holds latents of shape {store.latent_shape}, the model works on "
             f"{model.latent_shape}: prepare the pairs again with --model {settings.model}."
         )
     return store

@@ -25,6 +25,7 @@ from ddecli.training.batches import Batches
 from ddecli.training.card import write_card
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, remove_all_but_last, save_checkpoint
 from ddecli.training.errors import pair_errors
+from ddecli.training.holdout import HeldOut
 from ddecli.training.inputs import load_policy, open_pairs
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.precision import (
@@ -64,6 +65,7 @@ class TrainSummary:
     first_loss: float | None  # None if no step was left to do
     last_loss: float | None
     last_accuracy: float | None  # implicit accuracy of the last batch
+    holdout_accuracy: float | None  # and of the held-out pairs at the end, if there are any
 
 
 class Trainer:
@@ -75,7 +77,7 @@ class Trainer:
         self.accelerator = start_processes(settings, self.dtype)
         device = self.accelerator.device
         self.model = load_policy(settings, device, self.dtype)
-        self.store = open_pairs(settings, self.model)
+        self.store = open_pairs(settings.data, settings, self.model)
         self.reference = self.model.reference(self.dtype)
         self.objective: Objective = build_objective(
             settings.loss, self.model.schedule, settings.beta, settings.ema_decay, settings.correction_bins
@@ -92,9 +94,16 @@ class Trainer:
                 unet.compile_repeated_blocks()
         self.parameters: dict[str, nn.Parameter]
         self._distribute()
+        self.held_out = self._held_out(T)
         self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
         self.credit = CreditMap(settings.steps, T)
         self.first_step = 0
+
+    def _held_out(self, T: int) -> HeldOut | None:
+        if self.settings.holdout is None:
+            return None
+        store = open_pairs(self.settings.holdout, self.settings, self.model)
+        return HeldOut(store, self.settings, T, self.accelerator)
 
     def _distribute(self) -> None:
         """Give every process the whole U-Net (DDP), or a shard of it (FSDP2), and make the optimizer."""
@@ -160,6 +169,13 @@ class Trainer:
         self.credit.add(step, columns, self.objective.table)
         shown = gradient_norm if math.isfinite(gradient_norm) else None
         return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """What held-out pairs say after this step, where it is time to ask. Every process has to call it."""
+        is_time = (step + 1) % self.settings.evaluate_every == 0 or step + 1 == self.settings.steps
+        if self.held_out is None or not is_time:
+            return {}
+        return self.held_out.evaluate(self.model, self.reference, self.autocast)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """What is saved as the model: the average of the weights if there is one. Every process has to call it."""
@@ -232,21 +248,28 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     if main:
         write_text(out / "run.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False))
         log = MetricsLog(out / "metrics.jsonl", trainer.first_step)
+        holdout_log = MetricsLog(out / "holdout.jsonl", trainer.first_step) if settings.holdout else None
     alarm = Alarm(checkpoints, settings.max_winner_error)
     began = time.monotonic()
     history: list[dict[str, Any]] = []
+    evaluation: dict[str, float] = {}
     with progress(f"training {settings.loss}", settings.steps, trainer.first_step, "step") as advance:
         for step in range(trainer.first_step, settings.steps):
             step_began = time.monotonic()
             metrics = {"step": step} | trainer.step(step, alarm)
+            step_seconds = time.monotonic() - step_began
             history = [*history[:1], metrics]
+            found = trainer.evaluate(step)
+            evaluation = found or evaluation
             if main:
                 metrics |= {
-                    "pairs_per_second": settings.batch_size / (time.monotonic() - step_began),
+                    "pairs_per_second": settings.batch_size / step_seconds,
                     "memory_mb": peak_memory_mb(trainer.accelerator.device),
                 }
                 log.write(metrics)
-                advance(note=_note(metrics))
+                if holdout_log and found:
+                    holdout_log.write({"step": step} | found)
+                advance(note=_note(metrics | evaluation))
             if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
                 trainer.save(checkpoints, step + 1)
     seconds = time.monotonic() - began
@@ -260,9 +283,12 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         first_loss=history[0]["loss"] if history else None,
         last_loss=history[-1]["loss"] if history else None,
         last_accuracy=history[-1]["implicit_accuracy"] if history else None,
+        holdout_accuracy=evaluation.get("holdout_accuracy"),
     )
     if main:
         log.close()
+        if holdout_log:
+            holdout_log.close()
     _finish(trainer, summary)
     trainer.accelerator.wait_for_everyone()
     return summary
@@ -293,8 +319,9 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
 
 
 def _note(metrics: dict[str, Any]) -> str:
-    accuracy = metrics["implicit_accuracy"]
+    accuracy, holdout = metrics["implicit_accuracy"], metrics.get("holdout_accuracy")
     shown = "" if accuracy is None else f"  accuracy {accuracy:.2f}"
+    shown += "" if holdout is None else f"  held out {holdout:.2f}"
     return f"loss {metrics['loss']:.4f}{shown}"
 
 

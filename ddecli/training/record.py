@@ -128,14 +128,17 @@ class CreditMap:
 
 
 class MetricsLog:
-    """metrics.jsonl: a line a step, flushed; a resumed run first drops the lines it will write again."""
+    """metrics.jsonl, a line per step, or holdout.jsonl, a line per evaluation; flushed.
+
+    A resumed run first drops the lines it will write again.
+    """
 
     def __init__(self, path: Path, first_step: int) -> None:
         self.path = path
         kept = []
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines[:first_step] if line.endswith("}")]
+            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
 

@@ -9,7 +9,10 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, sha256_file
 from ddecli.training.settings import TrainSettings, read_settings
 
-MAY_CHANGE = {"steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing"}
+MAY_CHANGE = {
+    "steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing", "holdout", "holdout_pairs",
+    "evaluate_every",
+}  # fmt: skip
 """Settings that a resumed run may change: its results stay the same up to rounding."""
 
 
@@ -53,5 +56,5 @@ def clear(out: Path) -> None:
     """Remove a run, and nothing else that lies in its folder."""
     for name in ("checkpoints", "model"):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("run.yaml", "metrics.jsonl", "credit.npz", "perf.json"):
+    for name in ("run.yaml", "metrics.jsonl", "holdout.jsonl", "credit.npz", "perf.json"):
         (out / name).unlink(missing_ok=True)

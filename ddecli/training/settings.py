@@ -6,10 +6,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddecli.core.errors import UserError
+from ddecli.core.files import read_yaml
 from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve
 from ddecli.objectives.presets import loss_preset
@@ -61,6 +61,9 @@ class TrainSettings(BaseModel):
     )
     compile: bool = Field(False, description="compile the U-Net's transformer blocks")
     checkpoint_every: int = Field(50, ge=1, description="optimizer steps between checkpoints")
+    holdout: str | None = Field(None, description="pair store to evaluate on, never trained on")
+    holdout_pairs: int = Field(256, ge=1, description="pairs of it that are looked at")
+    evaluate_every: int = Field(50, ge=1, description="optimizer steps between evaluations on it")
 
     @property
     def folder(self) -> Path:
@@ -108,8 +111,7 @@ def recipe(
         family: `sd` or `sdxl`, if known.
         lora: whether adapters are trained, not the whole U-Net.
     """
-    text = resources.files("ddecli.training").joinpath("recipes.yaml").read_text(encoding="utf-8")
-    recipes = yaml.safe_load(text)
+    recipes = read_yaml(Path(str(resources.files("ddecli.training").joinpath("recipes.yaml"))))
     kind = "tiny" if tiny else FAMILY_RECIPES.get(family or "", "default")
     entry = recipes.get(model) or recipes[kind]
     entry = dict(entry.get("lora" if lora else "full", entry))
@@ -140,14 +142,9 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read a YAML file of settings.
 
     Raises:
-        UserError: missing, no YAML, no mapping, or an unknown setting.
+        UserError: missing, no YAML, no settings, or an unknown one.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no settings; write one `name: value` a line.")
+    values = read_yaml(path)
     unknown = [key for key in values if key not in TrainSettings.model_fields]
     if unknown:
         raise UserError(

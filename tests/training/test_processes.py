@@ -36,6 +36,10 @@ def metrics(run: TrainSettings) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def evaluations(run: TrainSettings) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.folder / "holdout.jsonl").read_text().splitlines()]
+
+
 def losses(run: TrainSettings) -> list[float]:
     return [line["loss"] for line in metrics(run)]
 
@@ -74,8 +78,9 @@ def make(settings: Make, tmp_path: Path) -> Make:
     return make
 
 
-def test_two_processes_with_the_whole_model_each(make: Make) -> None:
-    one, two = make("one"), make("two")
+def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> None:
+    held_out = {"holdout": str(sd_store), "holdout_pairs": 6, "evaluate_every": 2}
+    one, two = make("one", **held_out), make("two", **held_out)
     lora_one, lora_two = make("lora-one", lora=2, lr=1e-3), make("lora-two", lora=2, lr=1e-3)
     launch("8-gpus-ddp.yaml", 29611, two, lora_two)
     train(one)
@@ -83,6 +88,8 @@ def test_two_processes_with_the_whole_model_each(make: Make) -> None:
     np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING)
     np.testing.assert_allclose(losses(lora_two), losses(lora_one), rtol=ROUNDING)
     assert_same_weights(one, two, UNET)
+    for left, right in zip(evaluations(two), evaluations(one), strict=True):
+        assert left == pytest.approx(right, rel=1e-2)
     assert metrics(lora_two)[0]["logit"] == 0 and metrics(lora_two)[-1]["logit_std"] > 0
     left, right = (np.load(run.folder / "credit.npz") for run in (one, two))
     np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)

@@ -1,0 +1,61 @@
+"""Held-out pairs: whether what a run learns holds for pairs that it does not train on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from ddecli.data.draws import Draws
+from ddecli.data.store import PairStore
+from ddecli.diffusion.timesteps import TimestepSampler
+from ddecli.models.base import DiffusionModel
+from ddecli.training.batches import Batches
+from ddecli.training.errors import pair_errors
+from ddecli.training.settings import TrainSettings
+
+HOLDOUT_SEED = -1
+"""Seed of the draws, which no run has."""
+
+
+class HeldOut:
+    """Margin and implicit accuracy of a policy on the pairs of another store.
+
+    Every evaluation sees the same pairs with the same noise and timesteps, which are uniform over the trajectory
+    whatever the loss and its segment: evaluations of one run, and of runs of different losses, can be compared.
+    """
+
+    def __init__(self, store: PairStore, settings: TrainSettings, T: int, accelerator: Accelerator) -> None:
+        draws = Draws(
+            len(store), HOLDOUT_SEED, TimestepSampler.uniform(T), store.latent_shape, drop_prompt=0.0
+        )
+        self.batches = Batches(store, draws, accelerator.device)
+        self.accelerator = accelerator
+        self.size = settings.micro_batch_size
+        at_once = self.size * accelerator.num_processes
+        self.rounds = -(
+            -min(len(store), settings.holdout_pairs) // at_once
+        )  # the last may begin the pairs anew
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        policy: DiffusionModel,
+        reference: DiffusionModel,
+        autocast: Callable[[], contextlib.AbstractContextManager[None]],
+    ) -> dict[str, float]:
+        """`holdout_margin`, the mean of `D(t)`, and `holdout_accuracy`, the share of pairs with `D(t) < 0` (ties half).
+
+        Every process has to call it.
+        """
+        margins: list[Tensor] = []
+        for number in range(self.rounds):
+            first = (number * self.accelerator.num_processes + self.accelerator.process_index) * self.size
+            batch = self.batches(range(first, first + self.size))
+            margins.append(pair_errors(policy, reference, batch, autocast()).margin)
+        margin = self.accelerator.gather(torch.cat(margins)).double()
+        wins = (margin < 0).double() + (margin == 0).double() / 2
+        return {"holdout_margin": margin.mean().item(), "holdout_accuracy": wins.mean().item()}

@@ -1,0 +1,89 @@
+"""Evaluation on held-out pairs against a slow version; it changes nothing about the training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from ddecli.core.errors import UserError
+from ddecli.data.store import PairStore
+from ddecli.models.base import DiffusionModel
+from ddecli.models.load import load_model
+from ddecli.training.holdout import HeldOut
+from ddecli.training.loop import train
+from ddecli.training.precision import autocast
+from ddecli.training.settings import TrainSettings
+
+Make = Callable[..., TrainSettings]
+
+
+def lines(run: TrainSettings, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.folder / name).read_text().splitlines()]
+
+
+def moved(folder: Path) -> DiffusionModel:
+    """The model with other weights."""
+    model = load_model(str(folder), "cpu", encoders=False)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in model.unet.parameters():
+            value += 0.05 * torch.randn(value.shape, generator=generator)
+    return model
+
+
+def test_one_pair_at_a_time_says_the_same(sd_folder: Path, sd_store: Path, settings: Make) -> None:
+    policy, reference = moved(sd_folder), load_model(str(sd_folder), "cpu", encoders=False)
+    store = PairStore.open(sd_store, policy.fingerprint)
+    run = settings(holdout_pairs=10, micro_batch_size=5)
+    held_out = HeldOut(store, run, 1000, Accelerator(cpu=True))
+    found = held_out.evaluate(policy, reference, lambda: autocast(torch.device("cpu"), torch.float32))
+    margins = []
+    for number in range(10):
+        batch = held_out.batches(range(number, number + 1))
+        e = {}
+        for name, model in (("policy", policy), ("reference", reference)):
+            abar = model.schedule.alphas_cumprod[batch.t].float().view(-1, 1, 1, 1)
+            noisy = abar.sqrt() * batch.latents + (1 - abar).sqrt() * batch.eps
+            with torch.no_grad():
+                predicted = model.predict(noisy, batch.t, batch.conditioning, batch.sizes)
+            e[name] = (predicted - batch.eps).pow(2).mean((1, 2, 3))
+        margins.append(float(e["policy"][0] - e["policy"][1] - e["reference"][0] + e["reference"][1]))
+    assert found["holdout_margin"] == pytest.approx(sum(margins) / 10, rel=1e-3)
+    assert found["holdout_accuracy"] == sum(margin < 0 for margin in margins) / 10
+
+
+def test_evaluation_changes_nothing_and_goes_on_with_the_run(
+    settings: Make, sd_store: Path, tmp_path: Path
+) -> None:
+    plain = settings(out=str(tmp_path / "plain"))
+    whole = settings(out=str(tmp_path / "whole"), holdout=str(sd_store), holdout_pairs=12, evaluate_every=3)
+    train(plain)
+    summary = train(whole)
+    assert [line["loss"] for line in lines(whole, "metrics.jsonl")] == [
+        line["loss"] for line in lines(plain, "metrics.jsonl")
+    ]
+    found = lines(whole, "holdout.jsonl")
+    assert [line["step"] for line in found] == [2, 3]
+    assert summary.holdout_accuracy == found[-1]["holdout_accuracy"]
+    assert found[0]["holdout_margin"] != found[1]["holdout_margin"]
+
+    again = settings(
+        out=str(tmp_path / "again"), holdout=str(sd_store), holdout_pairs=12, evaluate_every=3, steps=2
+    )
+    train(again)
+    train(again.model_copy(update={"steps": 4}), resume=True)
+    assert lines(again, "holdout.jsonl")[1:] == found
+    assert not (plain.folder / "holdout.jsonl").exists()
+
+
+def test_pairs_of_another_model_are_refused(settings: Make, sdxl_store: Path, tmp_path: Path) -> None:
+    shutil.copytree(sdxl_store, tmp_path / "other")
+    with pytest.raises(UserError, match="other"):
+        train(settings(holdout=str(tmp_path / "other")))
