@@ -44,7 +44,8 @@ class ImageReward(Scorer):
                 f"the tokenizer of {weights.companion} has {len(self.tokenizer)} tokens and the model {words}"
             )
         pixels = self.model.vision.config.image_size
-        self.image_processor = CLIPImageProcessorPil(  # bicubic, and CLIP's mean and std
+        # Bicubic, CLIP's mean and std. A picture that is not square may be cropped one pixel beside torchvision's crop.
+        self.image_processor = CLIPImageProcessorPil(
             size={"shortest_edge": pixels}, crop_size={"height": pixels, "width": pixels}
         )
 
