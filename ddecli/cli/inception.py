@@ -36,13 +36,13 @@ def inception(
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
     ] = "auto",
     shard: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="I/N",
             help="Classify only the I-th of N parts (1/4 ... 4/4); the shard that finds all classified forms the "
-            "score, the same as without shards.",
+            "score, the same as without shards. Under accelerate launch it is set for you, with one GPU per process.",
         ),
-    ] = "1/1",
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure how distinct and how varied the images of a folder are (Inception Score).

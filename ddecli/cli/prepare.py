@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -157,7 +156,9 @@ def prepare(
     import torch
     import transformers
 
+    from ddecli.cli.sample import parse_shard
     from ddecli.core.console import console
+    from ddecli.core.devices import choose_device
     from ddecli.data.columns import parse_mapping
     from ddecli.data.job import check_output
     from ddecli.data.prepare import prepare_source
@@ -173,7 +174,7 @@ def prepare(
             raise UserError(f"Give --data for --model {model}: a folder of pictures or parquet files.")
         data = WORLD
     out = out or default_store(model, data, subset)
-    share = _share(shard)
+    share = parse_shard(shard)
     if share[1] == 1:  # others may have finished already what this one shares
         check_output(out, overwrite)
     prompts = PromptSplit.make(holdout, _excluded(exclude_prompts or []))
@@ -188,7 +189,7 @@ def prepare(
     # Long prompts are counted; the libraries would print each of them.
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
-    where = _device(device)
+    where = choose_device(device)
     loaded = load_model(model, where, getattr(torch, precision))
     summary = prepare_source(
         source,
@@ -226,27 +227,6 @@ def _excluded(sets: list[str]) -> list[str]:
     from ddecli.cli.sample import named_prompts
 
     return [prompt for name in sets for prompt in named_prompts(name, [], None).prompts]
-
-
-def _share(shard: str | None) -> tuple[int, int]:
-    """Which share of the work is this process's: as told, or as `accelerate launch` and torchrun say."""
-    from ddecli.cli.sample import parse_shard
-
-    if shard is not None:
-        return parse_shard(shard)
-    return int(os.environ.get("RANK", 0)) + 1, int(os.environ.get("WORLD_SIZE", 1))
-
-
-def _device(name: str) -> torch.device:
-    """The device, of several processes on one machine each its own GPU."""
-    import torch
-
-    from ddecli.core.devices import choose_device
-
-    device = choose_device(name)
-    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return device
 
 
 def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) -> Relabel:

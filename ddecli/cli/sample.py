@@ -69,11 +69,13 @@ def sample(
         ),
     ] = "auto",
     shard: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="I/N", help="Make only the I-th of N equal parts (1/4 ... 4/4), all into one --out."
+            metavar="I/N",
+            help="Make only the I-th of N equal parts (1/4 ... 4/4), all into one --out. Under accelerate launch it "
+            "is set for you, with one GPU per process.",
         ),
-    ] = "1/1",
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the images; images/MODEL, after the run or model, if not given."),
@@ -131,8 +133,12 @@ def sample(
     )
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """`"2/4"` is (2, 4)."""
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """`"2/4"` is (2, 4); None is this process's share of what `accelerate launch` or torchrun started."""
+    if text is None:
+        from ddecli.core.devices import share_of_processes
+
+        return share_of_processes()
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
         raise UserError(f"--shard {text} must be I/N with I from 1 to N, as in 1/4.")

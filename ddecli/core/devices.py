@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import torch
 
@@ -12,8 +13,10 @@ from ddecli.core.errors import UserError
 def choose_device(name: str) -> torch.device:
     """`auto` is the GPU if torch sees one, else the processor.
 
+    Of several processes that were launched together, each gets the GPU of its number on its machine.
+
     Raises:
-        UserError: `cuda` is asked for and torch sees no GPU.
+        UserError: `cuda` is asked for and torch sees no GPU, or there are more processes than GPUs.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError(
@@ -21,7 +24,20 @@ def choose_device(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= gpus:
+            raise UserError(
+                f"Process {number + 1} of this machine finds no GPU of its own, torch sees {gpus}: launch as many "
+                "processes as there are GPUs (--num_processes)."
+            )
+        return torch.device("cuda", number)
     return torch.device(name)
+
+
+def share_of_processes() -> tuple[int, int]:
+    """(I, N): this is the I-th, from 1, of N processes that `accelerate launch` or torchrun started; else (1, 1)."""
+    return int(os.environ.get("RANK", 0)) + 1, int(os.environ.get("WORLD_SIZE", 1))
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -46,7 +46,10 @@ def test_result_is_printed_and_written(ddecli: Run, folder: Path, classifier: Pa
 def test_shards(ddecli: Run, folder: Path, classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ddecli.scoring.logits.CHUNK", 6)
     arguments = ("inception", folder, "--classifier", classifier, "--splits", 2)
-    typed = ddecli(*arguments, "--shard", "2/2")
+    with monkeypatch.context() as launched:  # by accelerate
+        launched.setenv("RANK", "1")
+        launched.setenv("WORLD_SIZE", "2")
+        typed = ddecli(*arguments)
     assert (typed.code, "6 of 12 images classified so far" in typed.out) == (0, True)
     assert not (folder / "inception.json").exists()
     assert json.loads(ddecli(*arguments, "--shard", "2/2", "--json").out)["complete"] is False

@@ -199,7 +199,7 @@ def test_shares_are_joined_and_a_process_may_be_told_by_its_environment(
     prepared(ddecli, *common, "--out", "whole")
     first = ddecli("prepare", *common, "--out", "shared", "--shard", "1/2")
     assert first.code == 0
-    assert "this share is done, 4 pairs of 4 rows; other shares are not finished" in first.out
+    assert "this shard is done, 4 pairs of 4 rows; other shards are not finished" in first.out
     assert not Path("shared").exists()
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")

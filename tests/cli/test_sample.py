@@ -43,6 +43,32 @@ def test_prompt_file_shards_and_defaults(ddecli: Run, sd_folder: Path, tmp_path:
     assert protocol["resolution"] == 32
 
 
+def test_processes_that_were_launched_together_share_the_work(
+    ddecli: Run, sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = (
+        "--prompt",
+        "a dog",
+        "--prompt",
+        "a cat",
+        "--images-per-prompt",
+        1,
+        "--steps",
+        1,
+        "--out",
+        "out",
+    )
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    made = []
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        typed = ddecli("sample", sd_folder, *arguments, "--json")
+        assert typed.code == 0, typed.error
+        summary = json.loads(typed.out)
+        made.append((summary["made"], summary["complete"]))
+    assert made == [(1, False), (1, True)]
+
+
 def test_a_set_of_prompts_by_name(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "my.csv").write_text("id,caption\n1,a dog\n2,a cat\n3,a dog\n")
     typed = ddecli("sample", sd_folder, "--prompts", "pickapic-validation=my.csv", *QUICK, "--out", "out")
