@@ -33,8 +33,8 @@ TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 SCHEDULER_FILES = ["scheduler/*.json"]
 PIPELINE_FILES = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"]
 VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
-VARIANTS = ["*.fp16.*", "*.non_ema.*", "vae_1_0/*", "vae_encoder/*", "vae_decoder/*"]
-"""Second copies of a model's weights in its repository: not needed, and as large as the first."""
+NOT_NEEDED = ["*.fp16.*", "*.non_ema.*", "vae_1_0/*", "vae_encoder/*", "vae_decoder/*", "safety_checker/*"]
+"""Of a model's repository: second copies of its weights, as large as the first, and the safety checker (1.2 GB)."""
 
 
 def load_pipeline(
@@ -132,7 +132,7 @@ def local_folder(source: ModelSource, files: list[str] = PIPELINE_FILES) -> Path
 
 def _from_hub(hub_id: str, files: list[str]) -> Path:
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=files, ignore_patterns=VARIANTS))
+        return Path(snapshot_download(hub_id, allow_patterns=files, ignore_patterns=NOT_NEEDED))
     except GatedRepoError as error:
         raise UserError(
             f"{hub_id} is gated: accept its licence on its hub page and set HF_TOKEN, or give a folder."

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import logging
 import shutil
 from pathlib import Path
 
 import pytest
 import tiny_models
 import torch
+from diffusers import StableDiffusionPipeline
+from diffusers.utils import logging as diffusers_logging
 from hub_cache import make_hub
+from huggingface_hub.utils import filter_repo_objects
 
 from ddecli.core.errors import UserError
 from ddecli.models.base import DiffusionModel, fingerprint, hold_frozen_in
-from ddecli.models.load import load_model, load_pipeline, load_schedule
+from ddecli.models.load import NOT_NEEDED, PIPELINE_FILES, load_model, load_pipeline, load_schedule
 from ddecli.models.presets import presets, resolve
 
 
@@ -239,6 +244,44 @@ def test_unknown_models_are_said(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
     with pytest.raises(UserError, match="FluxPipeline"):
         resolve(str(tmp_path))
+
+
+def test_the_safety_checker_is_left_out(sd_folder: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(sd_folder, base)
+    index = json.loads((base / "model_index.json").read_text())
+    index |= {
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"],
+        "requires_safety_checker": True,
+    }
+    (base / "model_index.json").write_text(json.dumps(index))
+    model = load_model(str(base))  # as it comes from the hub: named, but not there
+    (base / "safety_checker").mkdir()
+    (base / "safety_checker" / "model.safetensors").touch()
+    model.save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "safety_checker").exists()
+
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    diffusers_logging.add_handler(handler)
+    verbosity = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity_warning()
+    try:
+        assert StableDiffusionPipeline.from_pretrained(tmp_path / "saved").safety_checker is None
+        assert "safety" not in said.getvalue()
+        StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
+        assert "disabled the safety checker" in said.getvalue()
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
+        diffusers_logging.remove_handler(handler)
+
+
+def test_what_is_not_needed_is_not_downloaded() -> None:
+    files = ["model_index.json", "unet/diffusion_pytorch_model.safetensors"]
+    files += [file.replace(".s", ".fp16.s") for file in files[1:]]
+    files += ["safety_checker/config.json", "safety_checker/model.safetensors"]
+    taken = filter_repo_objects(files, allow_patterns=PIPELINE_FILES, ignore_patterns=NOT_NEEDED)
+    assert list(taken) == files[:2]
 
 
 def test_a_damaged_model_is_said_in_a_sentence(folder: Path, tmp_path: Path) -> None:
