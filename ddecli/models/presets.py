@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import UserError
+from ddecli.core.files import read_yaml
 from ddecli.core.tiny import TINY_PIXELS
 from ddecli.models.weight_files import checkpoint_family
 
@@ -43,11 +44,7 @@ class ModelSource:
 
 def presets() -> dict[str, dict[str, Any]]:
     """The presets of presets.yaml by name."""
-    import yaml
-
-    return yaml.safe_load(
-        resources.files("ddecli.models").joinpath("presets.yaml").read_text(encoding="utf-8")
-    )
+    return read_yaml(Path(str(resources.files("ddecli.models").joinpath("presets.yaml"))))
 
 
 def builtin_weights(name: str) -> Path:
@@ -118,17 +115,15 @@ def _resolution(folder: Path) -> int | None:
 
 
 def _run(folder: Path) -> ModelSource:
-    import yaml
-
     model = folder / "model"
     if not model.is_dir():
         raise UserError(
             f"{folder} is a run without a finished model; go on with ddecli train --resume --out {folder}."
         )
-    try:
-        base = resolve(str(yaml.safe_load((folder / "run.yaml").read_text(encoding="utf-8"))["model"]))
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'run.yaml'} is damaged: it does not say what was trained.") from error
+    settings = read_yaml(folder / "run.yaml")
+    if "model" not in settings:
+        raise UserError(f"{folder / 'run.yaml'} is damaged: it does not say what was trained.")
+    base = resolve(str(settings["model"]))
     if (model / LORA_WEIGHTS).is_file():
         return replace(base, name=str(folder), loras=(*base.loras, model))
     return replace(base, name=str(folder), location=str(model), loras=())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json
+from ddecli.core.files import read_json, read_yaml
 from ddecli.core.scores import ScoreSet, check_same_protocol
 from ddecli.reporting.compare import check_same_images
 from ddecli.reporting.metrics import PAPER_METRICS
@@ -121,8 +121,7 @@ def choose(base: ScoreSet, trials: Sequence[ScoreSet], judges: Sequence[str] = P
     for scores, run in zip(trials, settings, strict=True):
         for name in judges:
             check_same_images(scores, base, name)
-        beta = None if run["loss"] == "sft" else float(run["beta"])
-        cells.setdefault((run["loss"], float(run["lr"]), beta), []).append((scores, run))
+        cells.setdefault(_cell(run), []).append((scores, run))
     rows = [_trial(*key, given, means, judges) for key, given in cells.items()]
     rows.sort(key=lambda trial: (trial.loss, trial.lr, trial.beta or 0.0))
     protocol = {key: value for key, value in base.protocol.items() if key != "model"}
@@ -166,15 +165,21 @@ def _trial(
     )
 
 
+def _cell(run: dict[str, Any]) -> tuple[str, float, float | None]:
+    """Loss, learning rate and beta of a run."""
+    try:
+        return run["loss"], float(run["lr"]), None if run["loss"] == "sft" else float(run["beta"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{run['file']} is damaged: it must hold loss, lr and beta.") from error
+
+
 def _run_settings(scores: ScoreSet) -> dict[str, Any]:
     """The run.yaml of the run that a folder's images were sampled from, and the time its training took."""
-    import yaml
-
     run = Path(str((scores.protocol.get("model") or {}).get("name", "")))
     if not (run / "run.yaml").is_file():
         raise UserError(
             f"{scores.name} was sampled from {run}, which holds no run.yaml: run this where it lies."
         )
-    settings = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
+    settings = read_yaml(run / "run.yaml")
     performance = read_json(run / "perf.json") if (run / "perf.json").is_file() else {}
-    return settings | {"train_seconds": performance.get("seconds")}
+    return settings | {"file": run / "run.yaml", "train_seconds": performance.get("seconds")}

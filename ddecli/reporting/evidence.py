@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json
+from ddecli.core.files import read_json, read_yaml
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.bootstrap import resampled_means
 from ddecli.reporting.compare import DRAWS, pairs_won
@@ -216,7 +215,7 @@ def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
     model = protocol.get("model")
     name = model.get("name") if isinstance(model, dict) else model
     file = Path(str(name)) / "run.yaml"
-    return _settings(file) if name and file.is_file() else {}
+    return read_yaml(file) if name and file.is_file() else {}
 
 
 def _check_settings(name: str, settings: Mapping[str, Any], method: str, segment: str | None = None) -> None:
@@ -237,17 +236,7 @@ def _run(folder: Path) -> TrainedRun:
     if not file.is_file():
         raise UserError(f"{folder} holds no run.yaml: give the folder of a run of `ddecli train`.")
     performance = read_json(folder / "perf.json") if (folder / "perf.json").is_file() else {}
-    return TrainedRun(str(folder), _settings(file), load_credit(folder), load_metrics(folder), performance)
-
-
-def _settings(file: Path) -> dict[str, Any]:
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file} cannot be read as YAML: {str(error).splitlines()[0]}.") from error
-    if not isinstance(settings, dict):
-        raise UserError(f"{file} holds no settings: train the run again.")
-    return settings
+    return TrainedRun(str(folder), read_yaml(file), load_credit(folder), load_metrics(folder), performance)
 
 
 def _coefficients(runs: Mapping[str, list[TrainedRun]], coefficients: Coefficients) -> np.ndarray | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ddecli.core.errors import UserError
+from ddecli.core.files import read_yaml
 from ddecli.core.segments import parse_segment
 
 Folders = dict[str, list[Path]]
@@ -100,14 +100,7 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         UserError: the file is missing, is no YAML, or has a key or value that is not understood.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} describes no experiment; it needs name, title and models.")
+    values = read_yaml(path)
     try:
         return Experiment(**values)
     except (ValidationError, TypeError) as error:
@@ -117,7 +110,8 @@ def read_experiment(path: Path) -> Experiment:
 def _first(error: ValidationError | TypeError) -> str:
     if isinstance(error, TypeError):
         return "its keys must be names"
-    first = error.errors()[0]
+    errors = error.errors()  # a key that is unknown may be the one that is missing
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"{place} is no known key; correct or remove it"

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ddecli.core.files import read_yaml
 
 NOT_AVAILABLE = "not available"
 METHODS = {"uni": "uniform", "disc": "discounted", "ddesingle": "dde-single", "ddestep": "dde-step"}
@@ -22,7 +22,7 @@ def method(label: str) -> str:
 
 @cache
 def _numbers() -> dict[Any, Any]:
-    return yaml.safe_load(Path(__file__).with_name("paper_numbers.yaml").read_text(encoding="utf-8"))
+    return read_yaml(Path(__file__).with_name("paper_numbers.yaml"))
 
 
 def tables() -> list[int]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import ModelCardData
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import write_text
+from ddecli.core.files import read_yaml, write_text
 from ddecli.core.manifest import versions
 from ddecli.models.base import DiffusionModel
 from ddecli.models.presets import HUB_ID, resolve
@@ -43,11 +42,11 @@ def write_card(folder: Path, settings: TrainSettings, model: DiffusionModel, pai
 def base_hub_id(name: str) -> str | None:
     """Hub id of the model that a training started from, through any runs in between; None for a local folder."""
     run = Path(name) / "run.yaml"
-    if run.is_file():
-        return base_hub_id(yaml.safe_load(run.read_text(encoding="utf-8"))["model"])
     try:
+        if run.is_file():
+            return base_hub_id(str(read_yaml(run).get("model")))
         location = resolve(name).location
-    except UserError:  # moved away since the training began: no reason to lose its model
+    except UserError:  # moved away or damaged since the training began: no reason to lose its model
         return None
     return location if HUB_ID.fullmatch(location) and not Path(location).exists() else None
 

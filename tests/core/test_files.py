@@ -12,7 +12,7 @@ from full_disk import full_disk
 from safetensors.numpy import save_file
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_file, atomic_folder, make_folder, read_json, write_json
+from ddecli.core.files import atomic_file, atomic_folder, make_folder, read_json, read_yaml, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -69,3 +69,33 @@ def test_broken_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match=r"x\.json"):
         read_json(tmp_path / "x.json")
+
+
+def test_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("beta: 20.0  # strength\nlora: null\n", encoding="utf-8")
+    assert read_yaml(tmp_path / "x.yaml") == {"beta": 20.0, "lora": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"model: x\nloss: [dde\nbeta: 1\n", r"cannot be read as YAML: line 3, expected .*\.$"),
+        (b"model: \xff\n", "cannot be read as YAML: .*utf-8"),
+        (b"day: 2024-13-45\n", "cannot be read as YAML: month must be in 1..12"),
+        (b"a\x00b", "cannot be read as YAML: "),
+        (b"", "holds no settings: write one `name: value` per line"),
+        (b"- a\n", "holds no settings"),
+    ],
+)
+def test_broken_settings_are_named_in_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "x.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=rf"x\.yaml {said}") as error:
+        read_yaml(tmp_path / "x.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_settings_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yaml does not exist"):
+        read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match="cannot be read as YAML: Is a directory"):
+        read_yaml(tmp_path)

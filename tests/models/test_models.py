@@ -293,9 +293,17 @@ def test_a_damaged_model_is_said_in_a_sentence(folder: Path, tmp_path: Path) -> 
         load_model(str(tmp_path / "copy"))
 
 
-@pytest.mark.parametrize("text", ["", "loss: dde\n", "- a\n", "model: [\n"])
-def test_a_damaged_run_is_named(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no settings"),
+        ("- a\n", "holds no settings"),
+        ("loss: dde\n", "is damaged: it does not say what was trained"),
+        ("model: [\n", "cannot be read as YAML: line 2"),
+    ],
+)
+def test_a_damaged_run_is_named(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "run.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"run\.yaml is damaged"):
+    with pytest.raises(UserError, match=rf"run\.yaml {said}"):
         resolve(str(tmp_path))

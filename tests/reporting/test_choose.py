@@ -92,6 +92,14 @@ def test_a_run_that_is_gone_is_named(tmp_path):
         choose(base(), [lost])
 
 
+@pytest.mark.parametrize("text", ["loss: [\n", "", "beta: 1\n", "loss: dde\nlr: much\nbeta: 1\n"])
+def test_a_damaged_run_is_named(tmp_path, text):
+    damaged = trial(tmp_path, "a", 1.0)
+    (tmp_path / "a" / "run.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"run\.yaml"):
+        choose(base(), [damaged])
+
+
 def test_a_missing_judge_is_named(tmp_path):
     with pytest.raises(UserError, match="no pickscore scores"):
         choose(base({"clip": BASE["clip"], "hps": BASE["hps"]}), [trial(tmp_path, "a", 1.0)])
