@@ -30,7 +30,7 @@ def check_can_push(repository: str) -> None:
 
 
 def push(folder: Path, repository: str) -> None:
-    """Upload a model's folder; the repository is made if there is none. Only the main process does.
+    """Upload a model's folder; a private repository is made if there is none. Only the main process does.
 
     Raises:
         UserError: it failed; the model stays where it is.
@@ -39,12 +39,16 @@ def push(folder: Path, repository: str) -> None:
         return
     try:
         api = HfApi()
-        api.create_repo(repository, exist_ok=True)
+        api.create_repo(repository, private=True, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload from ddecli train")
     except Exception as error:  # whatever the network or the hub does: the training is done, and said so
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".:")
         raise UserError(
             f"The model is whole in {folder}, but was not uploaded to {repository} ({reason}): repeat it with "
-            f"hf upload {repository} {folder}"
+            f"hf upload --private {repository} {folder}"
         ) from error
-    console.print(f"Uploaded to https://huggingface.co/{repository}", soft_wrap=True)
+    console.print(
+        f"Uploaded to https://huggingface.co/{repository}. A repository that was made for it is private: to make it "
+        "public, open its Settings there.",
+        soft_wrap=True,
+    )

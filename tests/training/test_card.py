@@ -61,6 +61,8 @@ def test_the_base_of_a_local_model_is_no_hub_id(card: Callable[..., ModelCard], 
     (tmp_path / "run" / "run.yaml").write_text("model: sdxl\n")
     assert base_hub_id(str(tmp_path / "run")) == "stabilityai/stable-diffusion-xl-base-1.0"
     assert base_hub_id(str(tmp_path / "nowhere")) is None
+    (tmp_path / "run" / "run.yaml").write_text("model: [")
+    assert base_hub_id(str(tmp_path / "run")) is None
 
 
 class Hub:
@@ -70,8 +72,8 @@ class Hub:
         self.calls: list[tuple[str, str]] = []
         self.error = error
 
-    def create_repo(self, repository: str, exist_ok: bool) -> None:
-        assert exist_ok
+    def create_repo(self, repository: str, private: bool, exist_ok: bool) -> None:
+        assert private and exist_ok
         self.calls.append(("create", repository))
 
     def upload_folder(self, repo_id: str, folder_path: Path, commit_message: str) -> None:
@@ -80,16 +82,23 @@ class Hub:
         self.calls.append((repo_id, str(folder_path)))
 
 
-def test_a_finished_model_is_uploaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_finished_model_is_uploaded_for_its_owner_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     taken = Hub()
     monkeypatch.setattr(hub, "HfApi", lambda: taken)
     hub.push(tmp_path, "me/model")
     assert taken.calls == [("create", "me/model"), ("me/model", str(tmp_path))]
+    said = capsys.readouterr().err
+    assert "https://huggingface.co/me/model" in said
+    assert "private: to make it public, open its Settings" in said
 
 
 def test_a_failed_upload_says_how_to_repeat_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(hub, "HfApi", lambda: Hub(ConnectionError("no route to host\nmore")))
-    with pytest.raises(UserError, match=rf"\(no route to host\): .* hf upload me/model {tmp_path}$"):
+    with pytest.raises(
+        UserError, match=rf"\(no route to host\): .* hf upload --private me/model {tmp_path}$"
+    ):
         hub.push(tmp_path, "me/model")
 
 
