@@ -10,16 +10,11 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
 from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import read_json
+from ddecli.core.hub import gated, hub_problem
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
@@ -133,13 +128,12 @@ def local_folder(source: ModelSource, files: list[str] = PIPELINE_FILES) -> Path
 def _from_hub(hub_id: str, files: list[str]) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=files, ignore_patterns=NOT_NEEDED))
-    except GatedRepoError as error:
-        raise UserError(
-            f"{hub_id} is gated: accept its licence on its hub page and set HF_TOKEN, or give a folder."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise UserError(f"The hub has no model {hub_id} (or HF_TOKEN may not see it).") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except Exception as error:
+        problem = hub_problem(error)
+        if problem == "gated":
+            raise gated(hub_id) from error
+        if problem == "missing":
+            raise UserError(f"The hub has no model {hub_id} (or HF_TOKEN may not see it).") from error
         raise UserError(
             f"{hub_id} is not in the local cache and the hub cannot be reached. Download it where there is a "
             f"network (hf download {hub_id}) and give its folder, or set HF_HOME to a cache that has it."

@@ -176,7 +176,7 @@ def test_gated_model(monkeypatch: pytest.MonkeyPatch) -> None:
         raise GatedRepoError("403", response=Mock())
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
-    with pytest.raises(UserError, match="terms must be accepted .*hf auth login"):
+    with pytest.raises(UserError, match=r"is gated: accept its terms .*hf auth login"):
         load_scorer("clip", scorer_source("clip", "real"), "cpu")
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ddecli.core.errors import UserError
+from ddecli.core.hub import gated, hub_problem
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import Part, Source, Wanted
 from ddecli.data.sources.parquet import columns_of, open_parquet, rows_to_pairs
@@ -93,31 +94,22 @@ def _explained(repository: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(_sentence(repository, error)) from error
+        raise _refusal(repository, error) from error
 
 
-def _sentence(name: str, error: Exception) -> str:
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-    )
-
-    if isinstance(error, GatedRepoError):
-        return (
-            f"{name} is gated: accept its terms on https://huggingface.co/datasets/{name} and log in "
-            "(hf auth login, or set HF_TOKEN)."
-        )
-    if isinstance(error, RepositoryNotFoundError | HFValidationError):
-        return (
+def _refusal(name: str, error: Exception) -> UserError:
+    problem = hub_problem(error)
+    if problem == "gated":
+        return gated(name, "dataset")
+    if problem == "missing":
+        return UserError(
             f"There is no file or folder {name} here, and the hub has no data set {name} (or HF_TOKEN may not see "
             "it): give a path, or the id of a copy as owner/name."
         )
-    if isinstance(error, OfflineModeIsEnabled):
-        return f"{name} is on the hub, but HF_HUB_OFFLINE is set: unset it, or give a folder."
+    if problem == "offline":
+        return UserError(f"{name} is on the hub, but HF_HUB_OFFLINE is set: unset it, or give a folder.")
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return (
+    return UserError(
         f"{name} cannot be read from the hub ({reason}): without a network, fetch it where there is one "
         f"(hf download --repo-type dataset {name}) and give its folder."
     )
