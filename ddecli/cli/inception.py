@@ -15,10 +15,11 @@ def inception(
     classifier: Annotated[
         str,
         typer.Option(
-            help="tiny (shape x colour of the tiny world), inception (Inception-V3, the inception extra), "
-            "or a transformers ResNetForImageClassification folder."
+            help="tiny (shape x colour of the tiny world), inception (Inception-V3, the inception extra), or a "
+            "transformers ResNetForImageClassification folder; auto goes by the size: tiny up to 64 pixels, else "
+            "inception."
         ),
-    ] = "tiny",
+    ] = "auto",
     splits: Annotated[
         int,
         typer.Option(

@@ -33,6 +33,7 @@ class ClassifierLogits(nn.Module):
         self.network = ResNetForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
 
     def forward(self, images: Tensor) -> Tensor:
+        """images: (N, 3, height, width) uint8 -> logits (N, classes) float32."""
         pixels = images.float() / 127.5 - 1
         if pixels.shape[-2:] != (CLASSIFIER_SIZE, CLASSIFIER_SIZE):
             size = (CLASSIFIER_SIZE, CLASSIFIER_SIZE)

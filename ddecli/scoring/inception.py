@@ -25,15 +25,16 @@ from ddecli.core.devices import exact_float32
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.protocol import METADATA
 from ddecli.core.seeds import torch_generator
+from ddecli.core.tiny import TINY_PIXELS
 from ddecli.scoring.classifiers import load_classifier
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.logits import LOGITS, LogitsStore, split_scores
-from ddecli.scoring.sources import image_files, read_protocol
+from ddecli.scoring.sources import image_files, image_size, read_protocol
 
 
 def inception_score(
     source: Path,
-    classifier: str = "tiny",
+    classifier: str = "auto",
     splits: int = 10,
     seed: int = 0,
     batch_size: int = 64,
@@ -46,7 +47,8 @@ def inception_score(
     standard deviation (n - 1) of the parts' scores, as torchmetrics computes it.
 
     Args:
-        classifier: `tiny`, a ResNetForImageClassification folder, or `inception` (Inception-V3, 299 pixels).
+        classifier: `tiny`, a ResNetForImageClassification folder, `inception` (Inception-V3, 299 pixels), or `auto`:
+            `tiny` for images of at most `TINY_PIXELS`, else `inception`.
         shard: (I, N) classifies the I-th of N parts of the folder.
 
     Returns:
@@ -54,7 +56,8 @@ def inception_score(
         classifier, conventions, protocol.
 
     Raises:
-        UserError: fewer images than splits, an unreadable image, or the classifier is not at hand.
+        UserError: fewer images than splits, an unreadable image, `tiny` for larger images, or the classifier is not
+            at hand.
     """
     files = _files(source)
     if len(files) < splits:
@@ -62,7 +65,7 @@ def inception_score(
             f"{source} has {len(files)} images, fewer than {splits} splits: sample more, or lower --splits."
         )
     protocol = read_protocol(source)
-    network, card = load_classifier(classifier)
+    network, card = load_classifier(_choose_classifier(classifier, source, image_size(protocol, files)))
     number, shards = shard
     with _logits_folder(source, shards) as folder:
         store = LogitsStore(folder, files, card)
@@ -92,6 +95,18 @@ def inception_score(
         },
         "protocol": protocol,
     }
+
+
+def _choose_classifier(classifier: str, source: Path, size: int | None) -> str:
+    """Of images of a size in pixels; None where that is not known."""
+    if classifier == "auto":
+        return "tiny" if size is not None and size <= TINY_PIXELS else "inception"
+    if classifier == "tiny" and size is not None and size > TINY_PIXELS:
+        raise UserError(
+            f"The images of {source} have {size} pixels, and the classifier tiny knows the drawn shapes of the tiny "
+            f"world only (at most {TINY_PIXELS} pixels): give --classifier inception."
+        )
+    return classifier
 
 
 def _parts(images: int, per_part: int, seed: int) -> Tensor:

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
+from cli_checks import assert_one_sentence
 from PIL import Image
+
+from ddecli.core.errors import UserError
 
 Run = Callable[..., Any]
 
@@ -55,6 +58,33 @@ def test_shards(ddecli: Run, folder: Path, classifier: Path, monkeypatch: pytest
     assert json.loads(ddecli(*arguments, "--shard", "2/2", "--json").out)["complete"] is False
     assert "Inception Score" in ddecli(*arguments, "--shard", "1/2").out
     assert json.loads((folder / "inception.json").read_text())["images"] == 12
+
+
+def test_the_classifier_goes_by_the_size(
+    ddecli: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert json.loads(ddecli("inception", folder, "--splits", 2, "--json").out)["classifier"]["model"] == (
+        "tiny/classifier"
+    )
+    large = tmp_path / "large"
+    large.mkdir()
+    for number in range(2):
+        Image.new("RGB", (65, 40), (number, 0, 0)).save(large / f"{number}.png")
+    typed = ddecli("inception", large, "--splits", 2, "--classifier", "tiny")
+    assert_one_sentence(typed, f"images of {large} have 65 pixels", "--classifier inception")
+    asked: list[str] = []
+
+    def load(name: str) -> None:
+        asked.append(name)
+        raise UserError("not here.")
+
+    monkeypatch.setattr("ddecli.scoring.inception.load_classifier", load)
+    assert ddecli("inception", large, "--splits", 2).code == 2
+    (large / "protocol.json").write_text(json.dumps({"resolution": 32}))
+    rows = [{"file_name": f"{number}.png", "prompt": "a", "image_index": number} for number in range(2)]
+    (large / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert ddecli("inception", large, "--splits", 2).code == 2
+    assert asked == ["inception", "tiny"]
 
 
 def test_wrong_input_ends_in_one_sentence(
