@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import constants
 from pair_data import picture, png, write_folder
 from PIL import Image
-from small_hub import SmallHub, small_hub
+from small_hub import SmallHub, hub_in_place
 
 from ddecli.data.sources import parquet
 from ddecli.data.store import PairStore
@@ -25,14 +25,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
-    with small_hub() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(
-            constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            f"{running.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
-        )
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with hub_in_place(monkeypatch) as running:
         yield running
 
 

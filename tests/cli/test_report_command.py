@@ -54,9 +54,12 @@ def test_without_typst_there_is_no_pdf_and_none_is_left(ddecli, experiment, monk
 
 
 def test_refusals_are_one_sentence(ddecli, tmp_path):
-    (tmp_path / "e.yaml").write_text("name: x\ntitle: y\nmodels: {}\nwhat: 1\n")
+    model = "models: {tiny: {paper: SD15, scores: {base: images}}}"
+    (tmp_path / "key.yaml").write_text(f"name: x\ntitle: y\n{model}\nwhat: 1\n")
+    (tmp_path / "bare.yaml").write_text("name: x\ntitle: y\nmodels: {}\n")
     for file, message in (
-        ("e.yaml", "what is no known key"),
+        ("key.yaml", "key.yaml: what is no known key"),
+        ("bare.yaml", "bare.yaml: models: Dictionary should have at least 1 item"),
         ("none.yaml", "none.yaml does not exist."),
         (".", "cannot be read as YAML"),
     ):

@@ -15,7 +15,7 @@ import pytest
 from averaging_model import Averaging
 from huggingface_hub import constants
 from pair_data import png
-from small_hub import SHA, SmallHub, small_hub
+from small_hub import SHA, SmallHub, hub_in_place
 
 from ddecli.core.errors import UserError
 from ddecli.data.pairs import Pair, Rejects
@@ -27,18 +27,7 @@ from ddecli.data.store import PairStore
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallHub]:
-    with small_hub() as running:
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(
-            constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            f"{running.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
-        )
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        for proxy in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            monkeypatch.delenv(proxy, raising=False)
+    with hub_in_place(monkeypatch) as running:
         yield running
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import norm
+
+from ddecli.diffusion.schedule import NoiseSchedule
 
 T = 7
 ABAR = np.array([1.0, 0.93, 0.80, 0.62, 0.42, 0.24, 0.09, 0.0])  # abar_0 .. abar_T
+SCHEDULE = NoiseSchedule(torch.from_numpy(ABAR[1:]))
 X0 = 0.6
 SAMPLES = 200_000
 
@@ -70,3 +74,16 @@ def test_the_identity_holds_at_every_timestep(t: int) -> None:
     mean, standard_error = estimate(t)
     assert standard_error < 0.01 * exact  # sharp enough to tell a wrong identity from a right one
     assert abs(mean - exact) < 4.5 * standard_error
+
+
+@pytest.mark.parametrize("k", range(2, T))
+def test_step_weights_are_the_ratios_of_the_identity(k: int) -> None:
+    """`log r_k = -lambda_k e_k` at the mean of `q`, where the model has q's variance and predicts its own noise."""
+    x_k, eps, eps_hat = np.random.default_rng(k).normal(size=3)
+    x0, x0_hat = ((x_k - np.sqrt(1 - ABAR[k]) * noise) / np.sqrt(ABAR[k]) for noise in (eps, eps_hat))
+    clean, noisy, variance = posterior(k)
+    mean = clean * x0 + noisy * x_k
+    scale = np.sqrt(variance)
+    log_ratio = norm.logpdf(mean, clean * x0_hat + noisy * x_k, scale) - norm.logpdf(mean, mean, scale)
+    weight = float(SCHEDULE.step_weights[k - 1])
+    assert log_ratio == pytest.approx(-weight * (eps - eps_hat) ** 2)
