@@ -188,7 +188,7 @@ def _require_comparable(images: ImageSet, other: ImageSet) -> None:
     from ddecli.scoring.sources import require_same_prompts
 
     if images.protocol and other.protocol:
-        check_same_protocol([ScoreSet(each.name, protocol=each.protocol) for each in (images, other)])
+        check_same_protocol([ScoreSet(each.name, protocol=each.protocol or {}) for each in (images, other)])
     else:
         require_same_prompts(images, other)
 
