@@ -38,6 +38,8 @@ class DelayedTable:
         self._bin_of = torch.arange(T) * bins // T
         self._means = torch.zeros(4, bins, dtype=torch.float64)
         self._visited = torch.zeros(bins, dtype=torch.bool)
+        self._corrections: Tensor  # C(t), (T,) float64
+        self._on_device: Tensor  # the same in float32, where it was last asked for
         self._set_corrections()
 
     def update(self, errors: PairErrors) -> None:
@@ -65,9 +67,9 @@ class DelayedTable:
 
     def correction(self, t: Tensor) -> Tensor:
         """`C(t) = sum_{k=t+1..T} lambda_k Dbar_k` over the timesteps above `t`. t: (B,) -> (B,) float32."""
-        if self._looked_up.device != t.device:  # once an optimizer step: a copy waits for all a GPU has to do
-            self._looked_up = self._looked_up.to(t.device)
-        return self._looked_up[t]
+        if self._on_device.device != t.device:  # once an optimizer step: a copy waits for all a GPU has to do
+            self._on_device = self._on_device.to(t.device)
+        return self._on_device[t]
 
     def corrections(self) -> Tensor:
         """`C(t)` of every timestep, (T,) float64."""
@@ -94,4 +96,4 @@ class DelayedTable:
         step_terms = self._step_weights * margin[self._bin_of]  # lambda_k Dbar_k: (T,)
         from_t_on = step_terms.flip(0).cumsum(0).flip(0)
         self._corrections = torch.cat([from_t_on[1:], from_t_on.new_zeros(1)])  # above t, t itself left out
-        self._looked_up = self._corrections.to(torch.float32)
+        self._on_device = self._corrections.to(torch.float32)
