@@ -27,7 +27,7 @@ test: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
-	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadgroup
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -38,6 +38,11 @@ def sdxl_store(sdxl_folder: Path) -> Path:
     return _store(sdxl_folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, or one process would be busy with them when the others are done."""
+    items.sort(key=lambda item: item.path.parent.name != "workflow")
+
+
 # Imported where they are used: tests without models start at once.
 
 

@@ -34,11 +34,8 @@ class HeldOut:
         )
         self.batches = Batches(store, draws, accelerator.device)
         self.accelerator = accelerator
+        self.pairs = min(len(store), settings.holdout_pairs)
         self.size = settings.micro_batch_size
-        at_once = self.size * accelerator.num_processes
-        self.rounds = -(
-            -min(len(store), settings.holdout_pairs) // at_once
-        )  # the last may begin the pairs anew
 
     @torch.no_grad()
     def evaluate(
@@ -51,11 +48,15 @@ class HeldOut:
 
         Every process has to call it.
         """
-        margins: list[Tensor] = []
-        for number in range(self.rounds):
-            first = (number * self.accelerator.num_processes + self.accelerator.process_index) * self.size
+        processes, margins = self.accelerator.num_processes, []
+        for start in range(0, self.pairs, self.size * processes):
+            first = start + self.size * self.accelerator.process_index
             batch = self.batches(range(first, first + self.size))
             margins.append(pair_errors(policy, reference, batch, autocast()).margin)
-        margin = self.accelerator.gather(torch.cat(margins)).double()
+        found: Tensor = self.accelerator.gather(
+            torch.cat(margins)
+        )  # one process after the other, some too many
+        in_order = found.view(processes, len(margins), self.size).transpose(0, 1).flatten()
+        margin = in_order[: self.pairs].double()
         wins = (margin < 0).double() + (margin == 0).double() / 2
         return {"holdout_margin": margin.mean().item(), "holdout_accuracy": wins.mean().item()}

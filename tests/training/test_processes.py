@@ -80,15 +80,15 @@ def make(settings: Make, tmp_path: Path) -> Make:
 
 def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> None:
     held_out = {"holdout": str(sd_store), "holdout_pairs": 6, "evaluate_every": 2}
-    one, two = make("one", **held_out), make("two", **held_out)
-    lora_one, lora_two = make("lora-one", lora=2, lr=1e-3), make("lora-two", lora=2, lr=1e-3)
+    one, two = make("one"), make("two")
+    lora_one, lora_two = (make(name, lora=2, lr=1e-3, **held_out) for name in ("lora-one", "lora-two"))
     launch("8-gpus-ddp.yaml", 29611, two, lora_two)
     train(one)
     train(lora_one)
     np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING)
     np.testing.assert_allclose(losses(lora_two), losses(lora_one), rtol=ROUNDING)
     assert_same_weights(one, two, UNET)
-    for left, right in zip(evaluations(two), evaluations(one), strict=True):
+    for left, right in zip(evaluations(lora_two), evaluations(lora_one), strict=True):
         assert left == pytest.approx(right, rel=1e-2)
     assert metrics(lora_two)[0]["logit"] == 0 and metrics(lora_two)[-1]["logit_std"] > 0
     left, right = (np.load(run.folder / "credit.npz") for run in (one, two))
