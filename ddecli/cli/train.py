@@ -175,8 +175,8 @@ def train(
         str | None,
         typer.Option(
             rich_help_panel=MEMORY,
-            help="Of the forward passes: float32 (TensorFloat-32 on GPUs that have it), bfloat16 or float16; weights and "
-            "errors stay float32. Default: auto, bfloat16 on a GPU that has it, else float32.",
+            help="Of the forward passes: float32 (TensorFloat-32 on GPUs that have it), bfloat16 or float16; weights "
+            "and errors stay float32. Default: auto, bfloat16 on a GPU that has it, else float32.",
         ),
     ] = None,
     out: Annotated[
