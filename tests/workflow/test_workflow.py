@@ -17,8 +17,6 @@ import yaml
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"
-SHRUNKEN = pytest.mark.xdist_group("shrunken")
-"""Tests of one run of the shrunken paper: in one process, or each would run it anew."""
 GPUS = (("prepare", 8), ("train", 8), ("sample", 1), ("score", 1), ("inception", 1))
 """GPUs of a job in the paper's configuration."""
 
@@ -123,7 +121,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Callable[..., s
     return folder, again
 
 
-@SHRUNKEN
 def test_the_shrunken_paper_leaves_everything(run: tuple[Path, Callable[..., str]]) -> None:
     paper = run[0] / "paper" / "paper-smoke"
     for number in (2, 3, 4):
@@ -142,12 +139,10 @@ def test_the_shrunken_paper_leaves_everything(run: tuple[Path, Callable[..., str
     assert manifest["wall_seconds"] > 0
 
 
-@SHRUNKEN
 def test_a_second_run_does_nothing(run: tuple[Path, Callable[..., str]]) -> None:
     assert NOTHING in run[1]()
 
 
-@SHRUNKEN
 def test_a_changed_setting_runs_only_what_depends_on_it(run: tuple[Path, Callable[..., str]]) -> None:
     folder, again = run
     settings = yaml.safe_load((folder / "config.yaml").read_text())
