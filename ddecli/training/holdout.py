@@ -15,6 +15,7 @@ from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.models.base import DiffusionModel
 from ddecli.training.batches import Batches
 from ddecli.training.errors import pair_errors
+from ddecli.training.record import implicit_accuracy
 from ddecli.training.settings import TrainSettings
 
 HOLDOUT_SEED = -1
@@ -44,7 +45,7 @@ class HeldOut:
         reference: DiffusionModel,
         autocast: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> dict[str, float]:
-        """`holdout_margin`, the mean of `D(t)`, and `holdout_accuracy`, the share of pairs with `D(t) < 0` (ties half).
+        """`holdout_margin`, the mean of `D(t)`, and `holdout_accuracy`, the implicit accuracy.
 
         Every process has to call it.
         """
@@ -58,5 +59,4 @@ class HeldOut:
         )  # one process after the other, some too many
         in_order = found.view(processes, len(margins), self.size).transpose(0, 1).flatten()
         margin = in_order[: self.pairs].double()
-        wins = (margin < 0).double() + (margin == 0).double() / 2
-        return {"holdout_margin": margin.mean().item(), "holdout_accuracy": wins.mean().item()}
+        return {"holdout_margin": margin.mean().item(), "holdout_accuracy": implicit_accuracy(margin)}

@@ -49,11 +49,7 @@ def errors_of(columns: Tensor) -> PairErrors:
 
 
 def step_metrics(columns: Tensor) -> dict[str, float | None]:
-    """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit.
-
-    `implicit_accuracy` is the share of pairs on whose winner the policy has gained more than on the loser (`D < 0`,
-    ties half), whatever the loss adds to it.
-    """
+    """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit."""
     names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
     mean = dict(zip(names, columns[:, 1:].mean(0).tolist(), strict=True))
     metrics: dict[str, float | None] = {"loss": mean["loss"], "gradient_weight": mean["gradient_weight"]}
@@ -63,9 +59,8 @@ def step_metrics(columns: Tensor) -> dict[str, float | None]:
         return metrics | dict.fromkeys(OF_PAIRS)
     margin = errors_of(columns).margin.double()
     low, middle, high = torch.quantile(margin, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
-    wins = (margin < 0).double() + (margin == 0).double() / 2  # DDE's logit also holds what other pairs did
     return metrics | {
-        "implicit_accuracy": wins.mean().item(),
+        "implicit_accuracy": implicit_accuracy(margin),
         "logit": mean["logit"],
         "logit_std": logit.std(correction=0).item(),
         "margin": margin.mean().item(),
@@ -73,6 +68,17 @@ def step_metrics(columns: Tensor) -> dict[str, float | None]:
         "margin_q50": middle,
         "margin_q95": high,
     }
+
+
+def implicit_accuracy(margin: Tensor) -> float:
+    """Share of pairs on whose winner the policy has gained more than on the loser: `D < 0`, ties half.
+
+    Not a share of positive logits: DDE's also holds what other pairs did.
+
+    Args:
+        margin: (B,) `D(t)`.
+    """
+    return ((margin < 0).double() + (margin == 0).double() / 2).mean().item()
 
 
 def _number(value: float) -> float | None:
