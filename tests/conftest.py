@@ -5,7 +5,9 @@ This file also puts its folder on the path, so that tests can import `tiny_model
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,15 @@ def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with SDXL's parts."""
     return _model("sdxl", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def world_folder(sd_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of `sd_folder`, recorded as one of the tiny world."""
+    folder = shutil.copytree(sd_folder, tmp_path_factory.mktemp("world") / "random-world")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"_world": "tiny"}))
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")

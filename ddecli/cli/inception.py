@@ -16,7 +16,7 @@ def inception(
         str,
         typer.Option(
             help="tiny (shape x colour of the tiny world), inception (Inception-V3, the inception extra), or a "
-            "transformers ResNetForImageClassification folder; auto goes by the size: tiny up to 64 pixels, else "
+            "transformers ResNetForImageClassification folder; auto is tiny for pictures of the tiny world, else "
             "inception."
         ),
     ] = "auto",

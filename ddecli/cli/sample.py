@@ -56,7 +56,7 @@ def sample(
         int | None,
         typer.Option(
             min=1,
-            help="Images made at once: speed and memory only. 64 for tiny models, else 8, if not given.",
+            help="Images made at once: speed and memory only. If not given 8, of up to 64 pixels 64.",
         ),
     ] = None,
     device: Annotated[

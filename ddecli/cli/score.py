@@ -45,7 +45,8 @@ def score(
     family: Annotated[
         Literal["auto", "tiny", "real"],
         typer.Option(
-            help="Scorers of the tiny world or of real pictures; auto goes by the size (64 pixels)."
+            help="Scorers of the tiny world or of real pictures; auto: what the sample's "
+            "protocol.json says; where there is none, real unless the pictures have exactly its 32 pixels."
         ),
     ] = "auto",
     scorer: Annotated[

@@ -139,7 +139,7 @@ def train(
         typer.Option(
             rich_help_panel=MEMORY,
             help="Pairs per forward pass on each process: memory and speed only, the result is the same up to "
-            "rounding. Default: 1, for tiny models the whole batch.",
+            "rounding. Default: 1, for pictures of up to 64 pixels the whole batch.",
         ),
     ] = None,
     gradient_checkpointing: Annotated[

@@ -17,6 +17,7 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, read_json, write_json, write_text
+from ddecli.core.world import world_of
 
 SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
 COLUMNS = ("prompt_id", "image_index", "metric", "score")
@@ -177,7 +178,8 @@ def check_same_protocol(sets: Sequence[Any]) -> None:
 
 
 def _without_model(scores: ScoreSet) -> dict[str, Any]:
-    return {key: value for key, value in scores.protocol.items() if key != "model"}
+    protocol = {key: value for key, value in scores.protocol.items() if key != "model"}
+    return protocol | {"world": world_of(protocol)} if protocol else protocol
 
 
 def _differences(a: Any, b: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:

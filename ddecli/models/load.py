@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import read_json
 from ddecli.core.hub import gated, hub_problem
+from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
@@ -47,12 +48,14 @@ def load_pipeline(
     folder = local_folder(source)
     if not (folder / "model_index.json").is_file():
         raise UserError(f"{source.name} holds no diffusers pipeline (no model_index.json in {folder}).")
-    if (folder / "safety_checker").is_dir() or "safety_checker" in (folder / "model_index.json").read_text():
+    index = read_json(folder / "model_index.json")
+    if (folder / "safety_checker").is_dir() or "safety_checker" in index:
         parts |= {"safety_checker": None, "requires_safety_checker": False}
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     try:
         pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)
+        pipeline.register_to_config(**{WORLD_KEY: source.world or index.get(WORLD_KEY)})  # diffusers drops it
         _check_family(pipeline, folder)
         _check_parts(pipeline, folder)
         for number, lora in enumerate(source.loras):

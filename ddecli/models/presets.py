@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_yaml
-from ddecli.core.tiny import TINY_PIXELS
+from ddecli.core.files import read_json, read_yaml
+from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY
 from ddecli.models.weight_files import checkpoint_family
 
 FAMILIES = {"StableDiffusionPipeline": "sd", "StableDiffusionXLPipeline": "sdxl"}
@@ -27,6 +27,7 @@ class ModelSource:
     family: `sd` or `sdxl`; None for a hub id whose model_index.json has not been read.
     loras: folders of LoRA weights to load on top, of runs trained with LoRA, one after the other.
     float16_vae: hub id of the autoencoder to encode with in float16, where the model's own overflows.
+    world: the world whose pictures it draws, as its model_index.json records it; None for real ones.
     """
 
     name: str
@@ -35,11 +36,17 @@ class ModelSource:
     resolution: int | None
     loras: tuple[Path, ...] = ()
     float16_vae: str | None = None
+    world: str | None = None
 
     @property
     def is_tiny(self) -> bool:
         """Whether this is a model of the built-in world, or a run that started from one."""
-        return self.resolution is not None and self.resolution <= TINY_PIXELS
+        return self.world == TINY
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a whole batch fits into memory at once, whatever the machine."""
+        return self.resolution is not None and self.resolution <= SMALL_PIXELS
 
 
 def presets() -> dict[str, dict[str, Any]]:
@@ -81,6 +88,8 @@ def _preset(name: str, entry: dict[str, Any]) -> ModelSource:
         str(builtin_weights(source.removeprefix("builtin:"))) if source.startswith("builtin:") else source
     )
     settings = {key: value for key, value in entry.items() if key != "source"}
+    if Path(location).is_dir():
+        settings["world"] = _index(Path(location)).get(WORLD_KEY)
     return ModelSource(name, location, **settings)
 
 
@@ -95,13 +104,19 @@ def _pipeline_folder(name: str, folder: Path) -> ModelSource:
         raise UserError(
             f"{folder} holds no model: neither model_index.json (a diffusers pipeline) nor run.yaml (a run)."
         )
-    try:
-        kind = json.loads(index.read_text(encoding="utf-8"))["_class_name"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{index} cannot be read: {error}.") from error
+    values = _index(folder)
+    kind = values.get("_class_name")
     if kind not in FAMILIES:
         raise UserError(f"{folder} is a {kind}; supported are {' and '.join(FAMILIES)}.")
-    return ModelSource(name, str(folder), FAMILIES[kind], _resolution(folder))
+    return ModelSource(name, str(folder), FAMILIES[kind], _resolution(folder), world=values.get(WORLD_KEY))
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    """A pipeline's model_index.json."""
+    values = read_json(folder / "model_index.json")
+    if not isinstance(values, dict):
+        raise UserError(f"{folder / 'model_index.json'} holds no settings: fetch the model again.")
+    return values
 
 
 def _resolution(folder: Path) -> int | None:

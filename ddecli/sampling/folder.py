@@ -12,6 +12,7 @@ from typing import Any
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_json, sync, write_json, write_text
 from ddecli.core.protocol import BESIDE, CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
+from ddecli.core.world import world_of
 
 OWN_FILES = (
     PROTOCOL,
@@ -83,6 +84,7 @@ class SampleFolder:
             write_json(file, protocol)
             return
         found = read_json(file)
+        found["world"] = world_of(found)
         different = [
             f"{key} {found.get(key)!r}, now {protocol.get(key)!r}"
             for key in sorted(protocol.keys() | found.keys())

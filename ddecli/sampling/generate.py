@@ -37,7 +37,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
 from ddecli.core.seeds import seed_of
-from ddecli.core.tiny import TINY_PIXELS
+from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
 from ddecli.sampling.sheet import contact_sheet
@@ -84,8 +84,8 @@ def resolution_of(pipeline: DiffusionPipeline) -> int:
 
 
 def is_tiny(pipeline: DiffusionPipeline) -> bool:
-    """Whether a pipeline belongs to the tiny world: pictures of at most `TINY_PIXELS`."""
-    return resolution_of(pipeline) <= TINY_PIXELS
+    """Whether a pipeline of `load_pipeline` belongs to the tiny world."""
+    return pipeline.config.get(WORLD_KEY) == TINY
 
 
 def family_of(pipeline: DiffusionPipeline) -> str:
@@ -137,6 +137,7 @@ def sample_images(
             "guidance_scale": guidance_scale,
             "seed": settings.seed,
             "resolution": resolution_of(pipeline),
+            "world": pipeline.config.get(WORLD_KEY),
             "model": {
                 "name": model_name,
                 "family": family_of(pipeline),
@@ -156,7 +157,7 @@ def sample_images(
             f"{truncated} of {len(prompts.prompts)} prompts are longer than the text encoder reads: "
             "their ends are cut."
         )
-    batch_size = settings.batch_size or (64 if is_tiny(pipeline) else 8)
+    batch_size = settings.batch_size or (64 if resolution_of(pipeline) <= SMALL_PIXELS else 8)
     bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
     with bar as advance, _quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
         saving: list[Future[None]] = []  # while the next batch is made: a PNG takes as long as a GPU's image

@@ -25,11 +25,11 @@ from ddecli.core.devices import exact_float32
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.protocol import METADATA
 from ddecli.core.seeds import torch_generator
-from ddecli.core.tiny import TINY_PIXELS
+from ddecli.core.world import TINY, world_of
 from ddecli.scoring.classifiers import load_classifier
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.logits import LOGITS, LogitsStore, split_scores
-from ddecli.scoring.sources import image_files, image_size, read_protocol
+from ddecli.scoring.sources import image_files, read_protocol, world_of_images
 
 
 def inception_score(
@@ -48,7 +48,7 @@ def inception_score(
 
     Args:
         classifier: `tiny`, a ResNetForImageClassification folder, `inception` (Inception-V3, 299 pixels), or `auto`:
-            `tiny` for images of at most `TINY_PIXELS`, else `inception`.
+            `tiny` for images of the tiny world, else `inception`.
         shard: (I, N) classifies the I-th of N parts of the folder.
 
     Returns:
@@ -56,8 +56,8 @@ def inception_score(
         classifier, conventions, protocol.
 
     Raises:
-        UserError: fewer images than splits, an unreadable image, `tiny` for larger images, or the classifier is not
-            at hand.
+        UserError: fewer images than splits, an unreadable image, `tiny` for images sampled from another model, or
+            the classifier is not at hand.
     """
     files = _files(source)
     if len(files) < splits:
@@ -65,7 +65,7 @@ def inception_score(
             f"{source} has {len(files)} images, fewer than {splits} splits: sample more, or lower --splits."
         )
     protocol = read_protocol(source)
-    network, card = load_classifier(_choose_classifier(classifier, source, image_size(protocol, files)))
+    network, card = load_classifier(_choose_classifier(classifier, source, protocol, files))
     number, shards = shard
     with _logits_folder(source, shards) as folder:
         store = LogitsStore(folder, files, card)
@@ -97,14 +97,17 @@ def inception_score(
     }
 
 
-def _choose_classifier(classifier: str, source: Path, size: int | None) -> str:
-    """Of images of a size in pixels; None where that is not known."""
+def _choose_classifier(
+    classifier: str, source: Path, protocol: dict[str, Any] | None, files: list[Path]
+) -> str:
+    """The one asked for, or that of the world the images belong to."""
     if classifier == "auto":
-        return "tiny" if size is not None and size <= TINY_PIXELS else "inception"
-    if classifier == "tiny" and size is not None and size > TINY_PIXELS:
+        world = world_of_images(str(source), protocol, files, "--classifier inception")
+        return "tiny" if world == TINY else "inception"
+    if classifier == "tiny" and protocol is not None and world_of(protocol) != TINY:
         raise UserError(
-            f"The images of {source} have {size} pixels, and the classifier tiny knows the drawn shapes of the tiny "
-            f"world only (at most {TINY_PIXELS} pixels): give --classifier inception."
+            f"The images of {source} are not of the tiny world, and the classifier tiny knows its drawn shapes only: "
+            "give --classifier inception."
         )
     return classifier
 

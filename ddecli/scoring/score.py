@@ -24,7 +24,7 @@ from ddecli.core.scores import (
     load_scores,
     load_skipped,
 )
-from ddecli.core.tiny import TINY_PIXELS
+from ddecli.core.world import TINY
 from ddecli.scoring.aesthetic import AestheticScore
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.decode import decoded_batches
@@ -33,7 +33,7 @@ from ddecli.scoring.imagereward import ImageReward
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.presets import DIVERSITY, ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.scorer import Scorer
-from ddecli.scoring.sources import ImageSet, ScoredImage, image_size
+from ddecli.scoring.sources import ImageSet, ScoredImage, world_of_images
 from ddecli.scoring.truth import TruthScore
 
 SCORERS: dict[str, type[Scorer]] = {
@@ -181,9 +181,11 @@ def diversity_within_prompts(prompt_ids: np.ndarray, embeddings: Tensor) -> np.n
 
 
 def choose_family(source: ImageSet) -> str:
-    """`tiny` for samples, or pictures, of at most `TINY_PIXELS`; else `real`."""
-    size = image_size(source.protocol, (image.path for image in source.images))
-    return "tiny" if size is not None and size <= TINY_PIXELS else "real"
+    """`tiny` for pictures of the tiny world, else `real`: as `world_of_images` finds it."""
+    world = world_of_images(
+        source.name, source.protocol, (image.path for image in source.images), "--family real"
+    )
+    return "tiny" if world == TINY else "real"
 
 
 def images_sha256(images: list[ScoredImage]) -> str:

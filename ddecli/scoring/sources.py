@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from ddecli.core.console import console
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import IMAGE_SUFFIXES
@@ -22,6 +23,7 @@ from ddecli.core.protocol import (
     clean_prompt,
     prompt_id,
 )
+from ddecli.core.world import TINY, WORLD_PIXELS, world_of
 
 METADATA_CSV = "metadata.csv"
 NO_PROMPTS = (
@@ -97,17 +99,35 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
-def image_size(protocol: Mapping[str, Any] | None, files: Iterable[Path]) -> int | None:
-    """Width or height, the larger, in pixels: as the protocol has it, else of the first image that can be read.
+def world_of_images(
+    name: str, protocol: Mapping[str, Any] | None, files: Iterable[Path], otherwise: str
+) -> str | None:
+    """The world of pictures, None for real ones: as their protocol has it.
 
-    None where that is not known.
+    Where there is none, pictures of exactly the tiny world's size are taken for its own, and that is said.
+
+    Args:
+        name: what the message calls the pictures.
+        otherwise: the option that says they are not.
     """
     if protocol is not None:
-        return protocol.get("resolution")
+        return world_of(protocol)
+    if _first_size(files) != (WORLD_PIXELS, WORLD_PIXELS):
+        return None
+    console.print(
+        f"Nothing tells where the pictures of {name} come from: having {WORLD_PIXELS} pixels, they are taken for "
+        f"drawings of the tiny world. If they are not, give {otherwise}.",
+        soft_wrap=True,
+    )
+    return TINY
+
+
+def _first_size(files: Iterable[Path]) -> tuple[int, int] | None:
+    """Width and height of the first image that can be read."""
     for file in files:
         try:
             with Image.open(file) as image:
-                return max(image.size)
+                return image.size
         except (OSError, ValueError, Image.DecompressionBombError):
             continue
     return None

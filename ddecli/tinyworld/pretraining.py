@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -23,6 +24,7 @@ from transformers import (
 )
 
 from ddecli.core.seeds import numpy_rng, torch_generator
+from ddecli.core.world import TINY, WORLD_KEY
 from ddecli.tinyworld.autoencoder import LATENT_CHANNELS
 from ddecli.tinyworld.bank import Bank, batch_indices
 from ddecli.tinyworld.drawing import RESOLUTION
@@ -181,7 +183,7 @@ def new_tiny_xl(tiny: Denoiser, clip: CLIPModel) -> Denoiser:
 
 def save_tiny(denoiser: Denoiser, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Write `tiny` as a diffusers pipeline in half precision."""
-    StableDiffusionPipeline(
+    pipeline = StableDiffusionPipeline(
         vae=autoencoder,
         text_encoder=denoiser.text_encoder,
         tokenizer=tokenizer,
@@ -190,14 +192,15 @@ def save_tiny(denoiser: Denoiser, autoencoder: AutoencoderKL, tokenizer: CLIPTok
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
-    ).to(dtype=torch.float16).save_pretrained(folder)
+    )
+    _save(pipeline, folder)
 
 
 def save_tiny_xl(
     denoiser: Denoiser, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path
 ) -> None:
     """Write `tiny-xl` as a diffusers pipeline in half precision."""
-    StableDiffusionXLPipeline(
+    pipeline = StableDiffusionXLPipeline(
         vae=autoencoder,
         text_encoder=denoiser.text_encoder,
         text_encoder_2=denoiser.text_encoder_2,
@@ -207,4 +210,10 @@ def save_tiny_xl(
         scheduler=new_scheduler(),
         force_zeros_for_empty_prompt=False,
         add_watermarker=False,
-    ).to(dtype=torch.float16).save_pretrained(folder)
+    )
+    _save(pipeline, folder)
+
+
+def _save(pipeline: Any, folder: Path) -> None:
+    pipeline.register_to_config(**{WORLD_KEY: TINY})
+    pipeline.to(dtype=torch.float16).save_pretrained(folder)

@@ -90,7 +90,7 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
         parse_segment(chosen["segment"])
     is_lora = chosen.get("lora") is not None
     settings = recipe(model, loss, source.is_tiny, source.family, is_lora) | chosen
-    settings.setdefault("micro_batch_size", settings["batch_size"] if source.is_tiny else 1)
+    settings.setdefault("micro_batch_size", settings["batch_size"] if source.is_small else 1)
     if not settings.get("out"):
         settings["out"] = str(Path("runs") / run_name(settings))
     try:

@@ -104,7 +104,7 @@ def test_train_on_a_full_disk_keeps_what_was_whole(train: Run) -> None:
 
 
 def test_prepare_on_a_full_disk_keeps_the_store(ddecli: Run, sd_folder: Path) -> None:
-    arguments = ("prepare", "--model", sd_folder, "--out", "store", "--overwrite")
+    arguments = ("prepare", "--model", sd_folder, "--data", "world", "--out", "store", "--overwrite")
     assert ddecli(*arguments, "--limit", 4).code == 0
     before = contents("store")
     with full_disk(2_000):
@@ -137,7 +137,7 @@ def test_sample_on_a_full_disk_goes_on_later(
 
 
 WRITERS = {
-    "prepare": ("--model", "{model}", "--limit", "2", "--out"),
+    "prepare": ("--model", "{model}", "--data", "world", "--limit", "2", "--out"),
     "train": ("--model", "{model}", "--data", "{store}", "--device", "cpu", "--out"),
     "sample": ("{model}", "--prompt", "a", "--steps", "1", "--images-per-prompt", "1", "--out"),
     "score": ("pictures", "--prompt", "a", "--metric", "clip", "--family", "tiny", "--out"),

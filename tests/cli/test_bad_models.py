@@ -84,7 +84,7 @@ def test_parts_of_different_models(ddecli: Run, models: dict[str, Path], sd_stor
     sample = ("--prompt", "a", "--steps", 1, "--images-per-prompt", 1, "--out", "out")
     typed = ddecli("sample", models["sd24"], *sample)
     assert_one_sentence(typed, "text embeddings of width 24, its text encoders make 16")
-    typed = ddecli("prepare", "--model", models["sd24"], "--limit", 2, "--out", "out")
+    typed = ddecli("prepare", "--model", models["sd24"], "--data", "world", "--limit", 2, "--out", "out")
     assert_one_sentence(typed, "text embeddings of width 24, its text encoders make 16")
     inpainting = Path(shutil.copytree(models["sd"], "inpainting"))
     tiny_models._unet(cross_attention_dim=16, in_channels=9).save_pretrained(inpainting / "unet")

@@ -60,7 +60,7 @@ def test_shards(ddecli: Run, folder: Path, classifier: Path, monkeypatch: pytest
     assert json.loads((folder / "inception.json").read_text())["images"] == 12
 
 
-def test_the_classifier_goes_by_the_size(
+def test_the_classifier_goes_by_the_world(
     ddecli: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert json.loads(ddecli("inception", folder, "--splits", 2, "--json").out)["classifier"]["model"] == (
@@ -70,8 +70,6 @@ def test_the_classifier_goes_by_the_size(
     large.mkdir()
     for number in range(2):
         Image.new("RGB", (65, 40), (number, 0, 0)).save(large / f"{number}.png")
-    typed = ddecli("inception", large, "--splits", 2, "--classifier", "tiny")
-    assert_one_sentence(typed, f"images of {large} have 65 pixels", "--classifier inception")
     asked: list[str] = []
 
     def load(name: str) -> None:
@@ -85,6 +83,9 @@ def test_the_classifier_goes_by_the_size(
     (large / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert ddecli("inception", large, "--splits", 2).code == 2
     assert asked == ["inception", "tiny"]
+    (large / "protocol.json").write_text(json.dumps({"resolution": 32, "world": None}))
+    typed = ddecli("inception", large, "--splits", 2, "--classifier", "tiny")
+    assert_one_sentence(typed, f"images of {large} are not of the tiny world", "--classifier inception")
 
 
 def test_wrong_input_ends_in_one_sentence(

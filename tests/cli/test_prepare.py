@@ -50,13 +50,14 @@ def test_a_folder_of_pictures(ddecli: Run, sd_folder: Path) -> None:
     assert "1 of 1 rows" in typed.out
 
 
-def test_pairs_of_the_world(ddecli: Run, sd_folder: Path) -> None:
-    typed = ddecli("prepare", "--model", sd_folder, "--limit", 12, "--json")
+def test_pairs_of_the_world(ddecli: Run, world_folder: Path, sd_folder: Path) -> None:
+    typed = ddecli("prepare", "--model", world_folder, "--limit", 12, "--json")
     assert typed.code == 0, typed.error
     summary = json.loads(typed.out)
     assert summary["rows"] == 12
     assert summary["pairs"] + sum(summary["dropped"].values()) == 12
-    assert len(PairStore.open(Path("pairs/world-random-sd"))) == summary["pairs"]
+    assert len(PairStore.open(Path("pairs/world-random-world"))) == summary["pairs"]
+    assert_one_sentence(ddecli("prepare", "--model", sd_folder), "Give --data")
 
 
 def test_a_store_is_not_prepared_again(ddecli: Run, sd_store: Path, sdxl_folder: Path) -> None:

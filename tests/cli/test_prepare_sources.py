@@ -172,9 +172,9 @@ def sha256(path: str) -> str:
     return sha256_file(Path(path))
 
 
-def test_the_tiny_worlds_scorer_decides_for_tiny_models(ddecli: Run, sd_folder: Path) -> None:
+def test_the_tiny_worlds_scorer_decides_for_its_models(ddecli: Run, world_folder: Path) -> None:
     summary, _ = prepared(
-        ddecli, "--model", sd_folder, "--limit", 12, "--relabel", "pickscore", "--out", "store"
+        ddecli, "--model", world_folder, "--limit", 12, "--relabel", "pickscore", "--out", "store"
     )
     assert summary["pairs"] > 0
     store = PairStore.open(Path("store"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_checks import assert_one_sentence
 
 from ddecli.cli.sample import parse_shard
 from ddecli.core.errors import UserError
@@ -38,7 +39,7 @@ def test_prompt_file_shards_and_defaults(ddecli: Run, sd_folder: Path, tmp_path:
     assert "complete" in ddecli("sample", sd_folder, *arguments, "--shard", "1/2").out
     protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
     assert protocol["prompt_set"] == "prompts.txt"
-    assert (protocol["num_prompts"], protocol["steps"], protocol["guidance_scale"]) == (2, 15, 2.0)
+    assert (protocol["num_prompts"], protocol["steps"], protocol["guidance_scale"]) == (2, 50, 7.5)
     assert protocol["sampler"] == "DDIM (eta 0)"
     assert protocol["resolution"] == 32
 
@@ -89,10 +90,17 @@ def test_imagenet_classes(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
     assert [row["prompt"] for row in rows[::2]] == ["A photo of tench", "A photo of goldfish"]
 
 
-def test_prompts_of_the_world_are_the_default(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
-    typed = ddecli("sample", sd_folder, "--num-prompts", 2, *QUICK, "--out", "out")
+def test_prompts_of_the_world_are_the_default_of_its_models_alone(
+    ddecli: Run, sd_folder: Path, tmp_path: Path
+) -> None:
+    typed = ddecli("sample", "tiny", "--num-prompts", 2, *QUICK, "--out", "out")
     assert typed.code == 0, typed.error
-    assert json.loads((tmp_path / "out" / "protocol.json").read_text())["prompt_set"] == "world:validation"
+    protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
+    assert (protocol["prompt_set"], protocol["world"]) == ("world:validation", "tiny")
+    own = ddecli("sample", sd_folder, "--prompt", "a dog", *QUICK, "--out", "own")
+    assert own.code == 0, own.error
+    assert json.loads((tmp_path / "own" / "protocol.json").read_text())["world"] is None
+    assert_one_sentence(ddecli("sample", sd_folder, *QUICK, "--out", "none"), "needs prompts")
 
 
 @pytest.mark.parametrize(

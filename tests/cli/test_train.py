@@ -121,11 +121,11 @@ def test_no_store_and_a_place_that_cannot_be_written(
 
 
 def test_without_data_it_says_how_to_finish_pairs_that_are_not_whole(
-    ddecli: Callable[..., Typed], sd_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ddecli: Callable[..., Typed], world_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arguments = ("train", "--model", sd_folder, "--out", "run", "--device", "cpu")
-    store = Path("pairs", f"world-{sd_folder.name}")
-    command = f"ddecli prepare --model {sd_folder} --out {store}"
+    arguments = ("train", "--model", world_folder, "--out", "run", "--device", "cpu")
+    store = Path("pairs", f"world-{world_folder.name}")
+    command = f"ddecli prepare --model {world_folder} --out {store}"
     store.mkdir(parents=True)
     (store / "latents-00000.safetensors").write_bytes(b"a copy that was stopped")
     assert_one_sentence(ddecli(*arguments), command, f"{store} exists and is no pair store", "remove it")
@@ -133,7 +133,7 @@ def test_without_data_it_says_how_to_finish_pairs_that_are_not_whole(
 
     with monkeypatch.context() as patch:
         patch.setattr("ddecli.data.job.Job.publish", stop)
-        assert ddecli("prepare", "--model", sd_folder, "--out", store, "--limit", 2).code == 130
+        assert ddecli("prepare", "--model", world_folder, "--out", store, "--limit", 2).code == 130
     said = f"{store}.parts holds parts made with other settings"
     assert_one_sentence(ddecli(*arguments), command, said, "remove that folder")
     typed = ddecli(*arguments, "--data", store)

@@ -36,10 +36,10 @@ def own_pairs(folder: Path) -> None:
 
 
 def test_the_page_on_own_data(
-    sd_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "models" / "sd15"
-    shutil.copytree(sd_folder, model)
+    shutil.copytree(world_folder, model)  # so that the world's scorers stand in for the real ones
     monkeypatch.chdir(tmp_path)
     for line in "".join(blocks("sh")).splitlines():
         words = shlex.split(line)

@@ -42,7 +42,7 @@ def test_family_resolution_and_latents_are_read_from_the_folder(folder: Path) ->
     assert model.family == folder.name.removeprefix("random-")
     assert model.resolution == 32
     assert model.latent_shape == (4, 8, 8)
-    assert resolve(str(folder)).is_tiny
+    assert resolve(str(folder)).is_small and not resolve(str(folder)).is_tiny
 
 
 def test_the_schedule_is_read_without_weights(folder: Path, tmp_path: Path) -> None:

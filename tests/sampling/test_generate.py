@@ -70,7 +70,7 @@ def test_an_image_is_what_stock_diffusers_makes(
         task.prompt,
         latents=initial_latents(pipeline, task, 3)[None],
         num_inference_steps=2,
-        guidance_scale=2.0,
+        guidance_scale=default_guidance_scale(pipeline),
     ).images[0]
     ours = np.array(Image.open(tmp_path / "out" / task.file_name)).astype(int)
     assert np.abs(ours - np.array(stock)).max() <= 1
@@ -192,8 +192,8 @@ def test_long_and_non_latin_prompts(
 
 
 def test_defaults_of_each_family(pipeline: DiffusionPipeline) -> None:
-    assert default_steps(pipeline) == 15
-    assert default_guidance_scale(pipeline) == 2.0
+    assert default_steps(pipeline) == 50
+    assert default_guidance_scale(pipeline) == (5.0 if hasattr(pipeline, "text_encoder_2") else 7.5)
 
 
 def test_contact_sheet(sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path) -> None:

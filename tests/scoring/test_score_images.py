@@ -187,10 +187,21 @@ def _exif_orientation(value: int) -> Image.Exif:
     return exif
 
 
-def test_family(make_sample: MakeSample, tmp_path: Path) -> None:
-    assert choose_family(read_source([make_sample()])) == "tiny"
-    assert choose_family(read_source([make_sample("large", resolution=512)])) == "real"
-    Image.new("RGB", (64, 64)).save(tmp_path / "small.png")
-    Image.new("RGB", (65, 32)).save(tmp_path / "large.png")
-    assert choose_family(read_source([tmp_path / "small.png"], prompt="a")) == "tiny"
-    assert choose_family(read_source([tmp_path / "large.png"], prompt="a")) == "real"
+def test_scorers_go_by_the_recorded_world(make_sample: MakeSample) -> None:
+    assert choose_family(read_source([make_sample("world", world="tiny", resolution=512)])) == "tiny"
+    assert choose_family(read_source([make_sample("own", world=None, resolution=32)])) == "real"
+    # what earlier versions wrote tells the size alone
+    assert choose_family(read_source([make_sample("before", resolution=32)])) == "tiny"
+    assert choose_family(read_source([make_sample("small", resolution=64)])) == "real"
+
+
+def test_where_nothing_is_recorded_the_guess_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for size, family in (((64, 64), "real"), ((33, 32), "real"), ((32, 32), "tiny")):
+        Image.new("RGB", size).save(tmp_path / "picture.png")
+        assert choose_family(read_source([tmp_path / "picture.png"], prompt="a")) == family
+        said = capsys.readouterr().err
+        assert ("taken for drawings of the tiny world" in said and "--family real" in said) == (
+            family == "tiny"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ddecli.core.tiny import TINY_PIXELS
+from ddecli.core.world import TINY, world_of
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import CONFIDENCE
 from ddecli.reporting.claims.scores import MARGIN
@@ -128,4 +128,4 @@ def _sizes(model: ModelEvidence) -> Iterator[Words]:
 
 def is_tiny(model: ModelEvidence) -> bool:
     """Whether the images are of the built-in world."""
-    return int(model.base.protocol.get("resolution") or TINY_PIXELS + 1) <= TINY_PIXELS
+    return world_of(model.base.protocol) == TINY

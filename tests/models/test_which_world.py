@@ -1,0 +1,49 @@
+"""Which world a model belongs to is recorded, and travels with it; its size says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny_models
+from diffusers import StableDiffusionPipeline
+
+from ddecli.core.world import TINY, WORLD_KEY, world_of
+from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.presets import resolve
+from ddecli.sampling.generate import default_guidance_scale, default_steps
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-xl"])
+def test_models_of_the_world_say_so(name: str) -> None:
+    assert resolve(name).world == TINY
+    pipeline = load_pipeline(name)
+    assert (default_steps(pipeline), default_guidance_scale(pipeline)) == (15, 2.0)
+
+
+def test_presets_of_real_models_are_of_no_world() -> None:
+    assert resolve("sd15").world is None and resolve("sdxl").world is None
+
+
+def test_a_small_model_of_ones_own_is_of_no_world(tmp_path: Path) -> None:
+    tiny_models.sd_pipeline().save_pretrained(tmp_path)
+    assert resolve(str(tmp_path)).world is None
+    pipeline = load_pipeline(str(tmp_path))
+    assert (default_steps(pipeline), default_guidance_scale(pipeline)) == (50, 7.5)
+
+
+def test_a_trained_model_stays_in_its_world(tmp_path: Path) -> None:
+    load_model("tiny").save(tmp_path / "model")
+    assert resolve(str(tmp_path / "model")).world == TINY
+    StableDiffusionPipeline.from_pretrained(tmp_path / "model")  # diffusers takes the key in its stride
+
+
+def test_a_pipeline_saved_by_diffusers_stays_in_its_world(tmp_path: Path) -> None:
+    load_pipeline("tiny").save_pretrained(tmp_path)
+    assert load_pipeline(str(tmp_path)).config[WORLD_KEY] == TINY
+
+
+def test_what_earlier_versions_recorded_goes_by_the_size() -> None:
+    assert world_of({"resolution": 32}) == TINY
+    assert world_of({"resolution": 64}) is None
+    assert world_of({"resolution": 32, "world": None}) is None
