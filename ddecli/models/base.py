@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,9 +18,9 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json, write_json
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.presets import ModelSource
+from ddecli.models.saved import save_base
 
 Conditioning = dict[str, Tensor]
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -144,7 +143,7 @@ class DiffusionModel(ABC):
             self.pipeline.unet.enable_adapters()
 
     def save(self, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Write what stock diffusers loads: LoRA weights, or the base's files with the trained U-Net.
+        """Write what stock diffusers loads: LoRA weights, or the base's parts with the trained U-Net.
 
         Args:
             folder: where to.
@@ -156,20 +155,12 @@ class DiffusionModel(ABC):
             layers = convert_state_dict_to_diffusers(state)
             type(self.pipeline).save_lora_weights(folder, unet_lora_layers=layers)
         else:
-            ignored = shutil.ignore_patterns("unet", "safety_checker", "README.md", ".*")
-            shutil.copytree(self.folder, folder, dirs_exist_ok=True, ignore=ignored)
-            _leave_out_safety_checker(folder / "model_index.json")
+            save_base(self.folder, folder)
+            own = {key: value for key, value in unet.config.items() if key != "_name_or_path"}
             with torch.device("meta"):  # an empty U-Net of the same configuration, to hold the weights
-                holder = type(unet).from_config(unet.config)
+                holder = type(unet).from_config(own)
             holder.load_state_dict(unet.state_dict() if weights is None else weights, assign=True)
             holder.save_pretrained(folder / "unet")
-
-
-def _leave_out_safety_checker(index: Path) -> None:
-    """Name none in a pipeline's index, so that diffusers neither looks for one nor warns that it is gone."""
-    values = read_json(index)
-    if "safety_checker" in values:
-        write_json(index, values | {"safety_checker": [None, None], "requires_safety_checker": False})
 
 
 def hold_frozen_in(dtype: torch.dtype, unet: nn.Module) -> None:

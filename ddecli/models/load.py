@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from ddecli.core.hub import gated, hub_problem
 from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
+from ddecli.models.parts import INDEX, TEXT_ENCODERS, plain_folder, read_index
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
@@ -25,7 +28,6 @@ from ddecli.models.single_file import pipeline_folder
 from ddecli.models.weight_files import check_lora_fits
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
-TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 SCHEDULER_FILES = ["scheduler/*.json"]
 PIPELINE_FILES = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"]
 VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
@@ -45,17 +47,16 @@ def load_pipeline(
         UserError: unknown model, no network, no access, damaged files, or parts that do not fit together.
     """
     source = resolve(name)
-    folder = local_folder(source)
-    if not (folder / "model_index.json").is_file():
-        raise UserError(f"{source.name} holds no diffusers pipeline (no model_index.json in {folder}).")
-    index = read_json(folder / "model_index.json")
-    if (folder / "safety_checker").is_dir() or "safety_checker" in index:
-        parts |= {"safety_checker": None, "requires_safety_checker": False}
+    folder = plain = local_folder(source)
+    if not (folder / INDEX).is_file():
+        raise UserError(f"{source.name} holds no diffusers pipeline (no {INDEX} in {folder}).")
+    world = source.world or read_index(folder).get(WORLD_KEY)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     try:
-        pipeline = DiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True, **parts)
-        pipeline.register_to_config(**{WORLD_KEY: source.world or index.get(WORLD_KEY)})  # diffusers drops it
+        with plain_folder(folder) as plain, _only_exceptions():
+            pipeline = DiffusionPipeline.from_pretrained(plain, dtype=dtype, local_files_only=True, **parts)
+        pipeline.register_to_config(**{WORLD_KEY: world})  # diffusers drops it
         _check_family(pipeline, folder)
         _check_parts(pipeline, folder)
         for number, lora in enumerate(source.loras):
@@ -64,9 +65,21 @@ def load_pipeline(
             check_lora_fits(lora / LORA_WEIGHTS, pipeline.unet, str(folder))
             pipeline.load_lora_weights(lora, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"The model in {folder} cannot be loaded: {first_sentence(error)}") from error
+        said = first_sentence(error).replace(str(plain), str(folder))
+        raise UserError(f"The model in {folder} cannot be loaded: {said}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+@contextlib.contextmanager
+def _only_exceptions() -> Iterator[None]:
+    """Keep quiet what diffusers logs as an error and then loads all the same: weights in torch's own format."""
+    verbosity = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        diffusers_logging.set_verbosity(verbosity)
 
 
 def load_model(

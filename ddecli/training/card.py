@@ -115,10 +115,13 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
 def _usage(settings: TrainSettings, model: DiffusionModel, base: str) -> list[str]:
     pipeline = type(model.pipeline).__name__
     lines = [f"from diffusers import {pipeline}", ""]
-    if settings.lora:
-        return [
-            *lines,
-            f'pipeline = {pipeline}.from_pretrained("{base}")',
-            'pipeline.load_lora_weights(".")  # this folder, or its id on the hub',
-        ]
-    return [*lines, f'pipeline = {pipeline}.from_pretrained(".")  # this folder, or its id on the hub']
+    if not settings.lora:
+        return [*lines, f'pipeline = {pipeline}.from_pretrained(".")  # this folder, or its id on the hub']
+    on_hub = base_hub_id(settings.model) is not None
+    return [
+        "import torch",
+        *lines,
+        f'base = "{base}"' + ("" if on_hub else "  # its folder on your machine"),
+        f"pipeline = {pipeline}.from_pretrained(base, dtype=torch.float32)  # all parts in one precision",
+        'pipeline.load_lora_weights(".")  # this folder, or its id on the hub',
+    ]

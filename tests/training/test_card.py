@@ -51,7 +51,7 @@ def test_the_card_of_a_model_from_the_hub(card: Callable[..., ModelCard]) -> Non
 def test_the_card_of_lora_weights(card: Callable[..., ModelCard]) -> None:
     found = card(lora=True, model="sd15", loss="uniform")
     assert found.data.to_dict()["base_model_relation"] == "adapter"
-    assert 'from_pretrained("stable-diffusion-v1-5/stable-diffusion-v1-5")' in found.text
+    assert 'base = "stable-diffusion-v1-5/stable-diffusion-v1-5"\n' in found.text
     assert "load_lora_weights" in found.text
 
 

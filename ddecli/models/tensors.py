@@ -1,0 +1,43 @@
+"""The tensors in files of weights, .safetensors or .bin, one after the other."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ddecli.core.errors import UserError
+
+
+def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
+    """Name and values of every tensor, floating-point numbers as float32, in the order of names within a file.
+
+    Raises:
+        UserError: a file is damaged, or holds something else than tensors.
+    """
+    for file in files:
+        try:
+            yield from _read(file)
+        except (SafetensorError, OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+            raise UserError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}.") from error
+
+
+def _read(file: Path) -> Iterator[tuple[str, Tensor]]:
+    if file.suffix == ".safetensors":
+        with safe_open(file, framework="pt") as tensors:
+            for name in sorted(tensors.keys()):
+                yield name, _full(tensors.get_tensor(name))
+        return
+    state = torch.load(file, map_location="cpu", weights_only=True)  # never runs code that the file holds
+    if not isinstance(state, dict):
+        raise UserError(f"{file} cannot be read as weights: it holds no tensors by name.")
+    for name in sorted(name for name, value in state.items() if isinstance(value, Tensor)):
+        yield name, _full(state[name])
+
+
+def _full(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
