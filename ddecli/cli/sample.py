@@ -93,7 +93,8 @@ def sample(
 
     Example: `ddecli sample runs/sd15-dde --prompts prompts.txt --images-per-prompt 4`
 
-    An image depends on the seed, its prompt and its number only: not on batch size, order or shards.
+    An image depends on the seed, its prompt and its number only; batch size, order and shards round some pixels
+    otherwise, by 1/255.
     A stopped command goes on where it stopped when it is run again.
     """
     from ddecli.core.devices import choose_device, choose_dtype

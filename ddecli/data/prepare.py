@@ -5,7 +5,7 @@ The source comes in parts (shards, or some thousand rows). Each is encoded into 
 renamed, not copied (unless some of them are there twice), and their tables put together. So
 
 * a killed process loses the part it was at; the same command goes on behind the last whole part and gives
-  the same store, bit for bit;
+  the same store, bit for bit, with the same batch size on the same machine;
 * several processes share the work: process I of N does parts I, I + N, I + 2N, ... and whoever finishes last
   joins them. They talk through the folder alone. A process without a share does all parts that are missing.
   The store is the same for any N up to rounding; a picture or prompt that occurs in the parts of several

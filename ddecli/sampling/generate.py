@@ -1,7 +1,9 @@
 """Prompts to images with a stock diffusers pipeline.
 
 The starting noise of an image is a function of (seed, prompt, image index) alone, drawn on the CPU in
-float32. So an image does not depend on the batch size, the order, the shard or the number of restarts.
+float32. So an image does not depend on the batch size, the order or the shard, but for the rounding of kernels
+that work by the shape of a batch (1/255 in few pixels). Restarts change nothing at all: batches are cut at the same
+places whatever exists already.
 
 A stock diffusers call repeats an image from its line of metadata.jsonl:
 
@@ -150,7 +152,7 @@ def sample_images(
     tasks = list_tasks(prompts.prompts, settings.images_per_prompt)
     shard, shards = settings.shard
     mine = tasks[shard - 1 :: shards]
-    todo = folder.missing(mine)
+    todo = set(folder.missing(mine))
     truncated = count_truncated(pipeline, prompts.prompts)
     if truncated:
         console.print(
@@ -161,15 +163,21 @@ def sample_images(
     bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
     with bar as advance, _quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
         saving: list[Future[None]] = []  # while the next batch is made: a PNG takes as long as a GPU's image
-        for start in range(0, len(todo), batch_size):
-            batch = todo[start : start + batch_size]
+        for start in range(0, len(mine), batch_size):
+            batch = mine[
+                start : start + batch_size
+            ]  # whole, so that its missing images come out as they would have
+            missing = [task in todo for task in batch]
+            if not any(missing):
+                continue
             pixels = generate(pipeline, batch, settings.seed, steps, guidance_scale)
             _wait_for(saving)
             saving = [
                 writers.submit(_save, picture, out / task.file_name)
-                for task, picture in zip(batch, pixels, strict=True)
+                for task, picture, is_missing in zip(batch, pixels, missing, strict=True)
+                if is_missing
             ]
-            advance(len(batch))
+            advance(sum(missing))
         _wait_for(saving)
     left = len(folder.missing(tasks))
     if not left:

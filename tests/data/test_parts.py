@@ -137,11 +137,11 @@ def test_killed_and_gone_on_with_gives_the_same_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, number: int
 ) -> None:
     pairs, split = some_pairs(30), PromptSplit(holdout=0.4)
-    run(tmp_path / "a" / "store", in_parts(pairs, 6), split=split)
+    run(tmp_path / "a" / "store", in_parts(pairs, 6), Averaging(rounds=True), split=split)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, die_at(number, getattr(module, name)))
-        killed(lambda: run(tmp_path / "b" / "store", in_parts(pairs, 6), split=split))
-    run(tmp_path / "b" / "store", in_parts(pairs, 6), split=split)
+        killed(lambda: run(tmp_path / "b" / "store", in_parts(pairs, 6), Averaging(rounds=True), split=split))
+    run(tmp_path / "b" / "store", in_parts(pairs, 6), Averaging(rounds=True), split=split)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert len(PairStore.open(tmp_path / "b" / "store-holdout", verify=True)) > 0
 
@@ -165,15 +165,17 @@ def test_killed_while_shares_are_joined(
 
 def test_killed_while_reading_it_goes_on_behind_the_last_whole_part(tmp_path: Path) -> None:
     pairs = some_pairs(30)
-    run(tmp_path / "a" / "store", in_parts(pairs, 6))
+    run(tmp_path / "a" / "store", in_parts(pairs, 6), Averaging(rounds=True))
     killed(
         lambda: run(
             tmp_path / "b" / "store",
             in_parts(pairs, 6, lambda pair: die() if pair.pair_id == "row:20" else None),
+            Averaging(rounds=True),
         )
     )
     read: list[str] = []
-    run(tmp_path / "b" / "store", in_parts(pairs, 6, lambda pair: read.append(pair.pair_id)))
+    again = in_parts(pairs, 6, lambda pair: read.append(pair.pair_id))
+    run(tmp_path / "b" / "store", again, Averaging(rounds=True))
     assert read[0] == "row:18"
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 

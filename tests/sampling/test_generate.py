@@ -13,7 +13,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from PIL import Image
 
 from ddecli.core.errors import UserError
-from ddecli.sampling.folder import list_tasks
+from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import (
     SamplingSettings,
     default_guidance_scale,
@@ -98,6 +98,29 @@ def test_restart_makes_only_what_is_missing(
     assert [row["prompt"] for row in rows] == [prompt for prompt in prompts.prompts for _ in range(2)]
     assert [row["image_index"] for row in rows] == [0, 1] * 3
     assert all((out / row["file_name"]).exists() and row["seed"] == 3 for row in rows)
+
+
+def test_a_restart_gives_the_same_files_whatever_the_kernels_round_by(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels may round by the shape of a batch and by a row's place in it: here they do."""
+
+    def painted(pipeline: object, tasks: list[ImageTask], *settings: object) -> np.ndarray:
+        return np.stack(
+            [np.full((32, 32, 3), 100 + 10 * len(tasks) + row, np.uint8) for row in range(len(tasks))]
+        )
+
+    monkeypatch.setattr("ddecli.sampling.generate.generate", painted)
+    settings = replace(SETTINGS, batch_size=4)
+    for shard in ((1, 1), (1, 2), (2, 2)):
+        out = tmp_path / f"{shard[0]} of {shard[1]}"
+        sample_images(sd_pipeline, "x", prompts, replace(settings, shard=shard), out)
+        whole = {path.name: path.read_bytes() for path in out.glob("*-0?.png")}
+        for name in sorted(whole)[::2]:
+            (out / name).unlink()
+        again = sample_images(sd_pipeline, "x", prompts, replace(settings, shard=shard), out)
+        assert again.made == len(sorted(whole)[::2])
+        assert {path.name: path.read_bytes() for path in out.glob("*-0?.png")} == whole
 
 
 def test_seed_prompt_and_number_each_change_the_noise(sd_pipeline: DiffusionPipeline) -> None:
