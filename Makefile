@@ -1,6 +1,6 @@
 # Two commands for a fresh machine with Python 3.11, make and a network:
 #   make demo    align a model with DDE, sample it, score it against its base (about ten minutes on two cores)
-#   make test    style checks and all tests
+#   make test    style checks and all tests (make test-rounding: the tests where numbers are rounded otherwise)
 # Both make their own virtual environment in .venv first.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ BIN = $(VENV)/bin
 DEMO ?= demo
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo test clean
+.PHONY: demo test test-rounding clean
 
 # The marker is older than pyproject.toml whenever the dependencies may have changed.
 $(VENV)/installed: pyproject.toml
@@ -28,6 +28,11 @@ test: $(VENV)/installed
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 	$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+# The tests again where kernels round otherwise: on two threads, with the instructions of an older processor.
+test-rounding: $(VENV)/installed
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 \
+		$(BIN)/pytest --ignore tests/workflow
 
 clean:
 	rm -rf $(VENV) $(DEMO)

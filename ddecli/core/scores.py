@@ -20,6 +20,8 @@ from ddecli.core.files import atomic_file, read_json, write_json, write_text
 from ddecli.core.world import world_of
 
 SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
+ROUNDING = 1e-5
+"""Two scores whose difference is a smaller share of them are equal: float32 kernels round by the shape of a batch."""
 COLUMNS = ("prompt_id", "image_index", "metric", "score")
 
 
@@ -93,6 +95,18 @@ class ScoreSet:
         schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
         with atomic_file(folder / SCORES_PARQUET) as temporary:
             pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True)), schema=schema), temporary)
+
+
+def score_signs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Which of two scores is higher: 1 where `a` is, -1 where `b` is, 0 for a tie: they differ by rounding alone.
+
+    Of scores below a tenth the tenth counts: their parts are larger than they are.
+
+    Args:
+        a, b: arrays of one shape.
+    """
+    tolerance = ROUNDING * np.maximum(np.maximum(np.abs(a), np.abs(b)), 0.1)
+    return np.where(np.abs(a - b) <= tolerance, 0, np.sign(a - b)).astype(int)
 
 
 def load_scores(path: str | Path) -> ScoreSet:

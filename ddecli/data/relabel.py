@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ddecli.core.errors import BadRow
+from ddecli.core.scores import score_signs
 from ddecli.data.pairs import TIE, Pair
 from ddecli.data.pictures import Picture
 
@@ -29,14 +30,15 @@ class Relabel:
     score: Score
 
     def margins(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float]:
-        """Score of each pair's first picture minus that of its second; one call scores them all."""
+        """Score of each pair's first picture minus that of its second, 0 for a tie; one call scores them all."""
         if not pairs:
             return []
         pictures = [picture for _, both in pairs for picture in both]
         images = [picture.whole for picture in pictures if picture.whole is not None]
         scores = self.score(images, [pair.prompt for pair, _ in pairs for _ in range(2)])
         values = np.asarray(scores, dtype=np.float32).reshape(len(pairs), 2)
-        return (values[:, 0] - values[:, 1]).tolist()
+        first, second = values.T
+        return np.where(score_signs(first, second) == 0, 0, first - second).tolist()
 
 
 def first_won(margin: float) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ddecli.core.errors import UserError
-from ddecli.core.scores import MetricScores, ScoreSet, check_same_protocol
+from ddecli.core.scores import MetricScores, ScoreSet, check_same_protocol, score_signs
 from ddecli.reporting.bootstrap import Interval, gain_percent, percentile_interval, resampled_means
 
 DRAWS = 10_000
@@ -104,8 +104,13 @@ def pairs_won(a: MetricScores, b: MetricScores) -> tuple[np.ndarray, np.ndarray]
     The images must be the same ones (`check_same_images`).
     """
     _, prompt = np.unique(a.prompt_id, return_inverse=True)
-    credit = (a.score > b.score) + 0.5 * (a.score == b.score)
+    credit = 0.5 + 0.5 * score_signs(a.score, b.score)
     return np.bincount(prompt, weights=credit), np.bincount(prompt).astype(float)
+
+
+def tie_share(a: MetricScores, b: MetricScores) -> float:
+    """Share of image pairs whose scores are equal, but for rounding."""
+    return float(np.mean(score_signs(a.score, b.score) == 0))
 
 
 def check_same_images(a: ScoreSet, b: ScoreSet, metric: str) -> None:
@@ -150,7 +155,8 @@ def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str, draws: int, seed: int
     drawn = resampled_means(series, draws, seed).T
     several = len(images) > 1
     gain, gain_interval = gain_percent(mean_a, mean_b, drawn[0], drawn[1], interval=several)
-    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+    signs = score_signs(means_a, means_b)
+    wins, losses = int((signs > 0).sum()), int((signs < 0).sum())
     return Comparison(
         metric=metric,
         mean_a=float(mean_a),
@@ -161,7 +167,7 @@ def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str, draws: int, seed: int
         gain_interval=gain_interval,
         beat_ratio=float(mean_won / held),
         beat_interval=percentile_interval(drawn[3] / drawn[4]) if several else None,
-        tie_share=float(np.mean(scores_a.score == scores_b.score)),
+        tie_share=tie_share(scores_a, scores_b),
         sign_test_p=float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0,
         prompts=len(images),
         pairs=len(scores_a.score),

@@ -142,6 +142,18 @@ def test_a_set_against_itself_is_a_tie():
     assert found.sign_test_p == 1
 
 
+def test_what_kernels_round_is_a_tie():
+    rng = np.random.default_rng(0)
+    for scale in (0.01, 0.3, 1.0, 20.0):  # a small difference, two kinds of cosines, PickScore
+        values = scale * (1 + 0.1 * rng.standard_normal((6, 4)))
+        rounded = values * (1 + 1e-6 * rng.standard_normal((6, 4)))
+        (found,) = compare(score_set("a", {"clip": rounded}), score_set("b", {"clip": values}), draws=50)
+        assert (found.beat_ratio, found.tie_share, found.sign_test_p) == (0.5, 1, 1)
+        better = values + 3e-5 * scale + 1e-5
+        (found,) = compare(score_set("a", {"clip": better}), score_set("b", {"clip": values}), draws=50)
+        assert (found.beat_ratio, found.tie_share) == (1, 0)
+
+
 def test_uneven_numbers_of_images_are_averaged_within_their_prompt_first():
     a, b = two_sets(prompts=2, images=2)
     for scores, values in ((a, [3.0, 1.0, 5.0]), (b, [1.0, 1.0, 1.0])):

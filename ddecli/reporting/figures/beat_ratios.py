@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet
 from ddecli.reporting.bootstrap import percentile_interval, resampled_means
-from ddecli.reporting.compare import DRAWS, check_same_images, pairs_won
+from ddecli.reporting.compare import DRAWS, check_same_images, pairs_won, tie_share
 from ddecli.reporting.figures.measured import chosen_metrics, origin
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import COLUMN, PAGE, colours, legend, literal, marker
@@ -71,7 +71,7 @@ def _ratio(
         "beat_ratio": by_seed.mean(),
         "seed_ratios": by_seed,
         "interval": percentile_interval(ratios) if len(images) > 1 else None,
-        "tie_share": np.mean([np.mean(a.score == b.score) for a, b in found]),
+        "tie_share": np.mean([tie_share(a, b) for a, b in found]),
         "prompts": len(images),
         "pairs": int(images.sum()),
     }
