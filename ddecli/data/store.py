@@ -13,6 +13,7 @@ Every distinct picture and every distinct prompt is stored once; the empty promp
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -78,12 +79,14 @@ class PairStore:
         self._embeddings = ShardReader(folder, EMBEDDINGS, shard_rows[EMBEDDINGS])
 
     @classmethod
-    def open(cls, folder: Path, model_fingerprint: str | None = None, verify: bool = False) -> PairStore:
+    def open(
+        cls, folder: Path, fingerprints: Collection[str] | None = None, verify: bool = False
+    ) -> PairStore:
         """Open a store and check that it is whole (sizes of its files) and fits the model.
 
         Args:
             folder: the store.
-            model_fingerprint: `DiffusionModel.fingerprint` of the model to be trained; None: any model.
+            fingerprints: `DiffusionModel.fingerprints` of the model to be trained; None: any model.
             verify: also compare every file's SHA-256 (reads the whole store).
 
         Raises:
@@ -108,7 +111,7 @@ class PairStore:
             )
         try:
             model = manifest["model"]
-            if model_fingerprint is not None and model["fingerprint"] != model_fingerprint:
+            if fingerprints is not None and model["fingerprint"] not in fingerprints:
                 raise UserError(
                     f"{folder} was prepared for another model ({model['name']}): its latents or text "
                     "embeddings do not fit. Run ddecli prepare with the model that is trained."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.models.digests import fingerprint, older_fingerprints
 from ddecli.models.presets import ModelSource
 from ddecli.models.saved import save_base
 
@@ -36,6 +36,7 @@ class DiffusionModel(ABC):
         latent_shape: (C, H, W) of a picture of that size.
         folder: where the model's files lie.
         fingerprint: identifies autoencoder and text encoders, hence which pair stores fit.
+        fingerprints: all that such a store may say; those of earlier versions said it otherwise.
     """
 
     family: str
@@ -45,6 +46,7 @@ class DiffusionModel(ABC):
         self.source = source
         self.folder = folder
         self.fingerprint = fingerprint(folder)
+        self.fingerprints = {self.fingerprint, *older_fingerprints(folder)}
         self.unet: Any = pipeline.unet
         self.schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
         self.resolution: int = source.resolution or self.unet.config.sample_size * pipeline.vae_scale_factor
@@ -184,21 +186,3 @@ def load_unet_weights(unet: UNet2DConditionModel, state: dict[str, Tensor]) -> N
     if missing:
         raise UserError(f"The checkpoint does not fit the model: it has no parameter {missing[0]}.")
     unet.load_state_dict(state, strict=False)
-
-
-def fingerprint(folder: Path) -> str:
-    """Identify the autoencoder and text encoders in a diffusers folder, without reading gigabytes.
-
-    Hashes each weight file's size and its first and last MiB, and every configuration and vocabulary.
-    """
-    digest = hashlib.sha256()
-    for part in ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
-        for path in sorted((folder / part).glob("*")):
-            if path.suffix not in {".json", ".txt", ".safetensors"}:
-                continue
-            digest.update(f"{part}/{path.name}:{path.stat().st_size}".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(2**20))
-                file.seek(max(0, path.stat().st_size - 2**20))
-                digest.update(file.read())
-    return digest.hexdigest()[:16]

@@ -39,7 +39,7 @@ def open_pairs(folder: str | None, settings: TrainSettings, model: DiffusionMode
     Raises:
         UserError: none, a damaged one, or one of another model or resolution.
     """
-    store = PairStore.open(Path(folder or ""), model.fingerprint)
+    store = PairStore.open(Path(folder or ""), model.fingerprints)
     if store.latent_shape != model.latent_shape:
         raise UserError(
             f"{folder} holds latents of shape {store.latent_shape}, the model works on "

@@ -12,8 +12,10 @@ import pytest
 import tiny_models
 import torch
 from cli_checks import assert_one_sentence, contents
+from pair_data import write_folder
 from single_files import save_single_file
 from small_hub import SmallHub, hub_in_place
+from stored_models import bin_files
 
 Run = Callable[..., Any]
 CLASSES = {"sd": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
@@ -148,3 +150,20 @@ def test_models_of_the_hub_that_cannot_be_had(
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     said = "someone/other is not in the local cache and the hub cannot be reached"
     refused(ddecli, "someone/other", sd_store, said, "hf download someone/other")
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder"])
+def test_pairs_of_another_autoencoder_or_text_encoder(
+    ddecli: Run, models: dict[str, Path], part: str
+) -> None:
+    """Whatever format it is stored in; a second copy that is not loaded makes no other model."""
+    base = bin_files(models["sd"], Path("base"))
+    rows = [{"prompt": "a", "chosen": f"{2 * i}.png", "rejected": f"{2 * i + 1}.png"} for i in range(4)]
+    data = write_folder(Path("data"), rows, pictures=8)
+    assert ddecli("prepare", "--model", base, "--data", data, "--out", "pairs").code == 0
+    train = ("train", "--model", base, "--data", "pairs", "--device", "cpu", "--steps", 1, "--batch-size", 2)
+    (base / "vae" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"never loaded")
+    assert ddecli(*train, "--out", "taken").code == 0
+    file = next((base / part).glob("*.bin"))
+    torch.save({name: value + 1 for name, value in torch.load(file).items()}, file)
+    assert_one_sentence(ddecli(*train, "--out", "out"), "pairs was prepared for another model")

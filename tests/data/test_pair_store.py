@@ -53,9 +53,9 @@ def test_sizes_for_sdxl(whole: Path) -> None:
 
 
 def test_a_store_of_another_model_is_refused(whole: Path, loaded: DiffusionModel) -> None:
-    PairStore.open(whole, loaded.fingerprint)
+    PairStore.open(whole, loaded.fingerprints)
     with pytest.raises(UserError, match="another model"):
-        PairStore.open(whole, "0123456789abcdef")
+        PairStore.open(whole, {"0123456789abcdef"})
 
 
 def edit_manifest(change: Callable[[dict], object]) -> Callable[[Path], None]:

@@ -36,7 +36,7 @@ def test_latents_and_embeddings_are_the_models_own(model: Any, tmp_path: Path) -
     some = pairs(7)
     summary = run(model, tmp_path / "store", some)
     assert (summary.pairs, summary.images, summary.prompts, summary.rows) == (7, 14, 6, 7)
-    store = PairStore.open(tmp_path / "store", model.fingerprint, verify=True)
+    store = PairStore.open(tmp_path / "store", model.fingerprints, verify=True)
     pixels = torch.stack([torch.from_numpy(np.array(picture(number))) for number in range(14)])
     expected = model.encode_images(pixels.permute(0, 3, 1, 2) / 127.5 - 1)
     torch.testing.assert_close(store.latents(store.chosen_index), expected[0::2])

@@ -18,7 +18,8 @@ from hub_cache import make_hub
 from huggingface_hub.utils import filter_repo_objects
 
 from ddecli.core.errors import UserError
-from ddecli.models.base import DiffusionModel, fingerprint, hold_frozen_in
+from ddecli.models.base import DiffusionModel, hold_frozen_in
+from ddecli.models.digests import fingerprint
 from ddecli.models.load import NOT_NEEDED, PIPELINE_FILES, load_model, load_pipeline, load_schedule
 from ddecli.models.presets import presets, resolve
 

@@ -40,7 +40,7 @@ def moved(folder: Path) -> DiffusionModel:
 
 def test_one_pair_at_a_time_says_the_same(sd_folder: Path, sd_store: Path, settings: Make) -> None:
     policy, reference = moved(sd_folder), load_model(str(sd_folder), "cpu", encoders=False)
-    store = PairStore.open(sd_store, policy.fingerprint)
+    store = PairStore.open(sd_store, policy.fingerprints)
     run = settings(holdout_pairs=10, micro_batch_size=5)
     held_out = HeldOut(store, run, 1000, Accelerator(cpu=True))
     found = held_out.evaluate(policy, reference, lambda: autocast(torch.device("cpu"), torch.float32))
