@@ -14,10 +14,11 @@ import torch
 from hub_cache import REVISION, AddToHub, make_hub
 from PIL import Image
 from torch import Tensor, nn
-from transformers import AutoTokenizer, CLIPImageProcessorPil
+from transformers import AutoTokenizer
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ddecli.core.errors import UserError
-from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21
+from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21, clean
 from ddecli.scoring.open_clip import load_open_clip
 from ddecli.scoring.presets import CLIP_H, HPS, scorer_source
 
@@ -127,8 +128,24 @@ def save(model: OpenClip, file: Path, change: Callable[[Tensor], Tensor] = lambd
 
 def pictures() -> list[Image.Image]:
     rng = np.random.default_rng(0)
-    sizes = [(32, 32), (40, 32), (32, 50), (64, 64)]
+    sizes = [(32, 32), (40, 32), (23, 50), (64, 64)]
     return [Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
+
+
+def whole_on_black(picture: Image.Image) -> Tensor:
+    """A picture as the authors' package prepares it, by Pillow's resizing of floats, a channel at a time."""
+    width, height = picture.size
+    scale = SIZE / max(width, height)
+    size = (round(width * scale), round(height * scale))
+    canvas = np.zeros((3, SIZE, SIZE), np.float32)
+    left, top = (SIZE - size[0]) // 2, (SIZE - size[1]) // 2
+    for channel, plane in zip(canvas, picture.split(), strict=True):
+        floats = Image.fromarray(np.asarray(plane, np.float32) / 255)
+        channel[top : top + size[1], left : left + size[0]] = floats.resize(size, Image.Resampling.BICUBIC)
+    mean, std = (
+        np.array(values, np.float32).reshape(3, 1, 1) for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
+    )
+    return torch.from_numpy((canvas - mean) / std)
 
 
 @torch.no_grad()
@@ -139,8 +156,7 @@ def independent_scores(model: OpenClip, companion: Path) -> Tensor:
     for row, prompt in zip(tokens, PROMPTS, strict=True):
         ids = tokenizer(prompt).input_ids
         row[: len(ids)] = torch.tensor(ids)
-    processor = CLIPImageProcessorPil.from_pretrained(companion)
-    pixels = processor(pictures(), return_tensors="pt").pixel_values
+    pixels = torch.stack([whole_on_black(picture) for picture in pictures()])
     return nn.functional.cosine_similarity(model.visual(pixels), model.encode_text(tokens))
 
 
@@ -175,9 +191,44 @@ def test_hps_from_the_hub(open_clip: OpenClip, companion: Path, hub: AddToHub, t
     assert scorer.card["model"] == "xswu/HPSv2/HPS_v2_compressed.pt"
     assert scorer.card["revision"] == REVISION
     assert (scorer.card["scale"], scorer.card["preprocessing"]["max_tokens"]) == ("cosine", 16)
+    assert scorer.card["preprocessing"]["resize"] == {"longest_edge": 32}
     newer = HumanPreferenceScore21(scorer_source("hps-v2.1", "real"), "cpu")
     assert newer.card["model"] == "xswu/HPSv2/HPS_v2.1_compressed.pt"
     assert not torch.allclose(newer.score(pictures(), PROMPTS), expected, atol=1e-3)
+
+
+def test_pictures_are_seen_whole_on_black(companion: Path, open_clip: OpenClip, tmp_path: Path) -> None:
+    file = save(open_clip, tmp_path / "hps" / "HPS_v2_compressed.pt")
+    scorer = HumanPreferenceScore(scorer_source("hps", "real", {"hps": file, "clip": companion}), "cpu")
+    rng = np.random.default_rng(0)
+    for size in ((32, 32), (64, 64), (96, 64), (40, 75), (32, 16), (500, 20), (2, 2)):  # (width, height)
+        picture = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+        torch.testing.assert_close(scorer.preprocess(picture), whole_on_black(picture), rtol=1e-5, atol=1e-5)
+    thin = scorer.preprocess(Image.new("RGB", (1000, 1), "white"))
+    assert thin.shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cleaned"),
+    [
+        ("A “quoted” cat, the dog’s", 'A "quoted" cat, the dog\'s'),
+        ("tom &amp; jerry", "tom & jerry"),
+        ("&amp;amp; twice &lt;3", "& twice <3"),
+        ("cafÃ© rouge", "café rouge"),
+        ("ﬁsh", "fish"),
+        ("a\u00a0b 絵 🙂", "a\u00a0b 絵 🙂"),
+    ],
+)
+def test_prompts_are_cleaned_as_published(prompt: str, cleaned: str) -> None:
+    assert clean(prompt) == cleaned
+
+
+def test_a_prompt_counts_as_its_cleaned_self(companion: Path, open_clip: OpenClip, tmp_path: Path) -> None:
+    file = save(open_clip, tmp_path / "hps" / "HPS_v2_compressed.pt")
+    scorer = HumanPreferenceScore(scorer_source("hps", "real", {"hps": file, "clip": companion}), "cpu")
+    first, second, other = scorer.encode_prompts(["tom &amp; “star”", 'tom & "star"', "tom amp star"])
+    torch.testing.assert_close(first, second)
+    assert not torch.allclose(first, other, atol=1e-3)
 
 
 def test_half_precision_checkpoint_is_scored_in_float32(

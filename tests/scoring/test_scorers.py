@@ -19,7 +19,6 @@ from transformers import CLIPModel, CLIPProcessor
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file
 from ddecli.scoring.clip import ClipScore
-from ddecli.scoring.hps import HumanPreferenceScore
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.presets import CLIP_H, METRICS, ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.score import SCORERS, check_pin, load_scorer
@@ -47,7 +46,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddToHub:
     return make_hub(tmp_path / "cache", monkeypatch)
 
 
-@pytest.mark.parametrize("scorer_class", [ClipScore, HumanPreferenceScore, PickScore])
+@pytest.mark.parametrize("scorer_class", [ClipScore, PickScore])
 def test_scorer_equals_plain_transformers(scorer_class: type[ClipScore], scorer_folder: Path) -> None:
     model = CLIPModel.from_pretrained(scorer_folder, dtype=torch.float32).eval()
     processor = CLIPProcessor.from_pretrained(scorer_folder)
