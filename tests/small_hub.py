@@ -1,8 +1,9 @@
-"""A small Hugging Face hub on this machine: enough of its interface for data sets to be listed and streamed."""
+"""A small Hugging Face hub on this machine: enough of its interface to list data sets and models and fetch their files."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ CONVERTED = "fedcba9876543210fedcba9876543210fedcba98"
 
 @dataclass
 class SmallHub:
-    """Data sets by id: path -> bytes on the main branch, and on the branch of the hub's conversion to parquet.
+    """Data sets and models by id: path -> bytes on the main branch, and on the branch of the hub's conversion to parquet.
 
     `gated` ids need terms accepted. `sent` counts the bytes of each file that were fetched.
     """
@@ -55,8 +56,9 @@ def small_hub() -> Iterator[SmallHub]:
             parts = [unquote(part) for part in urlparse(self.path).path.strip("/").split("/")]
             if parts[0] == "api":  # of data sets and models alike
                 self.listing("/".join(parts[2:4]), parts[4:])
-            else:  # datasets/owner/name/resolve/revision/path
-                self.file("/".join(parts[1:3]), parts[4], "/".join(parts[5:]))
+            else:  # [datasets/]owner/name/resolve/revision/path
+                parts = parts[parts[0] == "datasets" :]
+                self.file("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
 
         do_HEAD = do_GET
 
@@ -72,11 +74,11 @@ def small_hub() -> Iterator[SmallHub]:
             if files is None:
                 self.answer(404, {"error": "none"}, {"X-Error-Code": "RevisionNotFound"})
             elif rest[:1] == ["tree"]:
-                folder = "/".join(rest[2:])
+                folder, recursive = "/".join(rest[2:]), "recursive=true" in self.path.lower()
                 entries = [
                     {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
                     for path, content in files.items()
-                    if path.rpartition("/")[0] == folder
+                    if recursive or path.rpartition("/")[0] == folder
                 ]
                 self.answer(200, entries)
             else:
@@ -97,11 +99,15 @@ def small_hub() -> Iterator[SmallHub]:
             content = (hub.tree(repository, revision) or {})[path]
             first, last = self.headers.get("Range", f"bytes=0-{len(content) - 1}")[6:].split("-")
             part = content[int(first) : int(last) + 1]
-            hub.sent[path] = hub.sent.get(path, 0) + len(part)
-            self.send_response(206)
+            self.send_response(206 if "Range" in self.headers else 200)
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", SHA)
             self.send_header("Content-Length", str(len(part)))
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
             self.end_headers()
+            if self.command == "HEAD":
+                return
+            hub.sent[path] = hub.sent.get(path, 0) + len(part)
             self.wfile.write(part)
 
         def answer(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import diffusers
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import UserError, first_sentence
@@ -20,7 +20,7 @@ from ddecli.core.hub import gated, hub_problem
 from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
-from ddecli.models.parts import INDEX, TEXT_ENCODERS, plain_folder, read_index
+from ddecli.models.parts import INDEX, PARTS, TEXT_ENCODERS, is_whole, needed_files, plain_folder, read_index
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
@@ -28,11 +28,7 @@ from ddecli.models.single_file import pipeline_folder
 from ddecli.models.weight_files import check_lora_fits
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
-SCHEDULER_FILES = ["scheduler/*.json"]
-PIPELINE_FILES = ["*.json", "*.txt", "*/*.json", "*/*.txt", "*/*.safetensors"]
 VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
-NOT_NEEDED = ["*.fp16.*", "*.non_ema.*", "vae_1_0/*", "vae_encoder/*", "vae_decoder/*", "safety_checker/*"]
-"""Of a model's repository: second copies of its weights, as large as the first, and the safety checker (1.2 GB)."""
 
 
 def load_pipeline(
@@ -119,17 +115,21 @@ def load_schedule(name: str) -> NoiseSchedule:
     Raises:
         UserError: as `load_pipeline`, or a scheduler that has no discrete diffusion schedule.
     """
-    folder = local_folder(resolve(name), SCHEDULER_FILES)
+    folder = local_folder(resolve(name), ["scheduler"])
     kind = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name")
     if not hasattr(diffusers, str(kind)):
         raise UserError(f"The scheduler of {name} is a {kind}, which diffusers does not know.")
     return NoiseSchedule.from_scheduler(getattr(diffusers, kind).from_pretrained(folder / "scheduler"))
 
 
-def local_folder(source: ModelSource, files: list[str] = PIPELINE_FILES) -> Path:
+def local_folder(source: ModelSource, parts: Sequence[str] | None = None) -> Path:
     """The diffusers folder a model's files lie in.
 
-    Of a hub id `files` are downloaded once, or taken from the local cache; a checkpoint file is converted once.
+    Of a hub id the files that are loaded are downloaded once, or taken from the local cache; a checkpoint file is
+    converted once.
+
+    Args:
+        parts: what is needed of a hub id; all parts if not given.
     """
     path = Path(source.location)
     if path.is_dir():
@@ -138,30 +138,48 @@ def local_folder(source: ModelSource, files: list[str] = PIPELINE_FILES) -> Path
         return pipeline_folder(path)
     if not source.location.count("/") == 1 or source.location.startswith("/"):
         raise UserError(f"{source.location} does not exist. Is the package installed whole?")
-    return _from_hub(source.location, files)
+    return _from_hub(source.location, parts)
 
 
-def _from_hub(hub_id: str, files: list[str]) -> Path:
+def _from_hub(hub_id: str, parts: Sequence[str] | None) -> Path:
+    """The files of a repository that parts are loaded from, and no others: it may hold them many times over."""
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=files, ignore_patterns=NOT_NEEDED))
+        names = [file.rfilename for file in HfApi().model_info(hub_id).siblings or []]
+        return Path(snapshot_download(hub_id, allow_patterns=needed_files(names, parts or PARTS)))
     except Exception as error:
-        problem = hub_problem(error)
-        if problem == "gated":
-            raise gated(hub_id) from error
-        if problem == "missing":
-            raise UserError(f"The hub has no model {hub_id} (or HF_TOKEN may not see it).") from error
-        raise UserError(
-            f"{hub_id} is not in the local cache and the hub cannot be reached. Download it where there is a "
-            f"network (hf download {hub_id}) and give its folder, or set HF_HOME to a cache that has it."
-        ) from error
+        folder = _cached(hub_id, parts)
+        if folder is not None:
+            return folder
+        raise _not_there(hub_id, error) from error
+
+
+def _cached(hub_id: str, parts: Sequence[str] | None) -> Path | None:
+    """What an earlier command, or another program, left in the cache, if every part is there."""
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=[INDEX], local_files_only=True))
+    except (OSError, ValueError):
+        return None
+    return folder if (folder / INDEX).is_file() and is_whole(folder, parts) else None
+
+
+def _not_there(hub_id: str, error: Exception) -> UserError:
+    problem = hub_problem(error)
+    if problem == "gated":
+        return gated(hub_id)
+    if problem == "missing":
+        return UserError(f"The hub has no model {hub_id} (or HF_TOKEN may not see it).")
+    return UserError(
+        f"{hub_id} is not in the local cache and the hub cannot be reached. Download it where there is a "
+        f"network (hf download {hub_id}) and give its folder, or set HF_HOME to a cache that has it."
+    )
 
 
 def _float16_vae(hub_id: str) -> AutoencoderKL:
     """The autoencoder that stands in for one that overflows in float16."""
     try:
-        folder = _from_hub(hub_id, VAE_FILES)
+        folder = snapshot_download(hub_id, allow_patterns=VAE_FILES)
         return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float16, local_files_only=True)
-    except (UserError, OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # of the hub's client, the network, or the files
         raise UserError(
             f"Encoding in float16 needs the autoencoder {hub_id}, because the model's own overflows: "
             f"fetch it where there is a network (hf download {hub_id}), or use --precision float32."

@@ -8,6 +8,7 @@ when they are told nothing: .safetensors before .bin. Half precision is taken wh
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -75,6 +76,30 @@ def loaded_files(folder: Path, part: str) -> dict[str, Path]:
     own = folder / part
     found = {name: own / name for name in settings_files(part) if (own / name).is_file()}
     return found | (_weights(own, part) if part in NETWORKS else {})
+
+
+def needed_files(names: Collection[str], parts: Collection[str] = PARTS) -> list[str]:
+    """Of all files of a repository, those that parts are loaded from, and the pipeline's index."""
+    needed = [INDEX] if INDEX in names else []
+    for part in parts:
+        own = {name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")}
+        chosen = [name for name in settings_files(part) if name in own]
+        found = weight_file(part, own) if part in NETWORKS else None
+        if found is not None:
+            chosen += [found, *_shards(part, found, own)]
+        needed += [f"{part}/{name}" for name in chosen]
+    return needed
+
+
+def is_whole(folder: Path, parts: Collection[str] | None = None) -> bool:
+    """Whether every part is there that the folder's index names, or those of `parts` alone."""
+    named = parts or parts_of(folder)
+    return all(
+        all(file.is_file() for file in loaded_files(folder, part).values())
+        and any((folder / part / name).is_file() for name in settings_files(part))
+        and (part not in NETWORKS or bool(weights_of(folder, part)))
+        for part in named
+    )
 
 
 def weights_of(folder: Path, part: str) -> list[Path]:
@@ -163,15 +188,35 @@ def _named_after(variant: str, plain: str) -> tuple[str, ...]:
     return (f"{stem}.{variant}.{ending}",)
 
 
+def _plain_name(part: str, found: str) -> tuple[str, str]:
+    """The plain name of a file that `weight_file` chose, and the precision it is named after."""
+    return next(
+        (plain, variant)
+        for plain in _weight_names(part)
+        for variant in VARIANTS
+        if found in _named_after(variant, plain)
+    )
+
+
+def _shards(part: str, found: str, names: Collection[str]) -> list[str]:
+    """Names of the files that an index lists, by how they are called: the index itself need not be there yet."""
+    plain, variant = _plain_name(part, found)
+    stem, _, ending = plain.removesuffix(".index.json").rpartition(".")
+    if not plain.endswith(".index.json"):
+        return []
+    named = rf"\.{variant}" if variant else ""
+    number = r"-\d+-of-\d+"
+    pattern = re.compile(rf"{stem}(?:{named}{number}|{number}{named})\.{ending}")
+    return sorted(name for name in names if pattern.fullmatch(name))
+
+
 def _weights(own: Path, part: str) -> dict[str, Path]:
     """A network's files of weights, and their index, by plain names."""
     names = {file.name for file in own.iterdir() if file.is_file()} if own.is_dir() else set()
     found = weight_file(part, names)
     if found is None:
         return {}
-    plain = next(
-        name for name in _weight_names(part) for variant in VARIANTS if found in _named_after(variant, name)
-    )
+    plain, _ = _plain_name(part, found)
     if not plain.endswith(".json"):
         return {plain: own / found}
     index = read_json(own / found)

@@ -15,12 +15,11 @@ import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from hub_cache import make_hub
-from huggingface_hub.utils import filter_repo_objects
 
 from ddecli.core.errors import UserError
 from ddecli.models.base import DiffusionModel, hold_frozen_in
 from ddecli.models.digests import fingerprint
-from ddecli.models.load import NOT_NEEDED, PIPELINE_FILES, load_model, load_pipeline, load_schedule
+from ddecli.models.load import load_model, load_pipeline, load_schedule
 from ddecli.models.presets import presets, resolve
 
 
@@ -275,14 +274,6 @@ def test_the_safety_checker_is_left_out(sd_folder: Path, tmp_path: Path) -> None
     finally:
         diffusers_logging.set_verbosity(verbosity)
         diffusers_logging.remove_handler(handler)
-
-
-def test_what_is_not_needed_is_not_downloaded() -> None:
-    files = ["model_index.json", "unet/diffusion_pytorch_model.safetensors"]
-    files += [file.replace(".s", ".fp16.s") for file in files[1:]]
-    files += ["safety_checker/config.json", "safety_checker/model.safetensors"]
-    taken = filter_repo_objects(files, allow_patterns=PIPELINE_FILES, ignore_patterns=NOT_NEEDED)
-    assert list(taken) == files[:2]
 
 
 def test_a_damaged_model_is_said_in_a_sentence(folder: Path, tmp_path: Path) -> None:
