@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on this machine: enough of its interface to list data sets and models and fetch their files."""
+"""A small Hugging Face hub on this machine: enough of it to list data sets and models and fetch their files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONVERTED = "fedcba9876543210fedcba9876543210fedcba98"
 
 @dataclass
 class SmallHub:
-    """Data sets and models by id: path -> bytes on the main branch, and on the branch of the hub's conversion to parquet.
+    """Data sets and models by id: path -> bytes on the main branch, and on the branch of its conversion to parquet.
 
     `gated` ids need terms accepted. `sent` counts the bytes of each file that were fetched.
     """
