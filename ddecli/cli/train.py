@@ -200,7 +200,8 @@ def train(
         typer.Option(
             "--resume",
             rich_help_panel=RUN,
-            help="Go on from the newest checkpoint in the run folder, if there is one.",
+            help="Go on from the newest checkpoint in the run folder, if there is one. A finished run is left as it "
+            "is; more --steps make it longer.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -337,6 +338,8 @@ def _print(summary: Any, as_json: bool) -> None:
         return
     table = Table(show_header=False)
     for name, value in values.items():
+        if value is None:
+            continue
         shown = (
             "\n".join(value)
             if isinstance(value, list)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from cli_checks import assert_one_sentence
+from cli_checks import assert_one_sentence, contents
 
 if TYPE_CHECKING:
     from conftest import Typed
@@ -49,6 +50,45 @@ def test_a_run_from_the_command_line(ddecli: Callable[..., Typed], sd_folder: Pa
     assert typed.code == 2 and "finished run" in typed.error
     typed = ddecli(*arguments, "--out", "run", "--resume")
     assert typed.code == 0
+
+
+def stopped_before_its_model(ddecli: Callable[..., Typed], arguments: tuple[object, ...]) -> None:
+    """A longer run that was stopped between its last checkpoint and its model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddecli.training.loop.write_card", stop)
+        assert ddecli(*arguments, "--steps", 3, "--resume").code == 130
+
+
+def test_a_finished_run_is_left_as_it_is_and_goes_on_to_more_steps_alone(
+    ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path
+) -> None:
+    arguments = ("train", "--model", sd_folder, "--data", sd_store, "--batch-size", 4, "--out", "run")
+    arguments += ("--checkpoint-every", 1, "--device", "cpu")
+    assert ddecli(*arguments, "--steps", 2).code == 0
+    before = contents("run")
+    for go_on in ("--resume", "--overwrite"):
+        typed = ddecli(*arguments, "--steps", 2, go_on, "--json")
+        assert typed.code == 0 and "run is finished: its 2 steps are done" in typed.error
+        assert json.loads(typed.out)["pairs_per_second"] is None
+        assert contents("run") == before
+    fewer = ddecli(*arguments, "--steps", 1, "--resume")
+    assert_one_sentence(fewer, "run has done 2 steps already", "--steps 1", "--overwrite")
+    assert contents("run") == before
+
+    stopped_before_its_model(ddecli, arguments)
+    speed = json.loads(Path("run/perf.json").read_text())["pairs_per_second"]
+    assert ddecli(*arguments, "--steps", 3, "--resume").code == 0
+    assert "| steps | 3 |" in Path("run/model/README.md").read_text()
+    assert json.loads(Path("run/perf.json").read_text())["pairs_per_second"] == speed > 0
+    Path("run/perf.json").unlink()
+    assert ddecli(*arguments, "--steps", 3, "--resume").code == 0
+    assert not {"pairs_per_second", "seconds"} & set(json.loads(Path("run/perf.json").read_text()))
+
+    shutil.rmtree("run/checkpoints")
+    before = contents("run")
+    assert ddecli(*arguments, "--steps", 3, "--resume").code == 0
+    assert_one_sentence(ddecli(*arguments, "--steps", 4, "--resume"), "3 steps without its checkpoints")
+    assert contents("run") == before
 
 
 def test_estimate_keeps_nothing(
