@@ -155,7 +155,7 @@ class Trainer:
                 accelerator.backward(mean_loss)
             seen.append(columns_of(errors, output))
         columns = accelerator.gather(torch.cat(seen)).cpu()  # the whole batch, in the order of its draws
-        metrics = step_metrics(columns)
+        metrics = step_metrics(columns, self.objective.winners_only)
         parameters = list(self.parameters.values())
         gradient_norm = whole_number(accelerator.clip_grad_norm_(parameters, settings.max_grad_norm))
         alarm.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)

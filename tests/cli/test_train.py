@@ -12,6 +12,8 @@ import pytest
 import yaml
 from cli_checks import assert_one_sentence, contents
 
+from ddecli.objectives.base import Objective, ObjectiveOutput, PairErrors
+
 if TYPE_CHECKING:
     from conftest import Typed
 
@@ -89,6 +91,29 @@ def test_a_finished_run_is_left_as_it_is_and_goes_on_to_more_steps_alone(
     assert ddecli(*arguments, "--steps", 3, "--resume").code == 0
     assert_one_sentence(ddecli(*arguments, "--steps", 4, "--resume"), "3 steps without its checkpoints")
     assert contents("run") == before
+
+
+class Hinge(Objective):
+    """A loss of pairs that is no `-log sigmoid(z)`: relu(0.1 + D)."""
+
+    def __call__(self, errors: PairErrors) -> ObjectiveOutput:
+        return ObjectiveOutput((0.1 + errors.margin).relu(), None, (errors.margin > -0.1).float().detach())
+
+
+def test_a_loss_of_pairs_without_a_logit_is_told_from_one_without_pairs(
+    ddecli: Callable[..., Typed], monkeypatch: pytest.MonkeyPatch, sd_folder: Path, sd_store: Path
+) -> None:
+    arguments = ("train", "--model", sd_folder, "--data", sd_store, "--batch-size", 4, "--steps", 3)
+    assert ddecli(*arguments, "--loss", "sft", "--out", "winners", "--device", "cpu").code == 0
+    monkeypatch.setattr("ddecli.training.loop.build_objective", lambda *_: Hinge())
+    assert ddecli(*arguments, "--loss", "uniform", "--out", "hinge", "--device", "cpu").code == 0
+    first, *_, last = map(json.loads, Path("hinge/metrics.jsonl").read_text().splitlines())
+    assert first["loss"] == pytest.approx(0.1) and first["margin"] == 0 and first["implicit_accuracy"] == 0.5
+    assert last["margin"] != 0 and last["logit"] is None
+    drawn = ddecli("figure", "curves", "A=hinge", "--out", "curves")
+    assert drawn.code == 0 and json.loads(Path("curves.json").read_text())["curves"]["A"]["margin"]
+    for run, why in (("hinge", "is no -log sigmoid of one"), ("winners", "compares no pairs")):
+        assert_one_sentence(ddecli("figure", "log-sigmoid", f"A={run}", "--out", "z"), f"{run} has no", why)
 
 
 def test_estimate_keeps_nothing(
