@@ -37,7 +37,7 @@ from ddecli.training.precision import (
     training_dtype,
 )
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
-from ddecli.training.run_folder import clear, is_finished, is_other_run, with_pairs
+from ddecli.training.run_folder import as_begun, clear, is_finished, is_other_run, with_pairs
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import (
     gathered,
@@ -88,7 +88,13 @@ class Trainer:
         draws = Draws(
             len(self.store), settings.seed, sampler, self.store.latent_shape, settings.prompt_dropout
         )
-        self.batches = Batches(self.store, draws, device)
+        self.batches = Batches(
+            self.store,
+            draws,
+            device,
+            own_sizes=settings.size_condition == "own",
+            zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and self.model.zeros_for_no_prompt,
+        )
         if settings.compile:
             torch._dynamo.config.recompile_limit = MAX_COMPILED
             for unet in {id(model.unet): model.unet for model in (self.model, self.reference)}.values():
@@ -240,6 +246,8 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     out, checkpoints = settings.folder, settings.folder / "checkpoints"
     settings = with_pairs(settings)
     replaces = is_other_run(settings, resume, overwrite)
+    if not replaces:
+        settings = as_begun(settings)
     if not replaces and is_finished(settings):
         if os.environ.get("RANK", "0") == "0":
             said = f"{out} is finished: its {settings.steps} steps are done and it is left as it is."

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import make_folder, sha256_file
+from ddecli.core.files import make_folder, read_yaml, sha256_file
 from ddecli.training.checkpoint import count_checkpoints, latest_step
-from ddecli.training.settings import TrainSettings, read_settings
+from ddecli.training.settings import BEFORE, TrainSettings, read_settings
 
 MAY_CHANGE = {
     "steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing", "holdout", "holdout_pairs",
@@ -43,7 +43,7 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
         state = "a finished run" if (out / "model").is_dir() else "an unfinished run"
         raise UserError(f"{out} holds {state}: add --resume to go on with it, or choose another --out.")
     before = read_settings(out / "run.yaml")
-    may_change = MAY_CHANGE - ({"steps"} if overwrite else set())
+    may_change = MAY_CHANGE - ({"steps"} if overwrite else set()) | _unnamed(out)
     for name, value in before.model_dump(exclude=may_change).items():
         if getattr(settings, name) != value:
             if overwrite:
@@ -54,6 +54,18 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
             )
     _check_steps(settings)
     return False
+
+
+def as_begun(settings: TrainSettings) -> TrainSettings:
+    """A run that began before there was some setting goes on as it began."""
+    out = settings.folder
+    return settings.model_copy(update={name: BEFORE[name] for name in _unnamed(out)})
+
+
+def _unnamed(out: Path) -> set[str]:
+    """Settings of BEFORE that a run's run.yaml does not name."""
+    file = out / "run.yaml"
+    return BEFORE.keys() - read_yaml(file).keys() if file.exists() else set()
 
 
 def is_finished(settings: TrainSettings) -> bool:

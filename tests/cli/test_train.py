@@ -149,6 +149,7 @@ BAD = [
     (["--lr", "nan"], "lr"),
     (["--beta", "0"], "beta"),
     (["--precision", "int8"], "precision"),
+    (["--size-condition", "each"], "'target' or 'own'"),
     (["--device", "cuda"], "cuda"),
     (["--config", "none.yaml"], "none.yaml"),
     (["--steps", "many"], "--steps"),
