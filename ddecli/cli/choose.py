@@ -36,10 +36,13 @@ def choose(
 
     from ddecli.core.console import console
     from ddecli.core.files import write_json
+    from ddecli.core.paths import replaceable
     from ddecli.core.scores import load_scores
     from ddecli.reporting.choose import choose as choose_best
     from ddecli.reporting.metrics import PAPER_METRICS
 
+    if out is not None:
+        replaceable(out)
     found = choose_best(
         load_scores(base), [load_scores(folder) for folder in trials], tuple(metric or PAPER_METRICS)
     )

@@ -1,4 +1,4 @@
-"""`ddecli table`: tables from scored folders, the paper's or one's own."""
+"""`ddecli table`: the paper's tables from scored folders."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ from ddecli.cli.rows import parse_rows
 
 
 def table(
+    number: Annotated[
+        int,
+        typer.Argument(
+            help="The paper's table: 2 (SD15), 3 (SDXL), 4 (Inception Score before and after training)."
+        ),
+    ],
     rows: Annotated[
         list[str],
         typer.Argument(
-            metavar="[NUMBER] LABEL=FOLDER...",
-            help="Rows and their scored images (table 4: folders with inception.json). The first row is the "
+            metavar="LABEL=FOLDER",
+            help="A row and its scored images (table 4: a folder with inception.json). The first row is the "
             "base. One label several times: the folders are its training seeds. In table 4 the base of "
-            "NAME+METHOD is the row NAME. A number before them: the paper's table 2 (SD15), 3 (SDXL) or 4 "
-            "(Inception Score before and after training).",
+            "NAME+METHOD is the row NAME.",
         ),
     ],
     out: Annotated[
@@ -34,28 +39,25 @@ def table(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Put scored folders side by side: mean scores, gains over the base, and the difference of every two rows.
+    """Build a table of the paper: mean scores, and gains over the base beside the paper's figures.
 
-    With a number it is a table of the paper: the gains beside the paper's figures, without the differences.
-
-    Examples: `ddecli table A=images/one B=images/other` and
-    `ddecli table 2 BASE=images/tiny DDE=images/tiny-dde --out paper/table2`
+    Example: `ddecli table 2 BASE=images/tiny DDE=images/tiny-dde --out paper/table2`
     """
     from ddecli.core.console import console
-    from ddecli.core.errors import UserError
     from ddecli.core.files import write_text
+    from ddecli.core.paths import replaceable
     from ddecli.reporting.render import to_csv, to_latex, to_markdown, to_rich
     from ddecli.reporting.tables import build_table
 
-    number = _number(rows[0])
-    folders = parse_rows(rows if number is None else rows[1:])
-    if not folders:
-        raise UserError("The table needs rows: write LABEL=FOLDER, as in DDE=images/tiny-dde.")
-    built = build_table(number, folders, draws, seed)
+    built = build_table(number, parse_rows(rows), draws, seed)
     if out is not None:
         stem = out.with_suffix("") if out.suffix in (".md", ".csv", ".tex") else out
-        for suffix, render in ((".md", to_markdown), (".csv", to_csv), (".tex", to_latex)):
-            write_text(stem.with_name(stem.name + suffix), render(built))
+        formats = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}
+        files = {
+            replaceable(stem.with_name(stem.name + suffix)): render for suffix, render in formats.items()
+        }
+        for file, render in files.items():
+            write_text(file, render(built))
         console.print(f"Wrote {stem}.md, .csv and .tex", highlight=False, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(built.as_dict(), ensure_ascii=False))
@@ -65,11 +67,3 @@ def table(
         Console().print(to_rich(built))
     elif out is None:
         typer.echo(to_markdown(built), nl=False)
-
-
-def _number(word: str) -> int | None:
-    """The number of a table of the paper; None of a row, which `parse_rows` looks at."""
-    try:
-        return int(word)
-    except ValueError:
-        return None

@@ -12,6 +12,10 @@ class UserError(Exception):
     """
 
 
+class NotPermitted(UserError):
+    """What is there and may not be read: it is neither missing nor damaged, and must not be called so."""
+
+
 class BadRow(Exception):
     """One row of data that cannot be used. It is skipped, counted by `reason` and listed.
 

@@ -1,4 +1,4 @@
-"""Files that are never half-written: temporary name, fsync, rename."""
+"""Files that are never half-written: made in a temporary folder beside them, fsync, rename."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
-import uuid
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,8 @@ from typing import Any
 from safetensors import SafetensorError
 
 from ddecli.core.errors import UserError
-
-
-def _temporary_beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+from ddecli.core.paths import FOLDER, readable_file, replaceable
+from ddecli.core.scratch import clear_stale, scratch_beside
 
 
 def sync(path: Path) -> None:
@@ -31,12 +28,13 @@ def sync(path: Path) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder for output, or say in one sentence why it cannot be."""
+    """Create a folder for output, without what killed processes left there, or say why it cannot be."""
+    replaceable(path, FOLDER)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".write-{uuid.uuid4().hex[:8]}.tmp"
-        probe.touch()
-        probe.unlink()
+        clear_stale(path)
+        with scratch_beside(path / "write"):
+            pass
     except OSError as error:
         raise UserError(
             f"Cannot write to {path}: {error.strerror or error}. Choose another --out."
@@ -59,50 +57,73 @@ def _disk_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well it becomes `path`, else it is removed.
+    """Yield a temporary path; when the block ends well it becomes `path`, else it is removed.
+
+    A link at `path` stays one: the file it leads to is replaced.
 
     Args:
-        durable: flush it to the disk, which takes some hundredths of a second. Without, a killed process leaves
-            nothing half-written either, but a power cut may leave an empty file; whoever writes many calls `sync`
-            once for each when all are written.
+        durable: flush it to the disk, which takes some hundredths of a second, and remove what killed processes left
+            beside it. Without, a killed process leaves nothing half-written either, but a power cut may leave an
+            empty file; whoever writes many calls `sync` once for each when all are written.
 
     Raises:
-        UserError: the file cannot be written (full disk, read-only folder). What was there before stays whole.
+        UserError: the file cannot be written (full disk, read-only folder, a device or a folder in its place). What
+            was there before stays whole.
     """
-    path = Path(path)
-    temporary = _temporary_beside(path)
+    place = replaceable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _disk_errors():
-            yield temporary
+        place.parent.mkdir(parents=True, exist_ok=True)
         if durable:
-            sync(temporary)
-        temporary.replace(path)
-        if durable:
-            sync(path.parent)
+            clear_stale(place.parent)
+        with scratch_beside(place) as scratch:
+            temporary = scratch / place.name
+            with _disk_errors():
+                yield temporary
+            _usual_permissions(temporary, scratch)
+            if durable:
+                sync(temporary)
+            temporary.replace(place)
+            if durable:
+                sync(place.parent)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; when the block ends well it replaces `path`, else it is removed."""
-    path = Path(path)
-    temporary = _temporary_beside(path)
+    """Yield a temporary folder; when the block ends well it replaces `path`, else it is removed.
+
+    Raises:
+        UserError: as `atomic_file`.
+    """
+    place = replaceable(path, FOLDER)
     try:
-        temporary.mkdir(parents=True)
-        with _disk_errors():
-            yield temporary
-        for file in temporary.rglob("*"):
-            sync(file)
-        replace_folder(temporary, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        clear_stale(place.parent)
+        with scratch_beside(place) as scratch:
+            temporary = scratch / place.name
+            temporary.mkdir()
+            with _disk_errors():
+                yield temporary
+            for file in temporary.rglob("*"):
+                _usual_permissions(file, scratch)
+                sync(file)
+            replace_folder(temporary, place)
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _usual_permissions(path: Path, made: Path) -> None:
+    """Give a file or folder the permissions that a new one has: safetensors keeps its files to their owner.
+
+    Args:
+        made: a folder that was made here just now, which has them.
+    """
+    usual = stat.S_IMODE(made.stat().st_mode)
+    usual = usual if path.is_dir() else usual & 0o666
+    if stat.S_IMODE(path.stat().st_mode) != usual:
+        with contextlib.suppress(PermissionError):  # a file system that has none
+            path.chmod(usual)
 
 
 def replace_folder(new: Path, path: Path) -> None:
@@ -112,10 +133,13 @@ def replace_folder(new: Path, path: Path) -> None:
         OSError: they do not lie on one file system, or may not be written.
     """
     if path.exists():
-        old = _temporary_beside(path)
-        path.rename(old)
-        new.rename(path)
-        shutil.rmtree(old)
+        with scratch_beside(path) as scratch:
+            old = path.rename(scratch / path.name)
+            try:
+                new.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
     else:
         new.rename(path)
     sync(path.parent)
@@ -136,12 +160,10 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is no JSON.
+        UserError: the file is missing, may not be read, or is no JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
+        return json.loads(readable_file(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}.") from error
 
@@ -150,14 +172,12 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     """Read a YAML file of settings, `name: value`.
 
     Raises:
-        UserError: the file is missing, is no YAML, or holds anything but settings.
+        UserError: the file is missing, may not be read, is no YAML, or holds anything but settings.
     """
     import yaml
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
+        values = yaml.safe_load(readable_file(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that is none
         raise UserError(f"{path} cannot be read as YAML: {_yaml_reason(error)}.") from error
     if not isinstance(values, dict):
@@ -173,8 +193,12 @@ def _yaml_reason(error: Exception) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        UserError: it is missing or may not be read.
+    """
+    with readable_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ddecli.core.errors import BadRow
+from ddecli.core.errors import BadRow, UserError
+from ddecli.core.paths import readable_file
 
 MAX_PIXELS = 128_000_000
 """A picture with more pixels than this is refused before it is decoded (16,000 x 8,000)."""
@@ -30,6 +31,8 @@ def load_image(source: Path | bytes) -> Image.Image:
         BadRow: missing, truncated, no picture at all, or larger than `MAX_PIXELS`.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if isinstance(source, Path):
+        readable_image(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -41,14 +44,26 @@ def load_image(source: Path | bytes) -> Image.Image:
                     )
                 image.load()
                 return _as_rgb(ImageOps.exif_transpose(image))
-    except FileNotFoundError as error:
-        raise BadRow("missing image", str(source)) from error
     except Image.DecompressionBombError as error:
         raise BadRow("image too large", str(error)) from error
     except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
         name = "embedded bytes" if isinstance(source, bytes) else str(source)
         why = _no_picture(source) if isinstance(error, UnidentifiedImageError) else str(error)
         raise BadRow("unreadable image", f"{name} ({why})") from error
+
+
+def readable_image(path: Path) -> Path:
+    """The path of a picture, if it is a file that may be read.
+
+    Raises:
+        BadRow: it is missing, may not be read, or is a pipe or the like.
+    """
+    try:
+        return readable_file(path)
+    except UserError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise BadRow("missing image", str(path)) from error
+        raise BadRow("unreadable image", str(error).rstrip(".")) from error
 
 
 def _no_picture(source: Path | bytes) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, read_json, write_json, write_text
+from ddecli.core.paths import readable_file
 from ddecli.core.world import world_of
 
 SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
@@ -123,10 +124,10 @@ def load_scores(path: str | Path) -> ScoreSet:
 
     path = Path(path)
     file = path if path.suffix == ".parquet" else path / SCORES_PARQUET
-    if not file.is_file():
+    if not file.exists():
         raise UserError(f"{file} does not exist: score the images first with `ddecli score {file.parent}`.")
     try:
-        rows = pq.read_table(file)
+        rows = pq.read_table(readable_file(file))
         for name in COLUMNS[:3]:
             if rows.column(name).null_count:
                 raise ValueError(f"a {name} is missing")
@@ -165,7 +166,10 @@ def load_skipped(folder: Path) -> list[dict[str, str]]:
         UserError: the list is missing or damaged.
     """
     try:
-        return [json.loads(line) for line in (folder / SKIPPED).read_text(encoding="utf-8").splitlines()]
+        return [
+            json.loads(line)
+            for line in readable_file(folder / SKIPPED).read_text(encoding="utf-8").splitlines()
+        ]
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / SKIPPED} cannot be read ({error}): score the images again.") from error
 

@@ -223,7 +223,6 @@ class Job:
         return read_json(self.work.part(number) / PART)
 
     def _encode_part(self, number: int, encoded: dict[str, Encoded], limit: int | None, watch: Watch) -> None:
-        self.work.clear_leftovers(number)
         with atomic_folder(self.work.part(number)) as folder:
             encode_part(self.source.parts[number], folder, self.encoder, encoded, limit, watch)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ddecli.core.errors import BadRow
+from ddecli.core.images import readable_image
 
 ImageRef = Path | bytes
 """A picture not yet read: a file's path, or the bytes of an encoded picture (PNG, JPEG, ...)."""
@@ -38,10 +39,8 @@ def read_image_bytes(image: ImageRef) -> bytes:
     if isinstance(image, bytes):
         return image
     try:
-        return image.read_bytes()
-    except FileNotFoundError as error:
-        raise BadRow("missing image", str(image)) from error
-    except (OSError, ValueError) as error:
+        return readable_image(image).read_bytes()
+    except OSError as error:
         raise BadRow("unreadable image", f"{image} ({error})") from error
 
 

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ddecli.core.errors import UserError
+from ddecli.core.paths import FOLDER, replaceable
 from ddecli.data.encoding import embed
 from ddecli.data.job import Job
 from ddecli.data.pairs import Pair, Rejects
@@ -99,7 +100,7 @@ def prepare_source(
             writable, parts of other settings, a damaged source, or too little memory on the device.
     """
     began = time.monotonic()
-    out = Path(out)
+    out = replaceable(out, FOLDER)
     if limit is not None and shard[1] > 1:
         raise UserError("--limit takes the first pairs, which one process must count: leave out --shard.")
     dtype = dtype or (torch.float32 if math.prod(model.latent_shape) <= 1024 else torch.float16)

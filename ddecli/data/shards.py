@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ddecli.core.errors import UserError
+from ddecli.core.paths import readable_file
 
 LATENTS, EMBEDDINGS = "latents", "prompt-embeddings"
 """What the two kinds of shards are called."""
@@ -114,7 +115,7 @@ class ShardReader:
 def _map(path: Path) -> dict[str, Tensor]:
     """Tensors of a shard, backed by the file: a page is read when it is touched."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(readable_file(path), framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is missing or damaged ({error}). {AGAIN}") from error

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, sha256_file
+from ddecli.core.paths import readable_file
 from ddecli.data.shards import AGAIN, EMBEDDINGS, LATENTS, ShardReader
 
 FORMAT_VERSION = 2
@@ -134,19 +135,13 @@ class PairStore:
         return self._embeddings(prompt_indices)
 
     def sizes(self, image_indices: Tensor) -> Tensor:
-        """SDXL's size conditioning by each picture's own size: (n,) long -> (n, 6) long.
+        """SDXL's size conditioning: (n,) long -> (n, 6) long.
 
         Columns: original height and width, crop's top and left in the resized picture, target height and
         width, all in pixels (Podell et al. 2023, section 2.2).
         """
         own = self._sizes[image_indices].long()
         return torch.cat([own, torch.full((len(own), 2), self._resolution)], dim=1)
-
-    def target_sizes(self, count: int) -> Tensor:
-        """The same of whole pictures of the model's resolution, as sampling asks for: (count, 6) long."""
-        return torch.tensor([self._resolution, self._resolution, 0, 0] + [self._resolution] * 2).repeat(
-            count, 1
-        )
 
     @cached_property
     def _prompt_texts(self) -> pa.ChunkedArray:
@@ -197,7 +192,7 @@ def _check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -
 def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Some columns of a table, or all of them; its number of rows with none."""
     try:
-        return pq.read_table(path, columns=columns, memory_map=True)
+        return pq.read_table(readable_file(path), columns=columns, memory_map=True)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} is missing or damaged ({error}). {AGAIN}") from error
 

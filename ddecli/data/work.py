@@ -18,6 +18,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, write_json
+from ddecli.core.scratch import clear_stale
 from ddecli.data.parts import PART
 from ddecli.data.splits import TRAIN
 from ddecli.data.store import MANIFEST, work_folder
@@ -62,11 +63,6 @@ class WorkFolder:
                 "settings they were made with to go on, remove that folder, or choose another --out."
             )
 
-    def clear_leftovers(self, number: int) -> None:
-        """Remove what a killed process left of a part."""
-        for leftover in self.parts.glob(f".{number:05d}.*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -83,6 +79,7 @@ class WorkFolder:
         while True:
             try:
                 self.parts.mkdir(parents=True, exist_ok=True)
+                clear_stale(self.path.parent)
                 descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
             except OSError as error:
                 raise UserError(f"Cannot write {self.path}: {error.strerror or error}.") from error

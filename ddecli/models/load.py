@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import read_json
 from ddecli.core.hub import gated, hub_problem
+from ddecli.core.paths import check_readable
 from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
@@ -61,6 +62,7 @@ def load_pipeline(
             check_lora_fits(lora / LORA_WEIGHTS, pipeline.unet, str(folder))
             pipeline.load_lora_weights(lora, local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:
+        check_readable(folder)
         said = first_sentence(error).replace(str(plain), str(folder))
         raise UserError(f"The model in {folder} cannot be loaded: {said}") from error
     pipeline.set_progress_bar_config(disable=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, read_yaml
+from ddecli.core.paths import readable_file
 from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY
 from ddecli.models.weight_files import checkpoint_family
 
@@ -72,8 +73,8 @@ def resolve(name: str) -> ModelSource:
     folder = Path(name)
     if folder.is_dir():
         return _run(folder) if (folder / "run.yaml").is_file() else _pipeline_folder(name, folder)
-    if folder.is_file():
-        return ModelSource(name, name, family=checkpoint_family(folder), resolution=None)
+    if folder.exists():
+        return ModelSource(name, name, family=checkpoint_family(readable_file(folder)), resolution=None)
     if HUB_ID.fullmatch(name) and not name.startswith((".", "/")) and not folder.parent.is_dir():
         return ModelSource(name, name, family=None, resolution=None)
     raise UserError(

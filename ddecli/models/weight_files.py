@@ -8,6 +8,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ddecli.core.errors import UserError
+from ddecli.core.paths import readable_file
 
 FAMILY_KEYS = {"conditioner.embedders.1.": "sdxl", "cond_stage_model.": "sd"}
 """Beginnings of names that only one family's single checkpoint files have: their text encoders."""
@@ -23,7 +24,7 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
         UserError: no safetensors file, or one that was cut short.
     """
     try:
-        with safe_open(file, framework="np") as tensors:
+        with safe_open(readable_file(file), framework="np") as tensors:
             return {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file} is no whole .safetensors file: {str(error).splitlines()[0]}.") from error

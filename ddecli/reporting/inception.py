@@ -41,7 +41,7 @@ def load_inception(path: str | Path) -> InceptionResult:
     """
     path = Path(path)
     file = path if path.suffix == ".json" else path / "inception.json"
-    if not file.is_file():
+    if not file.exists():
         raise UserError(f"{file} does not exist: measure it first with `ddecli inception {file.parent}`.")
     found = read_json(file)
     try:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from ddecli.core.errors import UserError
+from ddecli.core.paths import readable_file
 from ddecli.reporting.rows import Folders, check_distinct
 
 
@@ -69,7 +70,7 @@ def load_metrics(run: str | Path) -> Metrics:
     """
     file = _file(run, "metrics.jsonl", "it is no run of `ddecli train`, or one that has not begun")
     try:
-        written = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        written = readable_file(file).read_text(encoding="utf-8").splitlines(keepends=True)
         # Of a run that goes on, the last line may be half written.
         lines = [json.loads(line) for line in written if line.endswith("\n")]
         values = {name: np.array([line[name] for line in lines], dtype=float) for name in lines[0]}
@@ -88,7 +89,7 @@ def load_credit(run: str | Path) -> Credit:
     """
     file = _file(run, "credit.npz", "it is written when training ends: go on with `ddecli train --resume`")
     try:
-        with np.load(file) as arrays:
+        with np.load(readable_file(file)) as arrays:
             edges, corrections = arrays["bin_edges"], arrays.get("corrections")
             weight_sum, count = arrays["gradient_weight_sum"], arrays["count"]
         if not (weight_sum.shape == count.shape == (len(count), len(edges) - 1) and count.any()):
@@ -135,6 +136,6 @@ def _file(run: str | Path, name: str, why: str) -> Path:
     if not Path(run).is_dir():
         raise UserError(f"{run} does not exist: give the folder of a run.")
     file = Path(run) / name
-    if not file.is_file():
+    if not file.exists():
         raise UserError(f"{run} has no {name}: {why}.")
     return file

@@ -11,6 +11,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_json, sync, write_json, write_text
+from ddecli.core.paths import replaceable
 from ddecli.core.protocol import BESIDE, CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
 from ddecli.core.world import world_of
 
@@ -72,7 +73,7 @@ class SampleFolder:
         Raises:
             UserError: the folder holds images of another protocol or model, or images without a protocol.
         """
-        with (self.path / ".lock").open("w") as lock:
+        with replaceable(self.path / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._claim(protocol, overwrite)
 

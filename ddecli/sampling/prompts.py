@@ -12,6 +12,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
+from ddecli.core.paths import readable_file
 from ddecli.core.protocol import clean_prompt
 
 COLUMNS = ("prompt", "caption", "text")
@@ -76,13 +77,13 @@ def read_prompts(path: Path, columns: Sequence[str] = COLUMNS) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
+    if not path.exists():
         raise UserError(
             f"Prompt file {path} does not exist. Give a file, world:validation, world:test, or one of the sets that "
             "`ddecli sample --help` names."
-        ) from error
+        )
+    try:
+        return readable_file(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"Prompt file {path} is not UTF-8 text: {error}. Save it as UTF-8.") from error
     except OSError as error:
@@ -103,7 +104,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> list[str]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(readable_file(path)) as file:
             column = _column(file.schema_arrow.names, columns, path)
             values = file.read([column])[column].to_pylist()  # no other column: those may be pictures
     except (pa.ArrowException, OSError) as error:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ddecli.core.console import progress
 from ddecli.core.devices import exact_float32
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.paths import readable_file
 from ddecli.core.protocol import METADATA
 from ddecli.core.seeds import torch_generator
 from ddecli.core.world import TINY, world_of
@@ -168,7 +169,7 @@ def _files(source: Path) -> list[Path]:
         raise UserError(f"{source} is no folder of images.")
     if read_protocol(source) is None:
         return image_files(source)
-    lines = (source / METADATA).read_text(encoding="utf-8").splitlines()
+    lines = readable_file(source / METADATA).read_text(encoding="utf-8").splitlines()
     return [source / json.loads(line)["file_name"] for line in lines]
 
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, sha256_file, sha256_text
 
 LOGITS = "inception-logits"
@@ -77,8 +78,11 @@ class LogitsStore:
 
 
 def _sha256_or_none(file: Path) -> str | None:
-    """None for a file that is gone: the classifier will say so."""
-    return sha256_file(file) if file.is_file() else None
+    """None for a file that cannot be read: the classifier will say so."""
+    try:
+        return sha256_file(file)
+    except UserError:
+        return None
 
 
 @torch.no_grad()

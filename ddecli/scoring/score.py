@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ddecli.core.console import console, progress
-from ddecli.core.errors import BadRow, UserError
+from ddecli.core.errors import BadRow, NotPermitted, UserError
 from ddecli.core.files import sha256_file
 from ddecli.core.scores import (
     SCORES_PARQUET,
@@ -189,10 +189,13 @@ def choose_family(source: ImageSet) -> str:
 
 
 def images_sha256(images: list[ScoredImage]) -> str:
-    """SHA-256 over which image is which, and the bytes of each; a missing file counts as empty."""
+    """SHA-256 over which image is which, and the bytes of each; one that cannot be read counts as empty."""
     digest = hashlib.sha256()
     for image in images:
-        content = sha256_file(image.path) if image.path.is_file() else ""
+        try:
+            content = sha256_file(image.path)
+        except UserError:  # it is told of when it is to be scored
+            content = ""
         digest.update(f"{image.prompt_id} {image.image_index} {content}\n".encode())
     return digest.hexdigest()
 
@@ -204,6 +207,8 @@ def _earlier(scores: ScoreSet, out: Path | None) -> ScoreSet | None:
     try:
         earlier = load_scores(out)
         earlier.skipped = load_skipped(out)
+    except NotPermitted:
+        raise
     except UserError:
         return None
     return earlier if earlier.images_sha256 == scores.images_sha256 else None

@@ -15,7 +15,8 @@ from PIL import Image
 from ddecli.core.console import console
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
-from ddecli.core.images import IMAGE_SUFFIXES
+from ddecli.core.images import IMAGE_SUFFIXES, readable_image
+from ddecli.core.paths import readable_file
 from ddecli.core.protocol import (
     CONTACT_SHEET,
     METADATA,
@@ -66,8 +67,8 @@ def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path
     if prompt is not None and not clean_prompt(prompt):
         raise UserError("--prompt is empty: give the text the images were made for.")
     for path in paths:
-        if not path.exists():
-            raise UserError(f"{path} does not exist.")
+        if not path.is_dir():
+            readable_file(path)
     if any(path.is_dir() for path in paths):
         if len(paths) > 1:
             raise UserError("Give one folder, or image files, not several folders: score them one by one.")
@@ -126,9 +127,9 @@ def _first_size(files: Iterable[Path]) -> tuple[int, int] | None:
     """Width and height of the first image that can be read."""
     for file in files:
         try:
-            with Image.open(file) as image:
+            with Image.open(readable_image(file)) as image:
                 return image.size
-        except (OSError, ValueError, Image.DecompressionBombError):
+        except (BadRow, OSError, ValueError, Image.DecompressionBombError):
             continue
     return None
 
@@ -187,7 +188,7 @@ def _sidecar(file: Path) -> str | None:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return readable_file(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as UTF-8 text: {error}.") from error
 

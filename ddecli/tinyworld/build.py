@@ -14,7 +14,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_folder, read_json, sha256_file, write_json
+from ddecli.core.files import atomic_folder, make_folder, read_json, sha256_file, write_json
 from ddecli.core.manifest import machine, versions
 from ddecli.tinyworld import pretraining, scorers
 from ddecli.tinyworld.annotators import BEAUTY, FAITH, Annotators
@@ -61,6 +61,11 @@ class Workshop:
         cache = self.scratch / f"pictures {name}.safetensors"
         return scorers.make_choices(self.autoencoder(), name, max(64, round(size * self.scale)), cache)
 
+    def keep(self, name: str, made: Any) -> None:
+        """Save what a stage made among the parts that are not shipped."""
+        with atomic_folder(self.scratch / name) as folder:
+            made.save_pretrained(folder)
+
     def clip(self, stage: str = "clip") -> CLIPModel:
         """The CLIP of a stage, float32."""
         return CLIPModel.from_pretrained(self.scratch / stage)
@@ -68,13 +73,13 @@ class Workshop:
 
 def build_tokenizer(shop: Workshop) -> None:
     """Stage `tokenizer`."""
-    train_tokenizer().save_pretrained(shop.scratch / "tokenizer")
+    shop.keep("tokenizer", train_tokenizer())
 
 
 def build_autoencoder(shop: Workshop) -> dict[str, Any]:
     """Stage `autoencoder`."""
     autoencoder = train_autoencoder(shop.bank("pretraining"), shop.steps(2280), shop.scratch)
-    autoencoder.save_pretrained(shop.scratch / "autoencoder")
+    shop.keep("autoencoder", autoencoder)
     return {"psnr_db": reconstruction_psnr(autoencoder, make_bank("held out", 512, split="validation"))}
 
 
@@ -83,7 +88,7 @@ def build_clip(shop: Workshop) -> dict[str, Any]:
     clip = scorers.train_clip(
         shop.tokenizer(), shop.bank("clip", flawed=False), shop.steps(1500), shop.scratch
     )
-    clip.save_pretrained(shop.scratch / "clip")
+    shop.keep("clip", clip)
     return _ship_scorer(shop, "clip", clip)
 
 
@@ -93,7 +98,7 @@ def build_choices(shop: Workshop) -> None:
     scorers.train_preference_scorer(
         "choices", clip, shop.tokenizer(), shop.choices(), (BEAUTY, FAITH), shop.steps(1100), shop.scratch
     )
-    clip.save_pretrained(shop.scratch / "choices")
+    shop.keep("choices", clip)
 
 
 def build_hps(shop: Workshop) -> dict[str, Any]:
@@ -191,7 +196,7 @@ def build(folder: Path, scale: float = 1.0, stages: list[str] | None = None) -> 
     unknown = [stage for stage in stages or [] if stage not in STAGES]
     if unknown:
         raise UserError(f"Unknown stage {unknown[0]!r}; choose from {', '.join(STAGES)}.")
-    shop = Workshop(folder, scale)
+    shop = Workshop(make_folder(folder), scale)
     for stage in stages or STAGES:
         record = shop.scratch / f"{stage}.json"
         if record.exists():

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ddecli.core.console import console
-from ddecli.core.errors import UserError
+from ddecli.core.errors import NotPermitted, UserError
 from ddecli.core.files import atomic_folder, read_json, sha256_file, write_json
 
 KEPT = 2
@@ -94,11 +94,6 @@ def latest_step(folder: Path) -> int | None:
     return int(found[-1].name[5:]) if found else None
 
 
-def count_checkpoints(folder: Path) -> int:
-    """Checkpoints of a folder, whole or not."""
-    return len(_checkpoints(folder))
-
-
 def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, file)
 
@@ -111,5 +106,7 @@ def _is_whole(path: Path) -> bool:
     try:
         files = read_json(path / STATE)["files"]
         return all(sha256_file(path / name) == digest for name, digest in files.items())
+    except NotPermitted:
+        raise
     except (UserError, OSError, KeyError, TypeError):
         return False

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, write_text
+from ddecli.core.paths import readable_file
 from ddecli.objectives.base import ObjectiveOutput, PairErrors
 from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.training.checkpoint import latest_step
@@ -48,25 +49,21 @@ def errors_of(columns: Tensor) -> PairErrors:
     return PairErrors(policy_w, policy_l, reference_w, reference_l, columns[:, 0].long())
 
 
-def step_metrics(columns: Tensor, winners_only: bool = False) -> dict[str, float | None]:
-    """The metrics of one optimizer step over its whole batch: means and quantiles.
-
-    Args:
-        winners_only: whether the objective looks at winners alone. What is said of pairs is then None; a loss of
-            pairs that is no `-log sigmoid(z)` has all of it but the logit.
-    """
+def step_metrics(columns: Tensor) -> dict[str, float | None]:
+    """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit."""
     names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
     mean = dict(zip(names, columns[:, 1:].mean(0).tolist(), strict=True))
     metrics: dict[str, float | None] = {"loss": mean["loss"], "gradient_weight": mean["gradient_weight"]}
     metrics |= {f"error_{name}": _number(mean[name]) for name in names[:4]}
-    if winners_only:
+    logit = columns[:, 6]
+    if logit.isnan().any():
         return metrics | dict.fromkeys(OF_PAIRS)
     margin = errors_of(columns).margin.double()
     low, middle, high = torch.quantile(margin, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
     return metrics | {
         "implicit_accuracy": implicit_accuracy(margin),
-        "logit": _number(mean["logit"]),
-        "logit_std": _number(columns[:, 6].std(correction=0).item()),
+        "logit": mean["logit"],
+        "logit_std": logit.std(correction=0).item(),
         "margin": margin.mean().item(),
         "margin_q05": low,
         "margin_q50": middle,
@@ -147,7 +144,7 @@ class MetricsLog:
         self.path = path
         kept = []
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = readable_file(path).read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < first_step]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")

@@ -59,5 +59,5 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(UserError, match="UTF-8"):
         read_prompts(tmp_path / "binary.txt")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is a folder, not a file"):
         read_prompts(tmp_path)

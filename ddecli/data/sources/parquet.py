@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
@@ -69,7 +70,7 @@ def open_parquet(file: Path | Any) -> pq.ParquetFile:
     """
     local = isinstance(file, Path)
     try:
-        return pq.ParquetFile(file, memory_map=local)
+        return pq.ParquetFile(readable_file(file) if isinstance(file, Path) else file, memory_map=local)
     except _damage(local) as error:
         name = file if isinstance(file, Path) else file.path
         raise UserError(f"{name} cannot be read as parquet: {error}. Fetch this shard again.") from error

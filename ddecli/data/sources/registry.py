@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
+from ddecli.core.paths import readable_file
 from ddecli.data.shards import AGAIN
 from ddecli.data.sources.base import Source, Wanted
 from ddecli.data.sources.hub import NICKNAMES, hub_source
@@ -31,7 +32,7 @@ def open_source(data: str | Path, wanted: Wanted = Wanted()) -> Source:
         UserError: there is nothing that can be read.
     """
     path = Path(data)
-    if path.exists():
+    if path.is_dir() or (path.exists() and readable_file(path)):
         if wanted.subset is not None:
             raise UserError(
                 f"{path} lies here, and --subset is for data sets of the hub: give --data the folder of "
@@ -48,7 +49,7 @@ def open_source(data: str | Path, wanted: Wanted = Wanted()) -> Source:
 
 def _local(path: Path, wanted: Wanted) -> Source:
     _refuse_store(path if path.is_dir() else path.parent)
-    for recognise in _FILES if path.is_file() else _FOLDERS:
+    for recognise in _FOLDERS if path.is_dir() else _FILES:
         found = recognise(path, wanted)
         if found is not None:
             return found

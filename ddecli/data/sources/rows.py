@@ -18,6 +18,7 @@ from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_file
+from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
@@ -77,7 +78,7 @@ def rows_source(file: Path, wanted: Wanted, pictures: Path | None = None, layout
 
 def read_rows(file: Path, mark: Mark) -> Iterator[Row]:
     """Rows of a file from a place on. A row that cannot be read is a `BadRow`."""
-    suffix = file.suffix.lower()
+    suffix = readable_file(file).suffix.lower()
     try:
         if suffix == ".jsonl":
             yield from _jsonl_rows(file, mark)

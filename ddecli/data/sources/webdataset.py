@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.images import IMAGE_SUFFIXES
+from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import Part, Source, Wanted
@@ -101,7 +102,7 @@ def samples(name: str, opened: Open) -> Iterator[tuple[str, dict[str, Any] | Bad
 
 
 def _open(file: Path) -> BinaryIO:
-    return file.open("rb")
+    return readable_file(file).open("rb")
 
 
 def _columns(field: str, content: bytes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from PIL import Image
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import load_image
+from ddecli.core.paths import readable_file
 from ddecli.core.protocol import METADATA, PROTOCOL
 from ddecli.core.scores import ScoreSet, check_same_protocol
 from ddecli.reporting.figures.save import Numbers
@@ -81,7 +82,10 @@ def _sample(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     if not (folder / METADATA).is_file() or not (folder / PROTOCOL).is_file():
         raise UserError(f"{folder} is no finished sample: make its images with `ddecli sample`.")
     try:
-        rows = [json.loads(line) for line in (folder / METADATA).read_text(encoding="utf-8").splitlines()]
+        rows = [
+            json.loads(line)
+            for line in readable_file(folder / METADATA).read_text(encoding="utf-8").splitlines()
+        ]
         return {(row["prompt_id"], row["image_index"]): row for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / METADATA} is damaged: sample the images again.") from error

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddecli.core.files import atomic_file, write_json
+from ddecli.core.paths import replaceable
 from ddecli.reporting.figures.style import STYLE, title_lines
 
 Numbers = dict[str, Any]
@@ -42,6 +43,7 @@ def save_figure(
     stem = Path(out)
     if stem.suffix in (*METADATA, ".json"):
         stem = stem.with_suffix("")
+    files = {suffix: replaceable(stem.with_name(stem.name + suffix)) for suffix in (*METADATA, ".json")}
     numbers = plain({**numbers, "title": title})
     pictures = {}
     with matplotlib.style.context(["default", STYLE]):
@@ -53,9 +55,9 @@ def save_figure(
             figure.savefig(buffer, format=suffix[1:], metadata=metadata)
             pictures[suffix] = buffer.getvalue()
     for suffix, picture in pictures.items():
-        with atomic_file(stem.with_name(stem.name + suffix)) as temporary:
+        with atomic_file(files[suffix]) as temporary:
             temporary.write_bytes(picture)
-    write_json(stem.with_name(stem.name + ".json"), numbers)
+    write_json(files[".json"], numbers)
     return stem
 
 
