@@ -14,7 +14,7 @@ from score_sets import score_set, write
 
 from ddecli.reporting.choose import Choice, Trial
 from ddecli.reporting.metrics import PAPER_METRICS
-from ddecli.reporting.tables import paper_table
+from ddecli.reporting.tables import score_table
 
 SHIFTS = {"base": [0.0], "uniform": [0.02, 0.03], "dde": [0.06, 0.07], "0-0.1": [0.01]}
 METRICS = ("clip", "hps", "pickscore", "truth")
@@ -79,7 +79,7 @@ def write_experiment(root: Path, **changes: Any) -> Path:
             folder.mkdir(parents=True)
             (folder / "inception.json").write_text(json.dumps(SCORER | {"mean": mean, "std": 0.1}))
             inception.setdefault(row, []).append(str(folder))
-    table = paper_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]}, draws=200)
+    table = score_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]}, draws=200)
     (root / "table2.json").write_text(json.dumps(table.as_dict()))
     (root / "paper" / "figures").mkdir(parents=True)
     Image.new("RGB", (40, 20), "teal").save(root / "paper" / "figures" / "credit.png")

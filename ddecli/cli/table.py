@@ -1,4 +1,4 @@
-"""`ddecli table`: the paper's tables from scored folders."""
+"""`ddecli table`: tables from scored folders, the paper's or one's own."""
 
 from __future__ import annotations
 
@@ -13,19 +13,14 @@ from ddecli.cli.rows import parse_rows
 
 
 def table(
-    number: Annotated[
-        int,
-        typer.Argument(
-            help="The paper's table: 2 (SD15), 3 (SDXL), 4 (Inception Score before and after training)."
-        ),
-    ],
     rows: Annotated[
         list[str],
         typer.Argument(
-            metavar="LABEL=FOLDER",
-            help="A row and its scored images (table 4: a folder with inception.json). The first row is the "
+            metavar="[NUMBER] LABEL=FOLDER...",
+            help="Rows and their scored images (table 4: folders with inception.json). The first row is the "
             "base. One label several times: the folders are its training seeds. In table 4 the base of "
-            "NAME+METHOD is the row NAME.",
+            "NAME+METHOD is the row NAME. A number before them: the paper's table 2 (SD15), 3 (SDXL) or 4 "
+            "(Inception Score before and after training).",
         ),
     ],
     out: Annotated[
@@ -39,17 +34,25 @@ def table(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Build a table of the paper: mean scores, and gains over the base beside the paper's figures.
+    """Put scored folders side by side: mean scores, gains over the base, and the difference of every two rows.
 
-    Example: `ddecli table 2 BASE=images/tiny DDE=images/tiny-dde --out paper/table2`
+    With a number it is a table of the paper: the gains beside the paper's figures, without the differences.
+
+    Examples: `ddecli table A=images/one B=images/other` and
+    `ddecli table 2 BASE=images/tiny DDE=images/tiny-dde --out paper/table2`
     """
     from ddecli.core.console import console
+    from ddecli.core.errors import UserError
     from ddecli.core.files import write_text
     from ddecli.core.paths import replaceable
     from ddecli.reporting.render import to_csv, to_latex, to_markdown, to_rich
     from ddecli.reporting.tables import build_table
 
-    built = build_table(number, parse_rows(rows), draws, seed)
+    number = _number(rows[0])
+    folders = parse_rows(rows if number is None else rows[1:])
+    if not folders:
+        raise UserError("The table needs rows: write LABEL=FOLDER, as in DDE=images/tiny-dde.")
+    built = build_table(number, folders, draws, seed)
     if out is not None:
         stem = out.with_suffix("") if out.suffix in (".md", ".csv", ".tex") else out
         formats = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}
@@ -67,3 +70,11 @@ def table(
         Console().print(to_rich(built))
     elif out is None:
         typer.echo(to_markdown(built), nl=False)
+
+
+def _number(word: str) -> int | None:
+    """The number of a table of the paper; None of a row, which `parse_rows` looks at."""
+    try:
+        return int(word)
+    except ValueError:
+        return None

@@ -80,6 +80,17 @@ def train(
             "0.9-1 nearest noise. Default: all of it.",
         ),
     ] = None,
+    size_condition: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=OBJECTIVE,
+            metavar="target|own",
+            help="What SDXL is told of the size of its training pictures. target: both of a pair are whole and of the "
+            "model's resolution, as in Diffusion-DPO's code and in sampling. own: each picture's size and crop; where "
+            "they differ, winner and loser can be told apart by them (on Pick-a-Pic, by the model they come from), and "
+            "the preference may be learned for sizes. Default: target.",
+        ),
+    ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -191,8 +202,10 @@ def train(
         typer.Option(
             rich_help_panel=RUN,
             help="YAML file of settings, such as the run.yaml of a run to repeat (with another --out); options win "
-            "over it. It alone can set correction_bins, gamma, prompt_dropout, max_grad_norm, weight_decay and "
-            "holdout_pairs: --dry-run shows all settings in its format.",
+            "over it. It alone can set correction_bins, gamma, max_grad_norm, weight_decay, holdout_pairs, "
+            "prompt_dropout (the share of samples that are trained without their prompt) and dropped_prompt: "
+            "unconditional, they get what sampling takes for the unconditional, for SDXL zeros; or encoded, the "
+            "encoded empty prompt, as in Diffusion-DPO's code. --dry-run shows all settings in its format.",
         ),
     ] = None,
     resume: Annotated[
@@ -200,7 +213,8 @@ def train(
         typer.Option(
             "--resume",
             rich_help_panel=RUN,
-            help="Go on from the newest checkpoint in the run folder, if there is one.",
+            help="Go on from the newest checkpoint in the run folder, if there is one. A finished run is left as it "
+            "is; more --steps make it longer.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -265,7 +279,7 @@ def train(
         "segment": segment, "seed": seed, "lora": lora, "device": device, "precision": precision,
         "out": str(out) if out else None, "checkpoint_every": checkpoint_every,
         "max_winner_error": max_winner_error, "optimizer": optimizer, "weight_ema": weight_ema,
-        "holdout": holdout, "evaluate_every": evaluate_every,
+        "holdout": holdout, "evaluate_every": evaluate_every, "size_condition": size_condition,
         "gradient_checkpointing": _switch(gradient_checkpointing, no_gradient_checkpointing),
         "compile": _switch(compile_blocks, no_compile),
     }  # fmt: skip
@@ -337,6 +351,8 @@ def _print(summary: Any, as_json: bool) -> None:
         return
     table = Table(show_header=False)
     for name, value in values.items():
+        if value is None:
+            continue
         shown = (
             "\n".join(value)
             if isinstance(value, list)

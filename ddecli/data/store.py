@@ -135,13 +135,19 @@ class PairStore:
         return self._embeddings(prompt_indices)
 
     def sizes(self, image_indices: Tensor) -> Tensor:
-        """SDXL's size conditioning: (n,) long -> (n, 6) long.
+        """SDXL's size conditioning by each picture's own size: (n,) long -> (n, 6) long.
 
         Columns: original height and width, crop's top and left in the resized picture, target height and
         width, all in pixels (Podell et al. 2023, section 2.2).
         """
         own = self._sizes[image_indices].long()
         return torch.cat([own, torch.full((len(own), 2), self._resolution)], dim=1)
+
+    def target_sizes(self, count: int) -> Tensor:
+        """The same of whole pictures of the model's resolution, as sampling asks for: (count, 6) long."""
+        return torch.tensor([self._resolution, self._resolution, 0, 0] + [self._resolution] * 2).repeat(
+            count, 1
+        )
 
     @cached_property
     def _prompt_texts(self) -> pa.ChunkedArray:

@@ -59,6 +59,11 @@ class DiffusionModel(ABC):
         return next(self.unet.parameters()).device
 
     @property
+    def zeros_for_no_prompt(self) -> bool:
+        """Whether sampling's unconditional side is zeros (as SDXL has it), not the encoded empty prompt."""
+        return bool(self.pipeline.config.get("force_zeros_for_empty_prompt", False))
+
+    @property
     def name(self) -> str:
         """The name the model was asked for by."""
         return self.source.name

@@ -54,7 +54,8 @@ class ObjectiveOutput:
 class Objective(ABC):
     """A loss: a pure function of errors and timesteps, but for the delayed table of those that have one.
 
-    winners_only: whether only the policy's errors on preferred images are looked at.
+    winners_only: whether only the policy's errors on preferred images are looked at; else pairs are compared, and
+        training tells margin and accuracy, whether the loss has a logit or not.
     table: read by `__call__`, updated by the training loop once an optimizer step, saved with the run.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,13 +48,42 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of the paper, with everything a renderer shows."""
+class Estimate:
+    """A difference with its interval (None with one prompt)."""
 
-    number: int
+    value: float
+    interval: Interval | None
+
+    @property
+    def shown(self) -> bool:
+        """The interval excludes zero."""
+        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row minus another: their labels, whether their trainings share seeds, an estimate a metric."""
+
+    first: str
+    second: str
+    same_seeds: bool
+    estimates: dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with everything a renderer shows.
+
+    Attributes:
+        number: of the paper's table that it rebuilds; None of a table of one's own.
+        differences: of every two rows; only in a table of one's own.
+    """
+
+    number: int | None
     metrics: list[str]
     rows: list[Row]
     notes: list[str]
+    differences: list[Difference] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

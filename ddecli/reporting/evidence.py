@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from ddecli.reporting.bootstrap import resampled_means
 from ddecli.reporting.compare import DRAWS, pairs_won
 from ddecli.reporting.experiment import BASE, Experiment, ModelFolders
 from ddecli.reporting.inception import InceptionResult, load_inception
-from ddecli.reporting.rows import means_over_seeds, prompt_means, resampled_rows
+from ddecli.reporting.rows import Resampled, prompt_means, resampled, resampled_rows
 from ddecli.reporting.runs import Credit, Metrics, load_credit, load_metrics
+from ddecli.reporting.trainings import run_settings, training_seeds
 
 LABELS = {
     "sft": "SFT",
@@ -43,26 +44,6 @@ class TrainedRun:
     credit: Credit
     metrics: Metrics
     performance: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """One row in one metric.
-
-    Attributes:
-        values: `(prompts, trainings)` means by prompt and training.
-        draws: `(draws,)` of their mean.
-        fixed: no training is part of it (the base model), so it has no spread between trainings.
-    """
-
-    values: np.ndarray
-    draws: np.ndarray
-    fixed: bool = False
-
-    @property
-    def mean(self) -> float:
-        """Over prompts and trainings."""
-        return float(self.values.mean())
 
 
 @dataclass
@@ -120,10 +101,13 @@ class ModelEvidence:
         values = prompt_means(sets, metric)
         # Rows are named as in tables, so that their intervals are the tables' to the last digit.
         labelled = {self.label(name): row for name, row in values.items()}
-        drawn = resampled_rows(labelled, self.draws, self.seed)
-        return {
-            name: Resampled(row, drawn[self.label(name)], fixed=name == BASE) for name, row in values.items()
-        }
+        seeds = {self.label(name): self.seeds_of(name) for name in values}
+        drawn = resampled_rows(labelled, self.draws, self.seed, seeds)
+        return {name: replace(drawn[self.label(name)], fixed=name == BASE) for name in values}
+
+    def seeds_of(self, row: str) -> tuple[int, ...] | None:
+        """The training seeds of a row; None of the base, or where they are not known."""
+        return None if row == BASE else training_seeds(self.scores[row])
 
     def beat_ratios(self, metric: str) -> dict[str, Resampled]:
         """Share of image pairs in which a row beats the base, ties half, of every row that has a metric."""
@@ -137,8 +121,8 @@ class ModelEvidence:
         pairs = [pairs_won(scores.metric(metric), base) for scores in self.scores[row]]
         won, images = np.stack([each for each, _ in pairs], axis=1), pairs[0][1][:, None]
         drawn = resampled_means(np.concatenate([won, images], axis=1), self.draws, self.seed)
-        ratios = means_over_seeds(drawn[:, :-1] / drawn[:, -1:], self.seed, self.label(row))
-        return Resampled(won / images.mean(), ratios)
+        ratios = drawn[:, :-1] / drawn[:, -1:]
+        return resampled(won / images.mean(), ratios, self.seed, self.label(row), self.seeds_of(row))
 
     def lacks(self, rows: Sequence[str], metrics: Sequence[str]) -> str:
         """What is missing for a comparison of rows in metrics, in words; empty if nothing is."""
@@ -208,14 +192,6 @@ def _scores(folders: ModelFolders) -> dict[str, list[ScoreSet]]:
                 segment = row if row in folders.segments else None
                 _check_settings(each.name, source, SEGMENT_LOSS if segment else row, segment)
     return scores
-
-
-def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the run that images were sampled from, if it still lies where it lay; else nothing."""
-    model = protocol.get("model")
-    name = model.get("name") if isinstance(model, dict) else model
-    file = Path(str(name)) / "run.yaml"
-    return read_yaml(file) if name and file.is_file() else {}
 
 
 def _check_settings(name: str, settings: Mapping[str, Any], method: str, segment: str | None = None) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ddecli.reporting.cells import Row
+from ddecli.reporting.bootstrap import CONFIDENCE
+from ddecli.reporting.cells import Difference, Row
 
 DIGEST = 12
 """Characters of a hash that are shown."""
@@ -54,6 +55,30 @@ def seed_note(rows: Sequence[Row]) -> str:
         return "Training seeds: one a row."
     others = ", the others 1" if len(several) < len(rows) else ""
     return f"Training seeds: {', '.join(several)}{others}; ± is the standard deviation over them."
+
+
+def lone_note(rows: Sequence[Row]) -> list[str]:
+    """What intervals of rows with one training can be about; nothing where there is none."""
+    lone = [row.label for row in rows if row.base is not None and row.seeds == 1]
+    if not lone:
+        return []
+    return [
+        f"One training, or model, stands behind {and_list(lone)}: the intervals are over prompts and speak of that "
+        "one, not of how it was trained."
+    ]
+
+
+def difference_note(differences: Sequence[Difference], metrics: int) -> str:
+    """How the differences of every two rows were formed."""
+    sharing = [f"{each.first} and {each.second}" for each in differences if each.same_seeds]
+    drawn = f" Trainings of equal seeds are drawn together ({'; '.join(sharing)})." if sharing else ""
+    number = len(differences) * metrics
+    chance = (1 - CONFIDENCE) * number
+    return (
+        "Differences: the same prompts and images in both rows, intervals as for the gains."
+        f"{drawn} Bold: the interval excludes 0. It is of one difference; of {number}, {chance:.3g} on average "
+        "exclude 0 where nothing differs."
+    )
 
 
 def _is_plain(name: str, value: Any) -> bool:

@@ -1,7 +1,8 @@
 """A table as Markdown, CSV, LaTeX (booktabs), and for the terminal.
 
-Markdown, LaTeX and the terminal show two blocks: the scores, the best in bold, and the gains over the base
-with the paper's figures beside them. CSV has a row a (method, metric).
+Markdown, LaTeX and the terminal show blocks: the scores, the best in bold; the gains over the base, with the paper's
+figures beside them; and of a table of one's own the differences of every two rows, bold where the interval excludes
+zero. CSV has a row a (method, metric), then one for every other row that a method is held against.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import Interval
-from ddecli.reporting.cells import Cell, Row, Table
+from ddecli.reporting.cells import Cell, Difference, Estimate, Row, Table
 from ddecli.reporting.metrics import NAMES
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 DIGITS = 4
 """Significant digits of the largest score in a column."""
-NOTHING = "–"
+NOTHING, MINUS = "–", "−"
 CSV_COLUMNS = (
     "table",
     "label",
@@ -54,6 +55,7 @@ LATEX_ESCAPES = {
     "[": "{[}",  # after a line break it would begin an argument
     "±": r"$\pm$",
     NOTHING: "--",
+    MINUS: "$-$",
 }
 
 
@@ -68,7 +70,7 @@ class Block:
 
 
 def blocks(table: Table) -> list[Block]:
-    """The blocks that a person reads: scores, then gains (if there is more than a base)."""
+    """The blocks that a person reads: scores, then gains (if there is more than a base), then differences (if any)."""
     best = {
         (number, column + 1)
         for number, row in enumerate(table.rows)
@@ -77,13 +79,35 @@ def blocks(table: Table) -> list[Block]:
     }
     decimals = {metric: _decimals([row.cells[metric] for row in table.rows]) for metric in table.metrics}
     scores = Block(
-        f"Table {table.number}: mean scores",
+        "Mean scores" if table.number is None else f"Table {table.number}: mean scores",
         ["Method", *(_name(metric) for metric in table.metrics)],
         [[row.label, *(_score(row.cells[m], decimals[m]) for m in table.metrics)] for row in table.rows],
         frozenset(best),
     )
     gained = [row for row in table.rows if row.base is not None]
-    return [scores, _gain_block(table, gained, decimals)] if gained else [scores]
+    found = [scores, _gain_block(table, gained, decimals)] if gained else [scores]
+    return [*found, difference_block(table.differences, decimals)] if table.differences else found
+
+
+def difference_block(differences: Sequence[Difference], decimals: Mapping[str, int]) -> Block:
+    """A line for every two rows, bold where the interval excludes zero; `decimals` by metric, in their order."""
+    return Block(
+        "Differences of every two rows, with 95 % intervals",
+        ["Difference", *(_name(metric) for metric in decimals)],
+        [
+            [
+                f"{each.first} {MINUS} {each.second}",
+                *(_estimate(each.estimates[metric], places) for metric, places in decimals.items()),
+            ]
+            for each in differences
+        ],
+        frozenset(
+            (number, column + 1)
+            for number, each in enumerate(differences)
+            for column, metric in enumerate(decimals)
+            if each.estimates[metric].shown
+        ),
+    )
 
 
 def to_markdown(table: Table) -> str:
@@ -133,7 +157,29 @@ def to_csv(table: Table) -> str:
                     "notes": " ".join(table.notes),
                 }
             )
+    for each in table.differences:
+        if each.second != table.rows[0].label:  # what is held against the base stands above
+            writer.writerows(_csv_differences(table, each))
     return text.getvalue()
+
+
+def _csv_differences(table: Table, each: Difference) -> list[dict[str, object]]:
+    """A method held against another row than its base."""
+    row = next(row for row in table.rows if row.label == each.first)
+    return [
+        {
+            "table": table.number,
+            "label": each.first,
+            "base": each.second,
+            "seeds": row.seeds,
+            "metric": metric,
+            "mean": row.cells[metric].mean,
+            "difference": estimate.value,
+            "difference_low": estimate.interval and estimate.interval.low,
+            "difference_high": estimate.interval and estimate.interval.high,
+        }
+        for metric, estimate in each.estimates.items()
+    ]
 
 
 def to_latex(table: Table) -> str:
@@ -186,7 +232,7 @@ def _gain_block(table: Table, rows: Sequence[Row], decimals: dict[str, int]) -> 
         header.append(f"{_name(metric)} ({'difference' if absolute else '%'})")
         for line, row in zip(lines, rows, strict=True):
             line.append(_gain(row.cells[metric], absolute, decimals[metric]))
-        if metric in paper.metrics(table.number):
+        if table.number is not None and metric in paper.metrics(table.number):
             header.append("paper")
             for line, row in zip(lines, rows, strict=True):
                 line.append(row.cells[metric].paper)
@@ -196,6 +242,10 @@ def _gain_block(table: Table, rows: Sequence[Row], decimals: dict[str, int]) -> 
 
 def _score(cell: Cell, decimals: int) -> str:
     return f"{cell.mean:.{decimals}f}" + ("" if cell.spread is None else f" ± {cell.spread:.{decimals}f}")
+
+
+def _estimate(estimate: Estimate, decimals: int) -> str:
+    return _with_interval(estimate.value, estimate.interval, decimals)
 
 
 def _gain(cell: Cell, absolute: bool, decimals: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -68,22 +69,81 @@ def prompt_means(sets: Mapping[str, Sequence[ScoreSet]], metric: str) -> dict[st
     }
 
 
-def resampled_rows(values: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Bootstrap means `(draws,)` of every label over prompts, the same in all rows, and over its seeds.
+@dataclass(frozen=True)
+class Resampled:
+    """One row in one metric, drawn again over prompts and over its trainings.
+
+    Attributes:
+        values: `(prompts, trainings)` means by prompt and training.
+        draws: `(draws,)` of their mean, the trainings drawn for this row alone.
+        seeds: of the trainings; None where they are not known, or one is there twice.
+        together: `(draws,)` as `draws`, the trainings drawn as in every other row with the same seeds; equal to
+            `draws` where there is one training, or the seeds are not known.
+        fixed: no training is part of it (the base model), so it has no spread between trainings.
+    """
+
+    values: np.ndarray
+    draws: np.ndarray
+    seeds: tuple[int, ...] | None
+    together: np.ndarray
+    fixed: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Over prompts and trainings."""
+        return float(self.values.mean())
+
+
+def share_trainings(a: Resampled, b: Resampled) -> bool:
+    """Whether two rows have several trainings of the same seeds, so on the same draws: they make pairs."""
+    if a.seeds is None or b.seeds is None:
+        return False
+    return len(a.seeds) > 1 and sorted(a.seeds) == sorted(b.seeds)
+
+
+def drawn_differences(a: Resampled, b: Resampled) -> np.ndarray:
+    """Draws `(draws,)` of the mean of `a` minus that of `b`: the same prompts in both, and the same training seeds."""
+    return a.together - b.together if share_trainings(a, b) else a.draws - b.draws
+
+
+def resampled_rows(
+    values: Mapping[str, np.ndarray],
+    draws: int,
+    seed: int,
+    seeds: Mapping[str, tuple[int, ...] | None] | None = None,
+) -> dict[str, Resampled]:
+    """Bootstrap means of every label over prompts, the same in all rows, and over its trainings.
 
     Args:
-        values: `(prompts, seeds)` by label.
+        values: `(prompts, trainings)` by label.
+        seeds: of the trainings of each label, as far as they are known.
     """
     # All rows in one call, so that a draw takes the same prompts in every row.
     drawn = resampled_means(np.concatenate(list(values.values()), axis=1), draws, seed)
-    first_seed = np.cumsum([0, *(row.shape[1] for row in values.values())])
+    first_column = np.cumsum([0, *(row.shape[1] for row in values.values())])
     return {
-        label: means_over_seeds(drawn[:, first : first + row.shape[1]], seed, label)
-        for first, (label, row) in zip(first_seed[:-1], values.items(), strict=True)
+        label: resampled(row, drawn[:, first : first + row.shape[1]], seed, label, (seeds or {}).get(label))
+        for first, (label, row) in zip(first_column[:-1], values.items(), strict=True)
     }
 
 
-def means_over_seeds(drawn: np.ndarray, seed: int, label: str) -> np.ndarray:
-    """Means `(draws,)` of `(draws, seeds)` over training seeds that are themselves drawn with replacement."""
+def resampled(
+    values: np.ndarray, drawn: np.ndarray, seed: int, label: str, seeds: tuple[int, ...] | None
+) -> Resampled:
+    """One row, from draws `(draws, trainings)` over prompts."""
+    alone = means_over_seeds(drawn, seed, label)
+    if seeds is None or len(seeds) == 1:
+        return Resampled(values, alone, seeds, alone)
+    order = np.argsort(seeds)
+    together = means_over_seeds(drawn[:, order], seed, "trainings", *(str(seeds[each]) for each in order))
+    return Resampled(values, alone, seeds, together)
+
+
+def means_over_seeds(drawn: np.ndarray, seed: int, *name: str) -> np.ndarray:
+    """Means `(draws,)` of `(draws, seeds)` over training seeds that are themselves drawn with replacement.
+
+    Args:
+        name: of the draw: equal names draw the same places.
+    """
     draws, seeds = drawn.shape
-    return (drawn * resampled_weights(seeds, draws, seed, label)).sum(axis=1)
+    return (drawn * resampled_weights(seeds, draws, seed, *name)).sum(axis=1)

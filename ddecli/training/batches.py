@@ -31,8 +31,22 @@ class Batch:
 class Batches:
     """Reads the batch of any draws from a pair store."""
 
-    def __init__(self, store: PairStore, draws: Draws, device: torch.device) -> None:
+    def __init__(
+        self,
+        store: PairStore,
+        draws: Draws,
+        device: torch.device,
+        own_sizes: bool = False,
+        zeros_for_no_prompt: bool = False,
+    ) -> None:
+        """Set up the reading.
+
+        Args:
+            own_sizes: condition each picture on its own size and crop; else both of a pair on the model's resolution.
+            zeros_for_no_prompt: where the prompt is dropped the conditioning is zero; else the encoded empty prompt.
+        """
         self.store, self.draws, self.device = store, draws, device
+        self.own_sizes, self.zeros_for_no_prompt = own_sizes, zeros_for_no_prompt
 
     def __call__(self, numbers: range) -> Batch:
         """The pairs of draws `numbers`, on the device."""
@@ -43,12 +57,16 @@ class Batches:
         prompts = self.store.prompt_index[drawn.pair_index]
         prompts = torch.where(drawn.drop_prompt, self.store.empty_prompt_index, prompts)
         conditioning = self.store.conditioning(prompts)
+        if self.zeros_for_no_prompt:
+            for value in conditioning.values():
+                value[drawn.drop_prompt] = 0
+        sizes = self.store.sizes(images) if self.own_sizes else self.store.target_sizes(len(images))
         return Batch(
             latents=self._moved(self.store.latents(images)),
             eps=self._both(drawn.eps),
             t=self._both(drawn.t),
             conditioning={key: self._both(value) for key, value in conditioning.items()},
-            sizes=self._moved(self.store.sizes(images)),
+            sizes=self._moved(sizes),
         )
 
     def _both(self, rows: Tensor) -> Tensor:

@@ -94,6 +94,11 @@ def latest_step(folder: Path) -> int | None:
     return int(found[-1].name[5:]) if found else None
 
 
+def count_checkpoints(folder: Path) -> int:
+    """Checkpoints of a folder, whole or not."""
+    return len(_checkpoints(folder))
+
+
 def _save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, file)
 

@@ -26,7 +26,8 @@ class HeldOut:
     """Margin and implicit accuracy of a policy on the pairs of another store.
 
     Every evaluation sees the same pairs with the same noise and timesteps, which are uniform over the trajectory
-    whatever the loss and its segment: evaluations of one run, and of runs of different losses, can be compared.
+    whatever the loss and its segment, and the size condition that sampling uses: evaluations of one run, and of runs
+    of different losses, can be compared.
     """
 
     def __init__(self, store: PairStore, settings: TrainSettings, T: int, accelerator: Accelerator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import resource
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 import yaml
 from torch import nn
 
-from ddecli.core.console import progress
+from ddecli.core.console import console, progress
 from ddecli.core.files import atomic_folder, write_json, write_text
 from ddecli.core.manifest import machine, versions
 from ddecli.data.draws import Draws
@@ -36,7 +37,7 @@ from ddecli.training.precision import (
     training_dtype,
 )
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
-from ddecli.training.run_folder import clear, is_other_run, with_pairs
+from ddecli.training.run_folder import as_begun, clear, is_finished, is_other_run, with_pairs
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import (
     gathered,
@@ -55,17 +56,17 @@ width and micro-batch size. Past torch's own limit of 8 one of policy and refere
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """What a run came to."""
+    """What a run came to. What is measured in steps is None if none was left to do."""
 
     out: str
     steps: int
-    seconds: float
-    pairs_per_second: float
-    peak_memory_mb: float
-    first_loss: float | None  # None if no step was left to do
-    last_loss: float | None
-    last_accuracy: float | None  # implicit accuracy of the last batch
-    holdout_accuracy: float | None  # and of the held-out pairs at the end, if there are any
+    seconds: float | None = None
+    pairs_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    first_loss: float | None = None
+    last_loss: float | None = None
+    last_accuracy: float | None = None  # implicit accuracy of the last batch
+    holdout_accuracy: float | None = None  # and of the held-out pairs at the end, if there are any
 
 
 class Trainer:
@@ -87,7 +88,13 @@ class Trainer:
         draws = Draws(
             len(self.store), settings.seed, sampler, self.store.latent_shape, settings.prompt_dropout
         )
-        self.batches = Batches(self.store, draws, device)
+        self.batches = Batches(
+            self.store,
+            draws,
+            device,
+            own_sizes=settings.size_condition == "own",
+            zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and self.model.zeros_for_no_prompt,
+        )
         if settings.compile:
             torch._dynamo.config.recompile_limit = MAX_COMPILED
             for unet in {id(model.unet): model.unet for model in (self.model, self.reference)}.values():
@@ -154,7 +161,7 @@ class Trainer:
                 accelerator.backward(mean_loss)
             seen.append(columns_of(errors, output))
         columns = accelerator.gather(torch.cat(seen)).cpu()  # the whole batch, in the order of its draws
-        metrics = step_metrics(columns)
+        metrics = step_metrics(columns, self.objective.winners_only)
         parameters = list(self.parameters.values())
         gradient_norm = whole_number(accelerator.clip_grad_norm_(parameters, settings.max_grad_norm))
         alarm.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)
@@ -227,6 +234,8 @@ class Trainer:
 def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False) -> TrainSummary:
     """Run a training run from its settings to a model that stock diffusers loads.
 
+    A finished run that is gone on with stays as it is, to the last byte.
+
     Args:
         resume: go on from the newest checkpoint in the run folder; without one, start from the beginning.
         overwrite: as `resume`, but replace a run of other settings or other pairs.
@@ -237,6 +246,13 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     out, checkpoints = settings.folder, settings.folder / "checkpoints"
     settings = with_pairs(settings)
     replaces = is_other_run(settings, resume, overwrite)
+    if not replaces:
+        settings = as_begun(settings)
+    if not replaces and is_finished(settings):
+        if os.environ.get("RANK", "0") == "0":
+            said = f"{out} is finished: its {settings.steps} steps are done and it is left as it is."
+            console.print(said, markup=False, highlight=False, soft_wrap=True)
+        return TrainSummary(str(out), settings.steps)
     trainer = Trainer(settings)
     main = trainer.is_main
     if replaces and main:
@@ -273,18 +289,19 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
             if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
                 trainer.save(checkpoints, step + 1)
     seconds = time.monotonic() - began
-    done = settings.steps - trainer.first_step
-    summary = TrainSummary(
-        out=str(out),
-        steps=settings.steps,
-        seconds=seconds,
-        pairs_per_second=done * settings.batch_size / max(seconds, 1e-9),
-        peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
-        first_loss=history[0]["loss"] if history else None,
-        last_loss=history[-1]["loss"] if history else None,
-        last_accuracy=history[-1]["implicit_accuracy"] if history else None,
-        holdout_accuracy=evaluation.get("holdout_accuracy"),
-    )
+    summary = TrainSummary(str(out), settings.steps)
+    if history:
+        summary = TrainSummary(
+            out=str(out),
+            steps=settings.steps,
+            seconds=seconds,
+            pairs_per_second=(settings.steps - trainer.first_step) * settings.batch_size / max(seconds, 1e-9),
+            peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
+            first_loss=history[0]["loss"],
+            last_loss=history[-1]["loss"],
+            last_accuracy=history[-1]["implicit_accuracy"],
+            holdout_accuracy=evaluation.get("holdout_accuracy"),
+        )
     if main:
         log.close()
         if holdout_log:
@@ -302,16 +319,21 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
     if not trainer.is_main:
         return
     trainer.credit.save(out / "credit.npz", trainer.objective.table)
-    performance = {
-        "pairs_per_second": round(summary.pairs_per_second, 2),
-        "seconds": round(summary.seconds, 2),
-        "peak_memory_mb": round(summary.peak_memory_mb, 1),
-        "processes": trainer.accelerator.num_processes,
-        "device": str(trainer.accelerator.device),
-        "machine": machine(),
-        "versions": versions(),
+    measured = {
+        name: round(value, 2)
+        for name in ("pairs_per_second", "seconds", "peak_memory_mb")
+        if (value := getattr(summary, name)) is not None
     }
-    write_json(out / "perf.json", performance)
+    if (
+        measured or not (out / "perf.json").exists()
+    ):  # what the steps took is not forgotten when none was left to do
+        performance = {
+            "processes": trainer.accelerator.num_processes,
+            "device": str(trainer.accelerator.device),
+            "machine": machine(),
+            "versions": versions(),
+        }
+        write_json(out / "perf.json", measured | performance)
     with atomic_folder(out / "model") as folder:
         trainer.model.save(folder, weights)
         write_card(folder, trainer.settings, trainer.model, trainer.store.manifest)

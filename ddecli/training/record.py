@@ -49,21 +49,25 @@ def errors_of(columns: Tensor) -> PairErrors:
     return PairErrors(policy_w, policy_l, reference_w, reference_l, columns[:, 0].long())
 
 
-def step_metrics(columns: Tensor) -> dict[str, float | None]:
-    """The metrics of one optimizer step over its whole batch: means and quantiles, None where there is no logit."""
+def step_metrics(columns: Tensor, winners_only: bool = False) -> dict[str, float | None]:
+    """The metrics of one optimizer step over its whole batch: means and quantiles.
+
+    Args:
+        winners_only: whether the objective looks at winners alone. What is said of pairs is then None; a loss of
+            pairs that is no `-log sigmoid(z)` has all of it but the logit.
+    """
     names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
     mean = dict(zip(names, columns[:, 1:].mean(0).tolist(), strict=True))
     metrics: dict[str, float | None] = {"loss": mean["loss"], "gradient_weight": mean["gradient_weight"]}
     metrics |= {f"error_{name}": _number(mean[name]) for name in names[:4]}
-    logit = columns[:, 6]
-    if logit.isnan().any():
+    if winners_only:
         return metrics | dict.fromkeys(OF_PAIRS)
     margin = errors_of(columns).margin.double()
     low, middle, high = torch.quantile(margin, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
     return metrics | {
         "implicit_accuracy": implicit_accuracy(margin),
-        "logit": mean["logit"],
-        "logit_std": logit.std(correction=0).item(),
+        "logit": _number(mean["logit"]),
+        "logit_std": _number(columns[:, 6].std(correction=0).item()),
         "margin": margin.mean().item(),
         "margin_q05": low,
         "margin_q50": middle,

@@ -6,15 +6,18 @@ import shutil
 from pathlib import Path
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import make_folder, sha256_file
+from ddecli.core.files import make_folder, read_yaml, sha256_file
 from ddecli.core.scratch import clear_stale
-from ddecli.training.settings import TrainSettings, read_settings
+from ddecli.training.checkpoint import count_checkpoints, latest_step
+from ddecli.training.settings import BEFORE, TrainSettings, read_settings
 
 MAY_CHANGE = {
     "steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing", "holdout", "holdout_pairs",
     "evaluate_every",
 }  # fmt: skip
 """Settings that a resumed run may change: its results stay the same up to rounding."""
+LAST_WRITTEN = ("credit.npz", "perf.json", "model")
+"""What a run writes when its steps are done."""
 
 
 def with_pairs(settings: TrainSettings) -> TrainSettings:
@@ -32,7 +35,7 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
     """Whether the run folder holds a run of other settings or pairs, which may be replaced.
 
     Raises:
-        UserError: two runs would be mixed in one folder.
+        UserError: two runs would be mixed in one folder, or it cannot be gone on with.
     """
     out = make_folder(settings.folder)
     clear_stale(out / "checkpoints")
@@ -42,7 +45,7 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
         state = "a finished run" if (out / "model").is_dir() else "an unfinished run"
         raise UserError(f"{out} holds {state}: add --resume to go on with it, or choose another --out.")
     before = read_settings(out / "run.yaml")
-    may_change = MAY_CHANGE - ({"steps"} if overwrite else set())
+    may_change = MAY_CHANGE - ({"steps"} if overwrite else set()) | _unnamed(out)
     for name, value in before.model_dump(exclude=may_change).items():
         if getattr(settings, name) != value:
             if overwrite:
@@ -51,7 +54,55 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
                 f"{out} was started with {name} {value!r}, not {getattr(settings, name)!r}: "
                 "resume with the same settings, choose another --out, or replace it with --overwrite."
             )
+    _check_steps(settings)
     return False
+
+
+def as_begun(settings: TrainSettings) -> TrainSettings:
+    """A run that began before there was some setting goes on as it began."""
+    out = settings.folder
+    return settings.model_copy(update={name: BEFORE[name] for name in _unnamed(out)})
+
+
+def _unnamed(out: Path) -> set[str]:
+    """Settings of BEFORE that a run's run.yaml does not name."""
+    file = out / "run.yaml"
+    return BEFORE.keys() - read_yaml(file).keys() if file.exists() else set()
+
+
+def is_finished(settings: TrainSettings) -> bool:
+    """Whether the run folder holds all that a run of so many steps leaves, and nothing is left to do.
+
+    A longer run than the one that wrote the model has its own checkpoint beside the one it went on from, until its
+    model is written.
+    """
+    out, checkpoints = settings.folder, settings.folder / "checkpoints"
+    return (
+        all((out / name).exists() for name in ("run.yaml", *LAST_WRITTEN))
+        and count_checkpoints(checkpoints) <= 1
+        and latest_step(checkpoints) in (None, settings.steps)
+        and _logged_steps(out) == settings.steps
+    )
+
+
+def _check_steps(settings: TrainSettings) -> None:
+    """A run never goes back: its weights would be those of more steps than it says."""
+    out, done = settings.folder, latest_step(settings.folder / "checkpoints")
+    if done is not None and done > settings.steps:
+        raise UserError(
+            f"{out} has done {done} steps already, more than --steps {settings.steps}: resume with no fewer, choose "
+            "another --out, or replace it with --overwrite."
+        )
+    if done is None and (out / "model").exists() and not is_finished(settings):
+        raise UserError(
+            f"{out} holds a finished run of {_logged_steps(out)} steps without its checkpoints, from which it would go "
+            "on: choose another --out, or remove its model to begin again."
+        )
+
+
+def _logged_steps(out: Path) -> int:
+    log = out / "metrics.jsonl"
+    return len(log.read_bytes().splitlines()) if log.is_file() else 0
 
 
 def clear(out: Path) -> None:

@@ -15,6 +15,8 @@ from ddecli.models.presets import resolve
 from ddecli.objectives.presets import loss_preset
 
 FAMILY_RECIPES = {"sd": "sd15", "sdxl": "sdxl"}
+BEFORE: dict[str, Any] = {"dropped_prompt": "encoded", "size_condition": "own"}
+"""What was done before there was a setting for it: the run.yaml of a run that began then does not name it."""
 
 
 class TrainSettings(BaseModel):
@@ -39,7 +41,18 @@ class TrainSettings(BaseModel):
     )
     segment: str | None = Field(None, description="part of the trajectory to train, such as 0.3-0.4")
     gamma: float = Field(0.9, gt=0, le=1, description="discount of the discounted loss")
-    prompt_dropout: float = Field(0.0, ge=0, le=1, description="share of samples trained on the empty prompt")
+    prompt_dropout: float = Field(
+        0.0, ge=0, le=1, description="share of samples trained without their prompt"
+    )
+    dropped_prompt: Literal["unconditional", "encoded"] = Field(
+        "unconditional",
+        description="what those are trained on: the unconditional of sampling, which SDXL sets to zeros; or the "
+        "encoded empty prompt",
+    )
+    size_condition: Literal["target", "own"] = Field(
+        "target",
+        description="SDXL's size condition: the model's resolution for both of a pair, or each its own",
+    )
     optimizer: Literal["adamw", "adamw8bit", "adafactor"] = "adamw"
     max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
     max_winner_error: float = Field(
@@ -150,7 +163,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} has an unknown setting {unknown[0]!r}; known are {', '.join(TrainSettings.model_fields)}."
         )
-    return values
+    is_complete = "pairs_sha256" in values  # a run.yaml, which names all settings that there were
+    return BEFORE | values if is_complete else values
 
 
 def _one_sentence(error: ValidationError) -> str:

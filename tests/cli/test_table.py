@@ -64,6 +64,16 @@ def test_prints_markdown_to_a_pipe(run, images):
     assert "+6.7 %" in out
 
 
+def test_two_folders_and_no_number(run, images):
+    code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--draws", 100)
+    assert code == 0
+    assert out.startswith("### Mean scores")
+    assert "| other − one | **+0.1000 [0.1000, 0.1000]** |" in out
+    assert "+6.7 %" not in out
+    code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--draws", 100, "--json")
+    assert json.loads(out)["differences"][0]["first"] == "other"
+
+
 def test_writes_three_files(run, images):
     out = images / "paper" / "table2"
     code, printed, _ = run(2, f"BASE={images}/base", f"DDE={images}/dde", "--out", out, "--draws", 100)
@@ -117,6 +127,8 @@ def test_other_numbers_are_refused(run, images, number):
 @pytest.mark.parametrize("row", ["images/tiny", "=images/tiny", "BASE=", "="])
 def test_rows_are_label_and_folder(run, row):
     assert "LABEL=FOLDER" in refused(run(2, row))
+    assert "LABEL=FOLDER" in refused(run(row))
+    assert "LABEL=FOLDER" in refused(run(2))
 
 
 def test_folders_without_scores_are_refused(run, images):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from cli_checks import assert_one_sentence
+from cli_checks import assert_one_sentence, contents
+
+from ddecli.objectives.base import Objective, ObjectiveOutput, PairErrors
 
 if TYPE_CHECKING:
     from conftest import Typed
@@ -51,6 +54,68 @@ def test_a_run_from_the_command_line(ddecli: Callable[..., Typed], sd_folder: Pa
     assert typed.code == 0
 
 
+def stopped_before_its_model(ddecli: Callable[..., Typed], arguments: tuple[object, ...]) -> None:
+    """A longer run that was stopped between its last checkpoint and its model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ddecli.training.loop.write_card", stop)
+        assert ddecli(*arguments, "--steps", 3, "--resume").code == 130
+
+
+def test_a_finished_run_is_left_as_it_is_and_goes_on_to_more_steps_alone(
+    ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path
+) -> None:
+    arguments = ("train", "--model", sd_folder, "--data", sd_store, "--batch-size", 4, "--out", "run")
+    arguments += ("--checkpoint-every", 1, "--device", "cpu")
+    assert ddecli(*arguments, "--steps", 2).code == 0
+    before = contents("run")
+    for go_on in ("--resume", "--overwrite"):
+        typed = ddecli(*arguments, "--steps", 2, go_on, "--json")
+        assert typed.code == 0 and "run is finished: its 2 steps are done" in typed.error
+        assert json.loads(typed.out)["pairs_per_second"] is None
+        assert contents("run") == before
+    fewer = ddecli(*arguments, "--steps", 1, "--resume")
+    assert_one_sentence(fewer, "run has done 2 steps already", "--steps 1", "--overwrite")
+    assert contents("run") == before
+
+    stopped_before_its_model(ddecli, arguments)
+    speed = json.loads(Path("run/perf.json").read_text())["pairs_per_second"]
+    assert ddecli(*arguments, "--steps", 3, "--resume").code == 0
+    assert "| steps | 3 |" in Path("run/model/README.md").read_text()
+    assert json.loads(Path("run/perf.json").read_text())["pairs_per_second"] == speed > 0
+    Path("run/perf.json").unlink()
+    assert ddecli(*arguments, "--steps", 3, "--resume").code == 0
+    assert not {"pairs_per_second", "seconds"} & set(json.loads(Path("run/perf.json").read_text()))
+
+    shutil.rmtree("run/checkpoints")
+    before = contents("run")
+    assert ddecli(*arguments, "--steps", 3, "--resume").code == 0
+    assert_one_sentence(ddecli(*arguments, "--steps", 4, "--resume"), "3 steps without its checkpoints")
+    assert contents("run") == before
+
+
+class Hinge(Objective):
+    """A loss of pairs that is no `-log sigmoid(z)`: relu(0.1 + D)."""
+
+    def __call__(self, errors: PairErrors) -> ObjectiveOutput:
+        return ObjectiveOutput((0.1 + errors.margin).relu(), None, (errors.margin > -0.1).float().detach())
+
+
+def test_a_loss_of_pairs_without_a_logit_is_told_from_one_without_pairs(
+    ddecli: Callable[..., Typed], monkeypatch: pytest.MonkeyPatch, sd_folder: Path, sd_store: Path
+) -> None:
+    arguments = ("train", "--model", sd_folder, "--data", sd_store, "--batch-size", 4, "--steps", 3)
+    assert ddecli(*arguments, "--loss", "sft", "--out", "winners", "--device", "cpu").code == 0
+    monkeypatch.setattr("ddecli.training.loop.build_objective", lambda *_: Hinge())
+    assert ddecli(*arguments, "--loss", "uniform", "--out", "hinge", "--device", "cpu").code == 0
+    first, *_, last = map(json.loads, Path("hinge/metrics.jsonl").read_text().splitlines())
+    assert first["loss"] == pytest.approx(0.1) and first["margin"] == 0 and first["implicit_accuracy"] == 0.5
+    assert last["margin"] != 0 and last["logit"] is None
+    drawn = ddecli("figure", "curves", "A=hinge", "--out", "curves")
+    assert drawn.code == 0 and json.loads(Path("curves.json").read_text())["curves"]["A"]["margin"]
+    for run, why in (("hinge", "is no -log sigmoid of one"), ("winners", "compares no pairs")):
+        assert_one_sentence(ddecli("figure", "log-sigmoid", f"A={run}", "--out", "z"), f"{run} has no", why)
+
+
 def test_estimate_keeps_nothing(
     ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path, tmp_path: Path
 ) -> None:
@@ -84,6 +149,7 @@ BAD = [
     (["--lr", "nan"], "lr"),
     (["--beta", "0"], "beta"),
     (["--precision", "int8"], "precision"),
+    (["--size-condition", "each"], "'target' or 'own'"),
     (["--device", "cuda"], "cuda"),
     (["--config", "none.yaml"], "none.yaml"),
     (["--steps", "many"], "--steps"),

@@ -33,7 +33,7 @@ from ddecli.reporting.compare import compare
 from ddecli.reporting.evidence import Evidence, ModelEvidence, TrainedRun
 from ddecli.reporting.inception import METRIC, InceptionResult
 from ddecli.reporting.runs import Credit, Metrics
-from ddecli.reporting.tables import paper_table
+from ddecli.reporting.tables import score_table
 
 PROMPTS, IMAGES, DRAWS = 50, 2, 2_000
 EDGES = np.linspace(0, 1, 51)
@@ -117,7 +117,7 @@ def test_at_or_above_allows_a_tenth_of_the_bases_standard_deviation():
 def test_intervals_are_those_of_compare_and_of_the_tables():
     found = evidence({"dde": [0.0, 0.01]}, metrics=("clip",))
     sets = found.models["tiny"].scores
-    cell = paper_table(2, {"tiny": sets["base"], "DDE": sets["dde"]}, draws=DRAWS).rows[1].cells["clip"]
+    cell = score_table(2, {"tiny": sets["base"], "DDE": sets["dde"]}, draws=DRAWS).rows[1].cells["clip"]
     comparison = ScoresCompare("SD15", (("dde", "base"),), ("clip",)).judge(found).comparisons[0]
     assert comparison.interval == pytest.approx(cell.difference_interval)
     assert comparison.gain_percent == pytest.approx(cell.gain_percent)

@@ -35,7 +35,7 @@ from ddecli.reporting.report.markdown import to_markdown
 from ddecli.reporting.report.pdf import to_typst, write_pdf
 from ddecli.reporting.report.words import bounds, decimals, signed, with_bounds
 from ddecli.reporting.report.write import write_report
-from ddecli.reporting.tables import paper_table
+from ddecli.reporting.tables import score_table
 
 
 def coefficients(model):
@@ -155,7 +155,7 @@ def test_grid_warnings_are_silent_where_all_is_well(tmp_path):
 
 def test_tables_read_back_are_the_tables(experiment, findings):
     sets = findings.evidence.models["tiny"].scores
-    built = paper_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]}, draws=200)
+    built = score_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]}, draws=200)
     assert findings.tables[2] == built
 
 

@@ -12,7 +12,7 @@ from ddecli.core.errors import UserError
 from ddecli.reporting import paper
 from ddecli.reporting.compare import compare
 from ddecli.reporting.inception import METRIC, InceptionResult, inception_table
-from ddecli.reporting.tables import build_table, paper_table
+from ddecli.reporting.tables import build_table, score_table
 
 
 def noisy(seed, shift=0.0, prompts=40, images=4):
@@ -35,7 +35,7 @@ def sets():
 
 
 def test_means_seeds_and_best(sets):
-    table = paper_table(2, sets, draws=200)
+    table = score_table(2, sets, draws=200)
     base, uni, dde = table.rows
     assert [row.seeds for row in table.rows] == [1, 1, 3]
     means = [scores.metrics["clip"].score.mean(dtype=float) for scores in sets["DDE"]]
@@ -49,7 +49,7 @@ def test_means_seeds_and_best(sets):
 
 
 def test_the_gain_of_one_seed_is_that_of_compare(sets):
-    cell = paper_table(2, sets, draws=4_000).rows[1].cells["clip"]
+    cell = score_table(2, sets, draws=4_000).rows[1].cells["clip"]
     found = next(row for row in compare(sets["Uni"][0], sets["BASE"][0], draws=4_000) if row.metric == "clip")
     assert cell.gain_percent == pytest.approx(found.gain_percent)
     assert cell.gain_interval == pytest.approx(found.gain_interval)  # same draws
@@ -58,13 +58,13 @@ def test_the_gain_of_one_seed_is_that_of_compare(sets):
 
 def test_seeds_that_disagree_widen_the_interval(sets):
     same = sets | {"DDE": [sets["DDE"][1]] * 3}
-    apart = paper_table(2, sets, draws=2_000).rows[2].cells["clip"].gain_interval
-    together = paper_table(2, same, draws=2_000).rows[2].cells["clip"].gain_interval
+    apart = score_table(2, sets, draws=2_000).rows[2].cells["clip"].gain_interval
+    together = score_table(2, same, draws=2_000).rows[2].cells["clip"].gain_interval
     assert apart.high - apart.low > 3 * (together.high - together.low)
 
 
 def test_interval_over_seeds_agrees_with_a_slow_loop(sets):
-    cell = paper_table(2, sets, draws=10_000).rows[2].cells["clip"]
+    cell = score_table(2, sets, draws=10_000).rows[2].cells["clip"]
     base = sets["BASE"][0].metric("clip").prompt_means()
     dde = [scores.metric("clip").prompt_means() for scores in sets["DDE"]]
     rng = np.random.default_rng(5)
@@ -81,7 +81,7 @@ def test_interval_over_seeds_agrees_with_a_slow_loop(sets):
 def test_the_papers_figures_stand_beside_ours():
     def papers(number, labels):
         values = {metric: np.ones((3, 2)) for metric in ("clip", "hps", "pickscore", "truth")}
-        table = paper_table(number, {label: [score_set(label, values)] for label in labels}, draws=100)
+        table = score_table(number, {label: [score_set(label, values)] for label in labels}, draws=100)
         return {row.label: [cell.paper for cell in row.cells.values()] for row in table.rows}
 
     assert papers(2, ["BASE", "SFT", "Uni", "Disc", "DDE", "DDE-Single", "dde_step", "SPIN"]) == {
@@ -105,13 +105,13 @@ def test_every_figure_of_the_paper_is_of_a_known_row():
 def test_metrics_that_a_folder_lacks_are_left_out_and_named(sets):
     values = noisy(0)
     sets["BASE"] = [score_set("base", {"clip": values, "hps": values})]
-    table = paper_table(2, sets, draws=100)
+    table = score_table(2, sets, draws=100)
     assert table.metrics == ["clip"]
     assert "Left out, not scored in every folder: diversity, hps." in table.notes
 
 
 def test_notes_name_protocol_scorers_seeds_and_bootstrap(sets):
-    notes = " ".join(paper_table(2, sets, draws=200, seed=3).notes)
+    notes = " ".join(score_table(2, sets, draws=200, seed=3).notes)
     for text in ("sampler ddim", "guidance_scale 2.0", "model tiny-clip, revision r1, scale 1.0", "DDE 3"):
         assert text in notes
     assert "200 draws of the 40 prompts and of the training seeds, bootstrap seed 3" in notes
@@ -120,16 +120,16 @@ def test_notes_name_protocol_scorers_seeds_and_bootstrap(sets):
 
 def test_nothing_mixed(sets):
     with pytest.raises(UserError, match="steps is 15 in the first and 50 in the second"):
-        paper_table(2, sets | {"Disc": [score_set("disc", {"clip": noisy(0)}, steps=50)]})
+        score_table(2, sets | {"Disc": [score_set("disc", {"clip": noisy(0)}, steps=50)]})
     with pytest.raises(UserError, match="do not hold the same images"):
-        paper_table(2, sets | {"Disc": [score_set("disc", {"clip": noisy(0, prompts=41)})]})
+        score_table(2, sets | {"Disc": [score_set("disc", {"clip": noisy(0, prompts=41)})]})
     with pytest.raises(UserError, match="no metric in common"):
-        paper_table(2, sets | {"Disc": [score_set("disc", {"truth": noisy(0)})]})
+        score_table(2, sets | {"Disc": [score_set("disc", {"truth": noisy(0)})]})
 
 
 def test_build_table_reads_folders(sets, tmp_path):
     folders = {label: [write(s, tmp_path / s.name) for s in given] for label, given in sets.items()}
-    found, expected = build_table(2, folders, draws=100), paper_table(2, sets, draws=100)
+    found, expected = build_table(2, folders, draws=100), score_table(2, sets, draws=100)
     assert found.rows == expected.rows
     with pytest.raises(UserError, match="DDE names one folder twice"):
         build_table(2, folders | {"DDE": [tmp_path / "dde-0", f"{tmp_path}/uni/../dde-0"]})

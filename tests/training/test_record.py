@@ -65,7 +65,18 @@ def test_what_was_learned_before_is_no_accuracy() -> None:
 def test_a_loss_without_pairs_has_the_same_metrics() -> None:
     errors = some_errors()
     absent = ObjectiveOutput(errors.policy_w, None, errors.policy_w)
-    assert step_metrics(columns_of(errors, absent)).keys() == step_metrics(some_columns()).keys()
+    found = step_metrics(columns_of(errors, absent), winners_only=True)
+    assert found.keys() == step_metrics(some_columns()).keys()
+    assert found["margin"] is None and found["implicit_accuracy"] is None and found["logit"] is None
+
+
+def test_a_loss_of_pairs_without_a_logit_has_margin_and_accuracy() -> None:
+    errors = some_errors()
+    hinge = ObjectiveOutput((0.3 + errors.margin).relu(), None, (errors.margin > -0.3).float())
+    found, with_logit = step_metrics(columns_of(errors, hinge)), step_metrics(some_columns())
+    for name in ("implicit_accuracy", "margin", "margin_q05", "margin_q50", "margin_q95", "error_policy_l"):
+        assert found[name] == with_logit[name] is not None, name
+    assert found["logit"] is None and found["logit_std"] is None
 
 
 def test_credit_map_against_a_loop(tmp_path: Path) -> None:

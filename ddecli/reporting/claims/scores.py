@@ -18,10 +18,11 @@ from ddecli.reporting.claims.verdicts import (
     mean_variance,
     student_interval,
 )
-from ddecli.reporting.evidence import LABELS, Evidence, ModelEvidence, Resampled
+from ddecli.reporting.evidence import LABELS, Evidence, ModelEvidence
 from ddecli.reporting.experiment import BASE
 from ddecli.reporting.metrics import NAMES, PAPER_METRICS
 from ddecli.reporting.notes import and_list
+from ddecli.reporting.rows import Resampled, drawn_differences
 
 MARGIN = 0.1
 """Margin of "at or above", in standard deviations of the base over prompts: a tenth of a standard deviation."""
@@ -135,9 +136,8 @@ class BeatRatios(Rule):
             ratios = model.beat_ratios(metric)
             ours = ratios[self.method]
             if not self.rivals:
-                half = Resampled(
-                    np.full((len(ours.values), 1), 0.5), np.full_like(ours.draws, 0.5), fixed=True
-                )
+                halves = np.full_like(ours.draws, 0.5)
+                half = Resampled(np.full((len(ours.values), 1), 0.5), halves, None, halves, fixed=True)
                 comparisons.append(self._compare(model.label(self.method), metric, ours, half, ratios, level))
             for rival in self.rivals:
                 label = f"{model.label(self.method)} − {model.label(rival)}"
@@ -169,7 +169,7 @@ class BeatRatios(Rule):
 
 def drawn_interval(a: Resampled, b: Resampled, level: float) -> Interval | None:
     """Bootstrap interval of the difference of two rows; None with one prompt."""
-    return percentile_interval(a.draws - b.draws, level) if len(a.values) > 1 else None
+    return percentile_interval(drawn_differences(a, b), level) if len(a.values) > 1 else None
 
 
 def strict_interval(a: Resampled, b: Resampled, every: Iterable[Resampled], level: float) -> Interval | None:

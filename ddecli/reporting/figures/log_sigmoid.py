@@ -33,7 +33,7 @@ def numbers(folders: Folders) -> Numbers:
         logits: by label over the pairs of all seeds' last steps, and of each seed.
 
     Raises:
-        UserError: a run without metrics.jsonl or without logits (sft).
+        UserError: a run without metrics.jsonl or without logits.
     """
     runs = load_runs(folders, load_metrics)
     logits = {label: _logits(given) for label, given in runs.items()}
@@ -60,7 +60,9 @@ def _logits(runs: list[Metrics]) -> dict[str, Any]:
             run.values.get(name, np.full(run.size, np.nan))[-last:] for name in ("logit", "logit_std")
         )
         if not np.isfinite(mean).all():
-            raise UserError(f"{run.name} has no logits: its loss (sft) compares no pairs; leave it out.")
+            margin = run.values.get("margin", np.full(run.size, np.nan))
+            why = "is no -log sigmoid of one" if np.isfinite(margin).any() else "compares no pairs"
+            raise UserError(f"{run.name} has no logits: its loss {why}; leave it out.")
         seeds.append(_pooled(mean, std))
     together = _pooled(*np.transpose(seeds))
     return {

@@ -65,15 +65,15 @@ def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, s
 
 def _means(values: dict[str, np.ndarray], draws: int, seed: int) -> dict[str, Any]:
     base = next(iter(values))
-    resampled = resampled_rows(values, draws, seed)
+    drawn = {label: row.draws for label, row in resampled_rows(values, draws, seed).items()}
     several = len(values[base]) > 1
     found = {}
     for label, row in values.items():
-        differences = resampled[label] - resampled[base]
+        differences = drawn[label] - drawn[base]
         found[label] = {
             "mean": row.mean(),
             "seed_means": row.mean(axis=0),
-            "interval": percentile_interval(resampled[label]) if several else None,
+            "interval": percentile_interval(drawn[label]) if several else None,
             "difference": row.mean() - values[base].mean(),
             "difference_interval": percentile_interval(differences) if several and label != base else None,
         }

@@ -49,8 +49,8 @@ def rules(findings: Findings) -> Iterator[Block]:
             "is made across claims, which share data and are not independent of each other: of the "
             f"{measured} claims measured, {(1 - CONFIDENCE) * measured:.1f} on average may be decided "
             "wrongly by chance alone, at most.",
-            "Trainings of two methods are drawn independently of each other even where they share seeds. Two methods "
-            "that learn alike from the same draws are told apart less well so than by pairing their trainings.",
+            "Trainings of two methods with the same seeds saw the same draws and are drawn together; where seeds "
+            "differ, or are not known, they are drawn independently. Strict ones take all for independent.",
             "Strict intervals: drawing two or three trainings again understates the spread between trainings. Beside "
             "each interval stands Student's, from the spread over prompts and the spread between trainings with n − 1 "
             "in the denominator; the latter is pooled over all methods and parts of a model, which takes it that their "

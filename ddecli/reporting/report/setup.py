@@ -79,7 +79,7 @@ def trainings(model: ModelEvidence) -> Grid:
 
 
 def final_accuracy(run: TrainedRun) -> float | None:
-    """Mean implicit accuracy over the last steps; None where the loss has no logit."""
+    """Mean implicit accuracy over the last steps; None where the loss compares no pairs."""
     values = run.metrics.values.get("implicit_accuracy")
     if values is None or not len(values):
         return None

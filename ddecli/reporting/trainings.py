@@ -1,0 +1,46 @@
+"""What is known of the trainings behind scored images, from the runs that their protocols name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ddecli.core.errors import UserError
+from ddecli.core.files import read_yaml
+from ddecli.core.scores import ScoreSet
+
+
+def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the run that images were sampled from, if it still lies where it lay; else nothing.
+
+    Raises:
+        UserError: its run.yaml is damaged.
+    """
+    model = protocol.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    file = Path(str(name)) / "run.yaml"
+    return read_yaml(file) if name and file.is_file() else {}
+
+
+def training_seeds(given: Sequence[ScoreSet]) -> tuple[int, ...] | None:
+    """The seed of each training; None where one is not known, or is there twice."""
+    seeds = [_setting(scores, "seed") for scores in given]
+    if not all(isinstance(seed, int) for seed in seeds) or len(set(seeds)) < len(seeds):
+        return None
+    return tuple(seeds)
+
+
+def trained_loss(given: Sequence[ScoreSet]) -> str | None:
+    """The loss that all of a row were trained with on the whole trajectory; None where it is not known."""
+    losses = {_setting(scores, "loss") for scores in given}
+    segments = {_setting(scores, "segment") for scores in given}
+    loss = losses.pop() if len(losses) == 1 and segments == {None} else None
+    return loss if isinstance(loss, str) else None
+
+
+def _setting(scores: ScoreSet, name: str) -> Any:
+    try:
+        return run_settings(scores.protocol).get(name)
+    except UserError:  # scores can be put side by side without the runs
+        return None
