@@ -9,18 +9,24 @@ from pathlib import Path
 import pytest
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+OTHER_REVISION = "fedcba9876543210fedcba9876543210fedcba98"
 AddToHub = Callable[..., Path]
 
 
 def make_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> AddToHub:
-    """Use `cache` as the only hub; returns `add(repository, folder, repo_type="model")`, which gives the snapshot."""
+    """Use `cache` as the only hub; returns `add(repository, folder, repo_type="model", ...)`.
+
+    It gives the snapshot, which is the newest of the branch or tag `name` then.
+    """
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
-    def add(repository: str, folder: Path, repo_type: str = "model") -> Path:
+    def add(
+        repository: str, folder: Path, repo_type: str = "model", revision: str = REVISION, name: str = "main"
+    ) -> Path:
         home = cache / f"{repo_type}s--{repository.replace('/', '--')}"
         (home / "refs").mkdir(parents=True, exist_ok=True)
-        (home / "refs" / "main").write_text(REVISION)
-        return Path(shutil.copytree(folder, home / "snapshots" / REVISION, dirs_exist_ok=True))
+        (home / "refs" / name).write_text(revision)
+        return Path(shutil.copytree(folder, home / "snapshots" / revision, dirs_exist_ok=True))
 
     return add

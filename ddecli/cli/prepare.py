@@ -25,7 +25,7 @@ def prepare(
         str,
         typer.Option(
             help="Whose autoencoder and text encoders are used: a preset (tiny, tiny-xl, sd15, sdxl), a "
-            "diffusers folder, a run folder or a hub id."
+            "diffusers folder, a run folder or a hub id (owner/name or owner/name@revision)."
         ),
     ] = "tiny",
     data: Annotated[
@@ -210,7 +210,9 @@ def prepare(
 
 def default_store(model: str, data: str = WORLD, subset: str | None = None) -> Path:
     """Where a store lies if --out is not given."""
-    return Path("pairs") / "-".join([Path(data).stem, *([subset] if subset else []), Path(model).name])
+    from ddecli.models.presets import short_name
+
+    return Path("pairs") / "-".join([Path(data).stem, *([subset] if subset else []), short_name(model)])
 
 
 def _world(votes: int, seed: int) -> Source:

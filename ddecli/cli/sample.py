@@ -20,7 +20,8 @@ def sample(
     model: Annotated[
         str,
         typer.Argument(
-            help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder or a hub id."
+            help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder or a hub id "
+            "(owner/name or owner/name@revision)."
         ),
     ],
     prompts: Annotated[
@@ -99,7 +100,7 @@ def sample(
     """
     from ddecli.core.devices import choose_device, choose_dtype
     from ddecli.models.load import load_pipeline
-    from ddecli.models.presets import resolve
+    from ddecli.models.presets import resolve, short_name
     from ddecli.sampling.generate import SamplingSettings, sample_images
 
     parts = parse_shard(shard)
@@ -115,7 +116,7 @@ def sample(
     dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
     pipeline = load_pipeline(model, where, dtype)
     settings = SamplingSettings(images_per_prompt, steps, guidance_scale, seed, batch_size, parts, overwrite)
-    folder = out or Path("images") / Path(model).resolve().name
+    folder = out or Path("images") / short_name(model)
     summary = sample_images(pipeline, source.name, prompt_set, settings, folder)
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False))

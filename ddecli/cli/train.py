@@ -29,7 +29,7 @@ def train(
         typer.Option(
             rich_help_panel=DATA,
             help="What is trained: tiny, tiny-xl, sd15, sdxl, a diffusers folder, a run folder, a checkpoint file "
-            "(.safetensors) or a hub id. Default: tiny.",
+            "(.safetensors) or a hub id (owner/name or owner/name@revision). Default: tiny.",
         ),
     ] = None,
     data: Annotated[

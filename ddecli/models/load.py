@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import RevisionNotFoundError
 from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import UserError, first_sentence
@@ -21,6 +23,7 @@ from ddecli.core.paths import check_readable
 from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
+from ddecli.models.digests import model_sha256
 from ddecli.models.parts import INDEX, PARTS, TEXT_ENCODERS, is_whole, needed_files, plain_folder, read_index
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
 from ddecli.models.sd import StableDiffusion
@@ -33,20 +36,27 @@ VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
 
 
 def load_pipeline(
-    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, **parts: Any
+    name: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    **parts: Any,
 ) -> Any:
     """Load a diffusers pipeline by preset, folder, run, checkpoint file or hub id, with a run's LoRA weights if any.
 
     Args:
+        revision: of a model of the hub, see `resolve`.
         parts: components to leave out (`vae=None`) or to replace.
 
     Raises:
-        UserError: unknown model, no network, no access, damaged files, or parts that do not fit together.
+        UserError: unknown model, no network, no access, damaged files, parts that do not fit together, or LoRA weights
+            whose base has changed.
     """
-    source = resolve(name)
+    source = resolve(name, revision)
     folder = plain = local_folder(source)
     if not (folder / INDEX).is_file():
         raise UserError(f"{source.name} holds no diffusers pipeline (no {INDEX} in {folder}).")
+    _check_bases(source, folder)
     world = source.world or read_index(folder).get(WORLD_KEY)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
@@ -81,25 +91,30 @@ def _only_exceptions() -> Iterator[None]:
 
 
 def load_model(
-    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, encoders: bool = True
+    name: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    encoders: bool = True,
+    revision: str | None = None,
 ) -> DiffusionModel:
     """Load a model with everything that training or preparing needs.
 
     Args:
         device: of the autoencoder and text encoders; the U-Net, which preparing does not run, stays on the processor.
         encoders: False leaves out the text encoders, which training from a pair store does not use.
+        revision: of a model of the hub, see `resolve`.
 
     Raises:
         UserError: as `load_pipeline`.
     """
-    source = resolve(name)
+    source = resolve(name, revision)
     folder = local_folder(source)
     parts: dict[str, Any] = {}
     if not encoders:
         parts = {part: None for part in TEXT_ENCODERS if (folder / part).is_dir()}
     elif dtype == torch.float16 and source.float16_vae:
         parts["vae"] = _float16_vae(source.float16_vae)
-    pipeline = load_pipeline(name, "cpu", dtype, **parts)
+    pipeline = load_pipeline(name, "cpu", dtype, revision, **parts)
     for part in ("vae", *TEXT_ENCODERS):
         if getattr(pipeline, part, None) is not None:
             getattr(pipeline, part).to(device)
@@ -140,39 +155,67 @@ def local_folder(source: ModelSource, parts: Sequence[str] | None = None) -> Pat
         return pipeline_folder(path)
     if not source.location.count("/") == 1 or source.location.startswith("/"):
         raise UserError(f"{source.location} does not exist. Is the package installed whole?")
-    return _from_hub(source.location, parts)
+    return _from_hub(source.location, source.revision, parts)
 
 
-def _from_hub(hub_id: str, parts: Sequence[str] | None) -> Path:
+def revision_of(source: ModelSource, folder: Path) -> str | None:
+    """The commit of the hub that a model's files are of; None of a folder, a file or a built-in model."""
+    return None if Path(source.location).exists() else folder.name  # as the hub's cache names its snapshots
+
+
+def sha256_of(source: ModelSource, folder: Path) -> str:
+    """Identify all weights of a model, see `model_sha256`: those in its folder, and a run's LoRA weights on top."""
+    return model_sha256(folder, [lora / LORA_WEIGHTS for lora in source.loras])
+
+
+def _check_bases(source: ModelSource, folder: Path) -> None:
+    """Refuse LoRA weights on top of other weights than they were trained on."""
+    for number, (lora, expected) in enumerate(zip(source.loras, source.bases, strict=True)):
+        base = replace(source, loras=source.loras[:number])
+        if expected is not None and sha256_of(base, folder) != expected:
+            raise UserError(
+                f"The weights of {folder} have changed since the LoRA run {lora.parent} was trained on them (its "
+                "run.yaml has their SHA-256): put the weights back that it was trained on, or train it again."
+            )
+
+
+def _from_hub(hub_id: str, revision: str | None, parts: Sequence[str] | None) -> Path:
     """The files of a repository that parts are loaded from, and no others: it may hold them many times over."""
     try:
-        names = [file.rfilename for file in HfApi().model_info(hub_id).siblings or []]
-        return Path(snapshot_download(hub_id, allow_patterns=needed_files(names, parts or PARTS)))
+        names = [file.rfilename for file in HfApi().model_info(hub_id, revision=revision).siblings or []]
+        needed = needed_files(names, parts or PARTS)
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=needed))
     except Exception as error:
-        folder = _cached(hub_id, parts)
+        folder = _cached(hub_id, revision, parts)
         if folder is not None:
             return folder
-        raise _not_there(hub_id, error) from error
+        raise _not_there(hub_id, revision, error) from error
 
 
-def _cached(hub_id: str, parts: Sequence[str] | None) -> Path | None:
+def _cached(hub_id: str, revision: str | None, parts: Sequence[str] | None) -> Path | None:
     """What an earlier command, or another program, left in the cache, if every part is there."""
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=[INDEX], local_files_only=True))
+        found = snapshot_download(hub_id, revision=revision, allow_patterns=[INDEX], local_files_only=True)
     except (OSError, ValueError):
         return None
+    folder = Path(found)
     return folder if (folder / INDEX).is_file() and is_whole(folder, parts) else None
 
 
-def _not_there(hub_id: str, error: Exception) -> UserError:
+def _not_there(hub_id: str, revision: str | None, error: Exception) -> UserError:
+    if isinstance(error, RevisionNotFoundError):
+        return UserError(
+            f"{hub_id} has no revision {revision} on the hub: give a commit, a branch or a tag of it."
+        )
     problem = hub_problem(error)
     if problem == "gated":
         return gated(hub_id)
     if problem == "missing":
         return UserError(f"The hub has no model {hub_id} (or HF_TOKEN may not see it).")
+    name, option = (f"{hub_id}@{revision}", f" --revision {revision}") if revision else (hub_id, "")
     return UserError(
-        f"{hub_id} is not in the local cache and the hub cannot be reached. Download it where there is a "
-        f"network (hf download {hub_id}) and give its folder, or set HF_HOME to a cache that has it."
+        f"{name} is not in the local cache and the hub cannot be reached. Download it where there is a "
+        f"network (hf download {hub_id}{option}) and give its folder, or set HF_HOME to a cache that has it."
     )
 
 

@@ -17,6 +17,7 @@ from ddecli.models.weight_files import checkpoint_family
 
 FAMILIES = {"StableDiffusionPipeline": "sd", "StableDiffusionXLPipeline": "sdxl"}
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*")
 LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
 
 
@@ -26,7 +27,9 @@ class ModelSource:
 
     location: a diffusers folder, a single checkpoint file (.safetensors), or a hub id.
     family: `sd` or `sdxl`; None for a hub id whose model_index.json has not been read.
+    revision: of a hub id, a commit, branch or tag; None takes what its main branch holds now.
     loras: folders of LoRA weights to load on top, of runs trained with LoRA, one after the other.
+    bases: for each of them, the SHA-256 of the weights it was trained on top of; None where it was not recorded.
     float16_vae: hub id of the autoencoder to encode with in float16, where the model's own overflows.
     world: the world whose pictures it draws, as its model_index.json records it; None for real ones.
     """
@@ -38,6 +41,8 @@ class ModelSource:
     loras: tuple[Path, ...] = ()
     float16_vae: str | None = None
     world: str | None = None
+    revision: str | None = None
+    bases: tuple[str | None, ...] = ()
 
     @property
     def is_tiny(self) -> bool:
@@ -60,8 +65,12 @@ def builtin_weights(name: str) -> Path:
     return Path(str(resources.files("ddecli.tinyworld").joinpath("weights", name)))
 
 
-def resolve(name: str) -> ModelSource:
+def resolve(name: str, revision: str | None = None) -> ModelSource:
     """Find a model by preset name, folder (a diffusers pipeline or a run), checkpoint file or hub id.
+
+    Args:
+        name: of a model of the hub it may end in `@` and a revision.
+        revision: of a model of the hub, instead of the one in its name.
 
     Raises:
         UserError: no such preset, folder or file, a folder that holds neither a pipeline nor a run, or a file that
@@ -69,18 +78,36 @@ def resolve(name: str) -> ModelSource:
     """
     known = presets()
     if name in known:
-        return _preset(name, known[name])
+        return _at(_preset(name, known[name]), revision)
     folder = Path(name)
     if folder.is_dir():
         return _run(folder) if (folder / "run.yaml").is_file() else _pipeline_folder(name, folder)
     if folder.exists():
         return ModelSource(name, name, family=checkpoint_family(readable_file(folder)), resolution=None)
-    if HUB_ID.fullmatch(name) and not name.startswith((".", "/")) and not folder.parent.is_dir():
-        return ModelSource(name, name, family=None, resolution=None)
+    repository, at, named = name.partition("@")
+    is_id = HUB_ID.fullmatch(repository) and (REVISION.fullmatch(named) if at else True)
+    if is_id and not name.startswith((".", "/")) and not Path(repository).parent.is_dir():
+        return _at(ModelSource(name, name, family=None, resolution=None), revision)
     raise UserError(
         f"Unknown model {name!r}: it is no preset ({', '.join(known)}), no folder or file, and no hub id such as "
-        "owner/model."
+        "owner/model or owner/model@revision."
     )
+
+
+def short_name(name: str) -> str:
+    """What runs, pair stores and images of a model are called after: the last part of its name, and its revision."""
+    if Path(name).exists():
+        return Path(name).resolve().name
+    repository, at, revision = name.partition("@")
+    return Path(repository).name + at + revision.replace("/", "-")
+
+
+def _at(source: ModelSource, revision: str | None) -> ModelSource:
+    """A model of the hub at a revision: the one that is given, else the one in its location."""
+    if Path(source.location).exists():
+        return source
+    repository, _, named = source.location.partition("@")
+    return replace(source, location=repository, revision=revision or named or None)
 
 
 def _preset(name: str, entry: dict[str, Any]) -> ModelSource:
@@ -139,7 +166,8 @@ def _run(folder: Path) -> ModelSource:
     settings = read_yaml(folder / "run.yaml")
     if "model" not in settings:
         raise UserError(f"{folder / 'run.yaml'} is damaged: it does not say what was trained.")
-    base = resolve(str(settings["model"]))
+    base = resolve(str(settings["model"]), settings.get("model_revision"))
     if (model / LORA_WEIGHTS).is_file():
-        return replace(base, name=str(folder), loras=(*base.loras, model))
-    return replace(base, name=str(folder), location=str(model), loras=())
+        bases = (*base.bases, settings.get("model_sha256"))
+        return replace(base, name=str(folder), loras=(*base.loras, model), bases=bases)
+    return replace(base, name=str(folder), location=str(model), revision=None, loras=(), bases=())

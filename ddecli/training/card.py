@@ -19,6 +19,7 @@ PAPERS = {"dde": "arXiv:2411.14871", "uniform": "arXiv:2311.12908", "discounted"
 """Where a loss comes from, by the beginning of its name."""
 
 SHOWN = (
+    "model_revision", "model_sha256",
     "steps", "batch_size", "lr", "warmup", "beta", "optimizer", "weight_ema", "lora", "segment", "prompt_dropout",
     "seed",
 )  # fmt: skip
@@ -118,10 +119,11 @@ def _usage(settings: TrainSettings, model: DiffusionModel, base: str) -> list[st
     if not settings.lora:
         return [*lines, f'pipeline = {pipeline}.from_pretrained(".")  # this folder, or its id on the hub']
     on_hub = base_hub_id(settings.model) is not None
+    at = f'revision="{settings.model_revision}", ' if settings.model_revision else ""
     return [
         "import torch",
         *lines,
         f'base = "{base}"' + ("" if on_hub else "  # its folder on your machine"),
-        f"pipeline = {pipeline}.from_pretrained(base, dtype=torch.float32)  # all parts in one precision",
+        f"pipeline = {pipeline}.from_pretrained(base, {at}dtype=torch.float32)  # all parts in one precision",
         'pipeline.load_lora_weights(".")  # this folder, or its id on the hub',
     ]

@@ -37,7 +37,14 @@ from ddecli.training.precision import (
     training_dtype,
 )
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
-from ddecli.training.run_folder import as_begun, clear, is_finished, is_other_run, with_pairs
+from ddecli.training.run_folder import (
+    as_begun,
+    clear,
+    is_finished,
+    is_other_run,
+    with_model,
+    with_pairs,
+)
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import (
     gathered,
@@ -244,7 +251,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         UserError: unusable settings or data, a run folder that holds another run, or a run that breaks the model.
     """
     out, checkpoints = settings.folder, settings.folder / "checkpoints"
-    settings = with_pairs(settings)
+    settings = with_model(with_pairs(settings), resume)
     replaces = is_other_run(settings, resume, overwrite)
     if not replaces:
         settings = as_begun(settings)
@@ -313,8 +320,8 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
 
 def _finish(trainer: Trainer, summary: TrainSummary) -> None:
     """Write what a finished run leaves: the last checkpoint, credit map, performance, and the model last of all."""
-    out = trainer.settings.folder
-    trainer.save(out / "checkpoints", trainer.settings.steps)
+    settings, out = trainer.settings, trainer.settings.folder
+    trainer.save(out / "checkpoints", settings.steps)
     weights = trainer.weights()
     if not trainer.is_main:
         return
@@ -328,6 +335,11 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
         measured or not (out / "perf.json").exists()
     ):  # what the steps took is not forgotten when none was left to do
         performance = {
+            "model": {
+                "name": settings.model,
+                "revision": settings.model_revision,
+                "sha256": settings.model_sha256,
+            },
             "processes": trainer.accelerator.num_processes,
             "device": str(trainer.accelerator.device),
             "machine": machine(),

@@ -8,8 +8,10 @@ from pathlib import Path
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_yaml, sha256_file
 from ddecli.core.scratch import clear_stale
+from ddecli.models.load import local_folder, revision_of, sha256_of
+from ddecli.models.presets import resolve
 from ddecli.training.checkpoint import count_checkpoints, latest_step
-from ddecli.training.settings import BEFORE, TrainSettings, read_settings
+from ddecli.training.settings import BEFORE, OF_MODEL, TrainSettings, read_settings
 
 MAY_CHANGE = {
     "steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing", "holdout", "holdout_pairs",
@@ -31,6 +33,26 @@ def with_pairs(settings: TrainSettings) -> TrainSettings:
     return settings.model_copy(update={"pairs_sha256": found})
 
 
+def with_model(settings: TrainSettings, resume: bool) -> TrainSettings:
+    """Note which weights the run starts from; a run.yaml that names other weights cannot be repeated.
+
+    A run on a model of the hub goes on with the revision it was started from, whatever its main branch holds now.
+    """
+    file, revision = settings.folder / "run.yaml", settings.model_revision
+    if resume and revision is None and file.is_file():
+        before = read_settings(file)
+        revision = before.model_revision if before.model == settings.model else None
+    source = resolve(settings.model, revision)
+    folder = local_folder(source)
+    found = sha256_of(source, folder)
+    if settings.model_sha256 not in (None, found):
+        raise UserError(
+            f"The weights of {settings.model} are not those of the run to repeat (its model_sha256): put the weights "
+            "back that it was trained on, or give --model to start from others."
+        )
+    return settings.model_copy(update={"model_sha256": found, "model_revision": revision_of(source, folder)})
+
+
 def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool:
     """Whether the run folder holds a run of other settings or pairs, which may be replaced.
 
@@ -47,9 +69,16 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
     before = read_settings(out / "run.yaml")
     may_change = MAY_CHANGE - ({"steps"} if overwrite else set()) | _unnamed(out)
     for name, value in before.model_dump(exclude=may_change).items():
+        if name in OF_MODEL and (value is None or name == "model_revision"):
+            continue  # not noted by earlier versions; and another revision may hold the same weights
         if getattr(settings, name) != value:
             if overwrite:
                 return True
+            if name == "model_sha256":
+                raise UserError(
+                    f"The weights of {settings.model} have changed since {out} was started from them: put the old ones "
+                    "back, choose another --out, or start again with --overwrite."
+                )
             raise UserError(
                 f"{out} was started with {name} {value!r}, not {getattr(settings, name)!r}: "
                 "resume with the same settings, choose another --out, or replace it with --overwrite."

@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
 from ddecli.core.segments import parse_segment
-from ddecli.models.presets import resolve
+from ddecli.models.presets import resolve, short_name
 from ddecli.objectives.presets import loss_preset
+
+OF_MODEL = ("model_revision", "model_sha256")
+"""What a run notes of the model it started from."""
 
 FAMILY_RECIPES = {"sd": "sd15", "sdxl": "sdxl"}
 BEFORE: dict[str, Any] = {"dropped_prompt": "encoded", "size_condition": "own"}
@@ -24,7 +27,9 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("tiny", description="preset, diffusers folder, run folder or hub id")
+    model: str = Field("tiny", description="preset, diffusers folder, run folder or hub id (@revision)")
+    model_revision: str | None = Field(None, description="its commit on the hub; filled in by the run")
+    model_sha256: str | None = Field(None, description="of all its weights; filled in by the run")
     loss: str = Field("dde", description="name of the loss")
     data: str | None = Field(None, description="pair store; None prepares the model's default pairs")
     pairs_sha256: str | None = Field(None, description="of the pair store's manifest; filled in by the run")
@@ -95,10 +100,12 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
         UserError: unknown model, loss, segment or setting, or a value out of range.
     """
     chosen = read_config(config) if config else {}
+    if given.get("model") not in (None, chosen.get("model")):
+        chosen = {key: value for key, value in chosen.items() if key not in OF_MODEL}
     chosen |= {key: value for key, value in given.items() if value is not None}
     model, loss = chosen.setdefault("model", "tiny"), chosen.setdefault("loss", "dde")
     loss_preset(loss)
-    source = resolve(model)
+    source = resolve(model, chosen.get("model_revision"))
     if chosen.get("segment") is not None:
         parse_segment(chosen["segment"])
     is_lora = chosen.get("lora") is not None
@@ -133,7 +140,7 @@ def recipe(
 
 def run_name(settings: dict[str, Any]) -> str:
     """Default name of a run: model, loss, and what is unusual about it."""
-    parts = [Path(settings["model"]).name, settings["loss"]]
+    parts = [short_name(settings["model"]), settings["loss"]]
     parts += [settings["segment"]] if settings.get("segment") else []
     parts += [f"lora{settings['lora']}"] if settings.get("lora") else []
     return "-".join(parts)

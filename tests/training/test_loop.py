@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file
 from ddecli.data.prepare import prepare
+from ddecli.models.digests import model_sha256
 from ddecli.models.load import load_model
 from ddecli.objectives.presets import LOSSES
 from ddecli.tinyworld.pairs import world_pairs
@@ -176,7 +177,8 @@ def test_what_a_run_leaves_behind(settings: Make) -> None:
     assert left == {"run.yaml", "metrics.jsonl", "credit.npz", "checkpoints", "model", "perf.json"}
     written = TrainSettings(**yaml.safe_load((Path(run.out) / "run.yaml").read_text()))
     pairs = sha256_file(Path(run.data or "") / "manifest.json")
-    assert written == run.model_copy(update={"pairs_sha256": pairs})
+    started_from = {"pairs_sha256": pairs, "model_sha256": model_sha256(Path(run.model))}
+    assert written == run.model_copy(update=started_from)
     assert [path.name for path in (Path(run.out) / "checkpoints").iterdir()] == ["step-000004"]
 
 
