@@ -70,10 +70,14 @@ GOOD: dict[str, tuple[bytes, Image.Image]] = {
 TOO_SMALL = {"dot.png": (png(0, (1, 1)), "image too small")}
 """What training cannot use, but a scorer can."""
 
+POSTSCRIPT = as_file(picture(0), "EPS")
+"""What Pillow, if it is let, gives to the program `gs`."""
+
 BROKEN: dict[str, tuple[bytes, str]] = {
     "cut.jpg": (as_file(picture(0, (64, 64)), "JPEG")[:-200], "unreadable image"),
     "page.jpg": (b"<html>404 Not Found</html>", "unreadable image"),
     "empty.png": (b"", "unreadable image"),
+    "postscript.png": (POSTSCRIPT, "unreadable image"),
     "huge.png": (_huge(20_000), "image too large"),
 }
 """File name -> (bytes, why nothing can read it)."""

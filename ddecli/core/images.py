@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,49 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.paths import readable_file
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+"""The formats that are read, as Pillow names them, and no others: some of its decoders start another program
+(Ghostscript for EPS), and all of them look at a file's bytes, not at its name."""
+SAVE_AS = "PNG or JPEG"
 MAX_PIXELS = 128_000_000
 """A picture with more pixels than this is refused before it is decoded (16,000 x 8,000)."""
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+
+
+@contextlib.contextmanager
+def open_image(source: Path | bytes) -> Iterator[Image.Image]:
+    """Open a picture without decoding it: the one place where bytes of a user meet Pillow.
+
+    Args:
+        source: a file's path, or a file's bytes.
+
+    Raises:
+        BadRow: missing, no picture of the `FORMATS`, or larger than `MAX_PIXELS`; also for whatever the decoder
+            says of damaged bytes while the block uses the picture.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if isinstance(source, Path):
+        readable_image(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=_known_formats()) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise BadRow(
+                        "image too large", f"{width}x{height} pixels, at most {MAX_PIXELS:,} are read"
+                    )
+                yield image
+    except (BadRow, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadRow("image too large", str(error)) from error
+    except Exception as error:  # of damaged bytes decoders raise nearly everything
+        name = "embedded bytes" if isinstance(source, bytes) else str(source)
+        why = _no_picture(source) if isinstance(error, UnidentifiedImageError) else str(error)
+        raise BadRow("unreadable image", f"{name} ({why})") from error
 
 
 def load_image(source: Path | bytes) -> Image.Image:
@@ -28,28 +70,18 @@ def load_image(source: Path | bytes) -> Image.Image:
         source: a file's path, or a file's bytes.
 
     Raises:
-        BadRow: missing, truncated, no picture at all, or larger than `MAX_PIXELS`.
+        BadRow: missing, truncated, no picture of the `FORMATS`, or larger than `MAX_PIXELS`.
     """
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    if isinstance(source, Path):
-        readable_image(source)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise BadRow(
-                        "image too large", f"{width}x{height} pixels, at most {MAX_PIXELS:,} are read"
-                    )
-                image.load()
-                return _as_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
-        raise BadRow("image too large", str(error)) from error
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
-        name = "embedded bytes" if isinstance(source, bytes) else str(source)
-        why = _no_picture(source) if isinstance(error, UnidentifiedImageError) else str(error)
-        raise BadRow("unreadable image", f"{name} ({why})") from error
+    with open_image(source) as image:
+        image.load()
+        return _as_rgb(ImageOps.exif_transpose(image))
+
+
+@functools.cache
+def _known_formats() -> tuple[str, ...]:
+    """Those of the `FORMATS` that this build of Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def readable_image(path: Path) -> Path:
@@ -67,16 +99,31 @@ def readable_image(path: Path) -> Path:
 
 
 def _no_picture(source: Path | bytes) -> str:
-    """What a file is that no decoder knows; Pillow's own words name a place in memory."""
+    """What a file is that none of the `FORMATS` is; Pillow's own words name a place in memory."""
     if isinstance(source, bytes):
         start = source[:512]
     else:
         with source.open("rb") as file:
             start = file.read(512)
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not start:
         return "an empty file"
-    return "an HTML page" if text.startswith((b"<!doctype html", b"<html", b"<head")) else "no picture"
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for beginnings, name in _OTHERS.items():
+        if start.startswith(beginnings) or text.startswith(beginnings):
+            return name
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
+        return f"HEIC, which is not read: save it as {SAVE_AS}"
+    return "no picture"
+
+
+_OTHERS: dict[tuple[bytes, ...], str] = {
+    (b"<!doctype html", b"<html", b"<head"): "an HTML page",
+    (b"%!ps", b"\xc5\xd0\xd3\xc6"): f"PostScript, which is not read: save it as {SAVE_AS}",
+    (b"%pdf",): f"PDF, which is not read: save it as {SAVE_AS}",
+    (b"\xff\x0a", b"\0\0\0\x0cJXL "): f"JPEG XL, which is not read: save it as {SAVE_AS}",
+}
+"""What people take for pictures, by how it begins, letters in lower case."""
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

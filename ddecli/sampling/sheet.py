@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +11,8 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ddecli.core.errors import BadRow
+from ddecli.core.images import load_image, open_image
 from ddecli.sampling.folder import ImageTask
 
 MAX_PROMPTS = 8
@@ -52,8 +55,7 @@ def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX
     """
     rows = rows[:MAX_PROMPTS]
     columns = min(columns, max(len(group) for row in rows for group in row.groups))
-    with Image.open(rows[0].groups[0][0]) as first:
-        cell_width, cell_height = _cell_size(first.size)
+    cell_width, cell_height = _cell_size(_first_size(rows))
     font = page_font(FONT_SIZE)
     group_width = columns * (cell_width + GAP) + GROUP_GAP
     width = max(2 * MARGIN + len(rows[0].groups) * group_width - GAP - GROUP_GAP, 480)
@@ -77,8 +79,7 @@ def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX
         for number, group in enumerate(row.groups):
             for column, path in enumerate(group[:columns]):
                 left = MARGIN + number * group_width + column * (cell_width + GAP)
-                with Image.open(path) as picture:
-                    cell = framed(picture, cell_width, cell_height)
+                cell = framed(_picture(path), cell_width, cell_height)
                 sheet.paste(cell, (left, top + height - cell_height))
         top += height + ROW_GAP
     return sheet
@@ -100,6 +101,22 @@ def wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, max_lines: int 
     """The lines of a text that fit into `width` pixels, at most `max_lines`; what is left over is cut."""
     characters = max(8, int(width / max(font.getlength(text) / len(text), 1)))
     return textwrap.wrap(text, characters, max_lines=max_lines, placeholder=" ...") or [text[:characters]]
+
+
+def _first_size(rows: list[Row]) -> tuple[int, int]:
+    """Size of the first picture that can be read, in pixels."""
+    for path in (path for row in rows for group in row.groups for path in group):
+        with contextlib.suppress(BadRow), open_image(path) as picture:
+            return picture.size
+    return LARGEST, LARGEST
+
+
+def _picture(path: Path) -> Image.Image:
+    """A picture, or an empty one in the place of what cannot be read: who scores has listed it."""
+    try:
+        return load_image(path)
+    except BadRow:
+        return Image.new("RGB", (LARGEST, LARGEST), "white")
 
 
 def _cell_size(size: tuple[int, int]) -> tuple[int, int]:

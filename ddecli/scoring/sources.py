@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
 from ddecli.core.console import console
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
-from ddecli.core.images import IMAGE_SUFFIXES, readable_image
+from ddecli.core.images import IMAGE_SUFFIXES, open_image
 from ddecli.core.paths import readable_file
 from ddecli.core.protocol import (
     CONTACT_SHEET,
@@ -127,9 +125,9 @@ def _first_size(files: Iterable[Path]) -> tuple[int, int] | None:
     """Width and height of the first image that can be read."""
     for file in files:
         try:
-            with Image.open(readable_image(file)) as image:
+            with open_image(file) as image:
                 return image.size
-        except (BadRow, OSError, ValueError, Image.DecompressionBombError):
+        except BadRow:
             continue
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ddecli.core.files import atomic_file
+from ddecli.core.images import load_image
 from ddecli.core.seeds import numpy_rng
 from ddecli.sampling.sheet import GAP, INK, MARGIN, framed, page_font, wrapped
 from ddecli.tinyworld.drawing import draw
@@ -94,4 +94,4 @@ def _picture(scene: Scene) -> Image.Image:
 
 def _decoded(picture: bytes | Path) -> Image.Image:
     assert isinstance(picture, bytes)
-    return Image.open(io.BytesIO(picture))
+    return load_image(picture)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import pytest
 import tiny_models
 import torch
 from cli_checks import assert_one_sentence, contents
-from odd_pictures import BROKEN, GOOD, TOO_SMALL, as_file
+from odd_pictures import BROKEN, GOOD, POSTSCRIPT, TOO_SMALL, as_file
 from pair_data import png, write_folder
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from ddecli.core.protocol import prompt_id
 from ddecli.data.store import PairStore
 
 Run = Callable[..., Any]
@@ -35,6 +37,19 @@ BAD_ROWS: list[tuple[dict[str, object] | str, str]] = [
     ({"prompt": "a", "chosen": "{folder}/../secret.png", "rejected": "other.png"}, "path leaves the folder"),
     ({"prompt": "a", "chosen": "link.png", "rejected": "other.png"}, "path leaves the folder"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_picture_starts_a_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A `gs` that leaves a trace stands where Pillow looks for Ghostscript."""
+    started, program = tmp_path / "started", tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho >> {started}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # it keeps what it found
+    yield
+    assert not started.exists()
 
 
 @pytest.fixture
@@ -126,6 +141,25 @@ def test_score_uses_every_kind_of_picture_and_lists_the_rest(
     before = contents(pictures)
     assert_one_sentence(ddecli(*arguments), "cannot be used", "--max-bad")
     assert contents(pictures) == before
+
+
+def test_what_is_drawn_of_a_sample_opens_the_same_formats_only(ddecli: Run, tmp_path: Path) -> None:
+    scorer = f"clip={tiny_models.save_clip(tmp_path / 'clip')}"
+    for name in ("base", "tuned"):
+        rows = [
+            {"file_name": f"{i}.png", "prompt": "a", "prompt_id": prompt_id("a"), "image_index": i}
+            for i in range(3)
+        ]
+        write_folder(Path(name), rows, 3)
+        Path(name, "protocol.json").write_text(json.dumps({"steps": 2, "model": {"name": name}}))
+        Path(name, "0.png").write_bytes(POSTSCRIPT)
+    typed = ddecli("score", "tuned", "--against", "base", "--metric", "clip", "--scorer", scorer)
+    assert typed.code == 0, typed.error
+    with Image.open("tuned/beside-base.png") as sheet:
+        assert sheet.format == "PNG"
+    figure = ("figure", "images", "Base=base", "DDE=tuned", "--prompts", 1, "--out", "figure")
+    assert_one_sentence(ddecli(*figure), "base/0.png", "PostScript", "save it as PNG or JPEG")
+    assert ddecli(*figure, "--image-index", 1).code == 0
 
 
 def test_inception_names_a_picture_it_cannot_read(ddecli: Run, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from ddecli.core import images
 from ddecli.core.errors import BadRow
 from ddecli.core.images import load_image
 
+Image.init()
+
 
 def as_bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
@@ -55,7 +57,13 @@ def test_what_is_no_whole_picture_is_a_bad_row(source: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("source", "what"),
-    [(b"\n<!DOCTYPE html><p>404", "an HTML page"), (b"", "an empty file"), (b"Not found", "no picture")],
+    [
+        (b"\n<!DOCTYPE html><p>404", "an HTML page"),
+        (b"", "an empty file"),
+        (b"Not found", "no picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript, which is not read: save it as PNG or JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC, which is not read: save it as PNG or JPEG"),
+    ],
 )
 def test_what_was_served_instead_of_a_picture(tmp_path: Path, source: bytes, what: str) -> None:
     (tmp_path / "a.jpg").write_bytes(source)
@@ -71,3 +79,19 @@ def test_missing_and_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(images, "MAX_PIXELS", 10)
     with pytest.raises(BadRow, match="image too large"):
         load_image(as_bytes(Image.new("RGB", (4, 4))))
+
+
+def test_no_other_decoder_of_pillow_sees_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is replaced by one that takes every file."""
+    seen = []
+    for name in sorted(Image.OPEN.keys() - set(images.FORMATS)):
+        monkeypatch.setitem(Image.OPEN, name, (lambda *given, name=name: seen.append(name), None))
+    with pytest.raises(BadRow, match="unreadable image"):
+        load_image(b"whatever it is")
+    assert seen == []
+
+
+def test_one_place_opens_pictures() -> None:
+    package = Path(images.__file__).parents[1]
+    places = [path.name for path in package.rglob("*.py") if "Image.open(" in path.read_text()]
+    assert places == ["images.py"]
