@@ -1,4 +1,4 @@
-"""`ddecli report`: the reproduction of the paper as an article, claim by claim."""
+"""`ddecli report`: an experiment as an article: its methods side by side, and the claims of the paper it can test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def report(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
 ) -> None:
-    """Test the claims of the DDE paper one by one on what was measured, and write the article.
+    """Write what was measured as an article: every method beside its base and the others, with intervals.
+
+    Where a model of the experiment stands for one of the DDE paper's, its claims are tested one by one.
 
     Example: `ddecli report experiment.yaml --out paper/tiny`
     """
@@ -45,4 +47,5 @@ def report(
     if as_json:
         typer.echo(json.dumps(findings.as_dict(), ensure_ascii=False))
         return
-    typer.echo(", ".join(f"{number} {verdict}" for verdict, number in findings.counts.items()))
+    if findings.measured:
+        typer.echo(", ".join(f"{number} {verdict}" for verdict, number in findings.counts.items()))

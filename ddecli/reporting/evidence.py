@@ -16,6 +16,7 @@ from ddecli.reporting.bootstrap import resampled_means
 from ddecli.reporting.compare import DRAWS, pairs_won
 from ddecli.reporting.experiment import BASE, Experiment, ModelFolders
 from ddecli.reporting.inception import InceptionResult, load_inception
+from ddecli.reporting.notes import and_list
 from ddecli.reporting.rows import Resampled, prompt_means, resampled, resampled_rows
 from ddecli.reporting.runs import Credit, Metrics, load_credit, load_metrics
 from ddecli.reporting.trainings import run_settings, training_seeds
@@ -52,20 +53,24 @@ class ModelEvidence:
 
     Attributes:
         name: what the experiment calls it.
-        paper: SD15 or SDXL.
+        paper: SD15 or SDXL, if it stands for one of them.
         scores: score sets, one a training, of `base`, of every method, and of every segment (as "0.3-0.4").
         segments: the segments among the scores.
         runs, inception: by method.
+        labels: of the methods that are not called by their names.
+        losses: what each method was trained with on the whole trajectory, as far as that is known.
         coefficients: `c_t` of the noise schedule, `(T,)`; None where it could not be had.
         draws, seed: of the bootstrap.
     """
 
     name: str
-    paper: str
+    paper: str | None
     scores: dict[str, list[ScoreSet]]
     segments: list[str]
     runs: dict[str, list[TrainedRun]]
     inception: dict[str, list[InceptionResult]]
+    labels: dict[str, str] = field(default_factory=dict)
+    losses: dict[str, str] = field(default_factory=dict)
     coefficients: np.ndarray | None = None
     draws: int = DRAWS
     seed: int = 0
@@ -83,8 +88,29 @@ class ModelEvidence:
         return [name for name in self.scores if name != BASE and name not in self.segments]
 
     def label(self, row: str) -> str:
-        """What the report calls a row: the paper's name of a method, the model's name for the base."""
-        return self.name if row == BASE else LABELS.get(row, row)
+        """What the report calls a row: its label, the paper's name of a method, the model's name for the base."""
+        return self.name if row == BASE else self.labels.get(row) or LABELS.get(row, row)
+
+    def trained_with(self, loss: str) -> list[str]:
+        """The methods that stand for a loss: the one that is called like it, else all that were trained with it."""
+        named = [method for method, trained in self.losses.items() if trained == loss]
+        return [loss] if loss in named else named
+
+    def row_of(self, part: str) -> str:
+        """The row that plays a part in the paper's claims: a loss's method, whatever it is called, or `part` itself."""
+        found = self.trained_with(part)
+        return found[0] if len(found) == 1 else part
+
+    def runs_of(self, part: str) -> list[TrainedRun]:
+        """The trainings of the method that plays a part; empty where there is none."""
+        return self.runs.get(self.row_of(part), [])
+
+    def absent(self, part: str) -> str:
+        """What the report calls a part that no row plays, with the reason where several could."""
+        several = self.trained_with(part)
+        if len(several) > 1:
+            return f"one method alone with the loss {part} ({and_list(several)} have it; call the one meant {part})"
+        return f"training on {part}" if part[0].isdigit() else self.label(part)
 
     def rows(self, metric: str) -> dict[str, Resampled]:
         """Every row that has a metric, drawn again over the same prompts, and each over its trainings."""
@@ -128,8 +154,7 @@ class ModelEvidence:
         """What is missing for a comparison of rows in metrics, in words; empty if nothing is."""
         absent = [row for row in dict.fromkeys(rows) if row not in self.scores]
         if absent:
-            named = [f"training on {row}" if row[0].isdigit() else self.label(row) for row in absent]
-            return f"no scores of {', '.join(named)}"
+            return f"no scores of {', '.join(self.absent(row) for row in absent)}"
         for metric in metrics:
             unscored = [self.label(row) for row in rows if row not in self.rows(metric)]
             if unscored:
@@ -167,14 +192,21 @@ def load_evidence(
         runs = {method: [_run(folder) for folder in given] for method, given in folders.runs.items()}
         for method, given in runs.items():
             for run in given:
-                _check_settings(run.name, run.settings, method)
+                _check_settings(run.name, run.settings, method, _declared_loss(folders, method))
         inception = {row: [load_inception(f) for f in given] for row, given in folders.inception.items()}
         if inception:
             check_same_protocol([each for given in inception.values() for each in given])
-        models[name] = ModelEvidence(
+        models[name] = model = ModelEvidence(
             name, folders.paper, scores, list(folders.segments), runs, inception,
-            _coefficients(runs, coefficients), draws, seed,
+            {method: about.label for method, about in folders.methods.items() if about.label},
+            _losses(folders, scores, runs), _coefficients(runs, coefficients) if folders.paper else None, draws, seed,
         )  # fmt: skip
+        labels = [model.label(row) for row in scores]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise UserError(
+                    f"Two rows of {name} are called {label}: give each method a label of its own."
+                )
     return Evidence(models)
 
 
@@ -190,20 +222,49 @@ def _scores(folders: ModelFolders) -> dict[str, list[ScoreSet]]:
             source = run_settings(each.protocol)
             if source:
                 segment = row if row in folders.segments else None
-                _check_settings(each.name, source, SEGMENT_LOSS if segment else row, segment)
+                loss = SEGMENT_LOSS if segment else _declared_loss(folders, row)
+                _check_settings(each.name, source, row, loss, segment)
     return scores
 
 
-def _check_settings(name: str, settings: Mapping[str, Any], method: str, segment: str | None = None) -> None:
-    """Refuse a folder that was made by another method than the one it is listed under."""
-    if method in LABELS and settings.get("loss") != method:
+def _declared_loss(folders: ModelFolders, method: str) -> str | None:
+    """The loss that a method is said to have been trained with, by its description or by its name."""
+    about = folders.methods.get(method)
+    return about.loss if about and about.loss else method if method in LABELS else None
+
+
+def _losses(
+    folders: ModelFolders, scores: Mapping[str, list[ScoreSet]], runs: Mapping[str, list[TrainedRun]]
+) -> dict[str, str]:
+    """The loss of each method: as its runs have it, else as it is declared; none of training on a segment."""
+    found = {}
+    for method in [*folders.scores, *folders.runs, *folders.inception]:
+        settings = [run.settings for run in runs.get(method, [])]
+        settings += [run_settings(each.protocol) for each in scores.get(method, [])]
+        known = {(each.get("loss"), each.get("segment")) for each in settings if each}
+        loss = _declared_loss(folders, method) if not known else known.pop()[0] if len(known) == 1 else None
+        if method != BASE and loss and not any(each.get("segment") for each in settings):
+            found[method] = str(loss)
+    return found
+
+
+def _check_settings(
+    name: str, settings: Mapping[str, Any], row: str, loss: str | None, segment: str | None = None
+) -> None:
+    """Refuse a folder that was made by another method than the one it is listed under.
+
+    Args:
+        loss: that it is said to have been trained with; None: any.
+        segment: that it is said to have been trained on; of a method that is called otherwise than its loss any.
+    """
+    if loss is not None and settings.get("loss") != loss:
         raise UserError(
-            f"{name} is listed under {method}, but was trained with the loss {settings.get('loss')}."
+            f"{name} is listed under {row if row == loss else f'{row} ({loss})'}, but was trained with the loss "
+            f"{settings.get('loss')}."
         )
-    if method in LABELS and settings.get("segment") != segment:
+    if (segment is not None or row in LABELS) and settings.get("segment") != segment:
         raise UserError(
-            f"{name} is listed under {segment or method}, but was trained on the segment "
-            f"{settings.get('segment') or '0-1'}."
+            f"{name} is listed under {row}, but was trained on the segment {settings.get('segment') or '0-1'}."
         )
 
 

@@ -19,10 +19,22 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Method(_Strict):
+    """What is known of a method beside its name."""
+
+    label: str | None = Field(None, description="what tables and the report call it")
+    loss: str | None = Field(None, description="what it was trained with, where its runs are not at hand")
+
+
 class ModelFolders(_Strict):
     """What was measured of one model, by method; every list holds a folder a training seed."""
 
-    paper: Literal["SD15", "SDXL"] = Field(description="the paper's model that it stands for")
+    paper: Literal["SD15", "SDXL"] | None = Field(
+        None, description="the paper's model that it stands for, if the paper's claims are to be tested"
+    )
+    methods: dict[str, Method] = Field(
+        {}, description="labels and losses; else a method is called by its name"
+    )
     scores: Folders = Field(description="scored images of `base` and of the methods")
     segments: Folders = Field({}, description="scored images after uniform training on a segment")
     runs: Folders = Field({}, description="run folders of the methods")
@@ -44,6 +56,15 @@ class ModelFolders(_Strict):
         if folders and len(folders.get(BASE, ())) != 1:
             raise ValueError("base must be there, with one folder: it is what all else is compared with")
         return folders
+
+    @model_validator(mode="after")
+    def _described(self) -> ModelFolders:
+        for name in self.methods:
+            if name not in self.scores | self.runs | self.inception:
+                raise ValueError(
+                    f"methods names {name!r}, of which there are no scores, runs or Inception Scores"
+                )
+        return self
 
     @field_validator("segments")
     @classmethod
@@ -79,9 +100,10 @@ class Experiment(_Strict):
 
     @model_validator(mode="after")
     def _models(self) -> Experiment:
-        papers = [model.paper for model in self.models.values()]
-        if len(set(papers)) < len(papers):
-            raise ValueError(f"two models stand for the paper's {papers[0]}; each may have one")
+        papers = [model.paper for model in self.models.values() if model.paper]
+        for paper in papers:
+            if papers.count(paper) > 1:
+                raise ValueError(f"two models stand for the paper's {paper}; each may have one")
         for name in self.grids():
             if name not in self.models:
                 raise ValueError(f"grid names {name!r}, which is no model of the experiment")

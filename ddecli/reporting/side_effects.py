@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ddecli.reporting.bootstrap import Interval, percentile_interval
 from ddecli.reporting.evidence import ModelEvidence
 from ddecli.reporting.experiment import BASE
-from ddecli.reporting.metrics import PAPER_METRICS, TRUTH
+from ddecli.reporting.metrics import DIVERSITY, NAMES, TRUTH
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,12 @@ class SideEffects:
     @property
     def risen(self) -> list[str]:
         """The scorers that rise."""
-        return [name for name in PAPER_METRICS if name in self.changes and self.changes[name].rises]
+        return [name for name in self.scorers if self.changes[name].rises]
+
+    @property
+    def scorers(self) -> list[str]:
+        """What stands for human judgement: all metrics but truth and diversity."""
+        return [name for name in self.changes if name not in (TRUTH, DIVERSITY)]
 
     @property
     def fooled(self) -> Literal["", "not shown to rise", "falls"]:
@@ -66,7 +71,8 @@ def side_effects(model: ModelEvidence) -> list[SideEffects]:
 
 
 def _shared(model: ModelEvidence, row: str) -> list[str]:
-    return [name for name in model.base.metrics if row in model.rows(name)]
+    order = [*NAMES, *model.base.metrics]
+    return sorted((name for name in model.base.metrics if row in model.rows(name)), key=order.index)
 
 
 def _change(model: ModelEvidence, row: str, metric: str) -> Change:

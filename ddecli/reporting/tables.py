@@ -102,11 +102,14 @@ def score_table(
         f"Gains over {base}: 95 % percentile bootstrap intervals, {draws:,} draws of the {prompts} {again}, "
         f"bootstrap seed {seed}.",
         *lone_note(rows),
-        paper.note(number) if number is not None else difference_note(differences, len(metrics)),
     ]
     left_out = sorted({name for scores in every for name in scores.metrics} - set(metrics))
     if left_out:
         notes.append(f"Left out, not scored in every folder: {', '.join(left_out)}.")
+    if number is not None:
+        notes.append(paper.note(number))
+    elif differences:
+        notes.append(difference_note(differences, len(metrics)))
     return Table(number, metrics, rows, notes, differences)
 
 

@@ -347,9 +347,12 @@ def test_corrections_weaken_and_how_much():
     assert outcome.verdict == REPRODUCED
     last = 2.0 * profile(4, 2)[-1]
     expected = np.mean(1 - 2 / (1 + np.exp(-last[MIDDLES < 0.2])))
-    assert "enough to move credit" in outcome.remarks[0]
-    weak = [run(np.ones(50), 4, profile(4, 2, scale)) for scale in (0.001, 0.0011)]
-    assert "too little to move credit" in rule.judge(with_runs(dde=weak)).remarks[0]
+    both = [-100 * np.mean(1 - 2 / (1 + np.exp(-scale * last[MIDDLES < 0.2]))) for scale in (1.0, 1.1)]
+    reach = ttest_1samp(both, 0).confidence_interval(0.95)
+    said = f"by {np.mean(both):+.2g} % (95 % interval over trainings: {reach.low:+.2g} to {reach.high:+.2g})."
+    assert outcome.remarks[0].endswith(said)
+    lone = rule.judge(with_runs(dde=strong[:1])).remarks[0]
+    assert lone.endswith(f"undecided pair by {both[0]:+.2g} %.")
     single = rule.judge(with_runs(dde=[strong[0], strong[0]])).comparisons[0]
     middle = np.mean(1 - 2 / (1 + np.exp(-last[(MIDDLES > 0.2) & (MIDDLES < 0.7)])))
     assert single.estimate == pytest.approx(expected - middle)

@@ -42,14 +42,14 @@ class CorrectionsSettle(Rule):
         missing = no_runs(model, self.paper, [self.method], corrections=True)
         if model is None or missing:
             return Outcome(missing=missing)
-        runs = model.runs[self.method]
+        runs = model.runs_of(self.method)
         steps = min(run.credit.size for run in runs)
         start = min(SETTLED_BY, int(LAST_PART * steps))
         changes = np.array([_change(run, start) for run in runs])
         interval = over_trainings(changes, corrected_level(1))
         short = start < SETTLED_BY
         comparison = Comparison(
-            model.label(self.method),
+            model.label(model.row_of(self.method)),
             f"relative change from iteration {start} to {steps}",
             float(changes.mean()),
             interval,
@@ -95,11 +95,11 @@ class CorrectionsFall(Rule):
         missing = no_runs(model, self.paper, [self.method], corrections=True)
         if model is None or missing:
             return Outcome(missing=missing)
-        correlations = np.array([_rank_correlation(run) for run in model.runs[self.method]])
+        correlations = np.array([_rank_correlation(run) for run in model.runs_of(self.method)])
         interval = over_trainings(correlations, corrected_level(1))
         interval = interval and Interval(max(-1.0, interval.low), min(1.0, interval.high))
         comparison = Comparison(
-            model.label(self.method),
+            model.label(model.row_of(self.method)),
             "rank correlation of |C(t)| with t",
             float(correlations.mean()),
             interval,
@@ -137,23 +137,24 @@ class CorrectionsWeaken(Rule):
         if model is None or missing:
             return Outcome(missing=missing)
         pairs = np.array(
-            [[_weakening(run, segment) for segment in (CLEAN, MIDDLE)] for run in model.runs[self.method]]
+            [[_weakening(run, segment) for segment in (CLEAN, MIDDLE)] for run in model.runs_of(self.method)]
         )
         differences = pairs[:, 0] - pairs[:, 1]
         interval = over_trainings(differences, corrected_level(1))
         comparison = Comparison(
-            f"{model.label(self.method)}: {span(CLEAN)} − {span(MIDDLE)}",
+            f"{model.label(model.row_of(self.method))}: {span(CLEAN)} − {span(MIDDLE)}",
             "share by which the sigmoid is lowered",
             float(differences.mean()),
             interval,
             interval,
             base=float(pairs[:, 1].mean()),
         )
-        near = 100 * float(pairs[:, 0].mean())
+        near = -100 * pairs[:, 0]
+        reach = over_trainings(near, corrected_level(1))
         size = (
             "Near the clean image the correction changes the gradient weight of an undecided pair by "
-            f"{-near:+.2g} %: "
-            + ("too little to move credit." if abs(near) < 5 else "enough to move credit.")
+            f"{near.mean():+.2g} %"
+            + (f" (95 % interval over trainings: {reach.low:+.2g} to {reach.high:+.2g})." if reach else ".")
         )
         return Outcome((comparison,), remarks=(size, *lone_runs(model, [self.method])))
 

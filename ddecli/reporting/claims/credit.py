@@ -60,15 +60,15 @@ class CreditWeight(Rule):
         level = corrected_level(len(self.than))
         comparisons = []
         for other in self.than:
-            ours = self._log_ratios(model.runs[self.method], other)
+            ours = self._log_ratios(model.runs_of(self.method), other)
             quantity = f"weight at {span(self.segment)} over weight at {span(other)}"
             if self.rival:
-                theirs = self._log_ratios(model.runs[self.rival], other)
-                label = f"{model.label(self.method)} / {model.label(self.rival)}"
+                theirs = self._log_ratios(model.runs_of(self.rival), other)
+                label = f"{model.label(model.row_of(self.method))} / {model.label(model.row_of(self.rival))}"
                 middle = float(ours.mean() - theirs.mean())
                 interval = student_interval(middle, [mean_variance(ours), mean_variance(theirs)], level)
             else:
-                label, middle = model.label(self.method), float(ours.mean())
+                label, middle = model.label(model.row_of(self.method)), float(ours.mean())
                 interval = over_trainings(ours, level)
             interval = interval and Interval(float(np.exp(interval.low)), float(np.exp(interval.high)))
             comparisons.append(
@@ -119,13 +119,13 @@ class Saturation(Rule):
         pairs = np.array(
             [
                 [sigmoid_factor(run, c_t, segment) for segment in (self.segment, self.than)]
-                for run in model.runs[self.method]
+                for run in model.runs_of(self.method)
             ]
         )
         differences = pairs[:, 0] - pairs[:, 1]
         interval = over_trainings(differences, corrected_level(1))
         comparison = Comparison(
-            f"{model.label(self.method)}: {span(self.segment)} − {span(self.than)}",
+            f"{model.label(model.row_of(self.method))}: {span(self.segment)} − {span(self.than)}",
             "sigmoid factor",
             float(differences.mean()),
             interval,

@@ -29,10 +29,11 @@ class InceptionRises(Rule):
         model = evidence.of(self.paper)
         if model is None:
             return Outcome(missing=no_model(self.paper))
-        for row in (BASE, self.method):
+        trained = model.row_of(self.method)
+        for row in (BASE, trained):
             if row not in model.inception:
-                return Outcome(missing=f"no Inception Score of {model.label(row)}")
-        before, after = model.inception[BASE][0], model.inception[self.method]
+                return Outcome(missing=f"no Inception Score of {model.absent(row)}")
+        before, after = model.inception[BASE][0], model.inception[trained]
         means = np.array([result.mean for result in after])
         difference = float(means.mean() - before.mean)
         spread = float(means.var(ddof=1) / len(means)) if len(means) > 1 else 0.0
@@ -41,7 +42,7 @@ class InceptionRises(Rule):
         interval = student_interval(difference, parts, level)
         strict = student_interval(difference, [*parts, (spread, len(means) - 1)], level)
         comparison = Comparison(
-            f"{model.label(self.method)} − {model.name}",
+            f"{model.label(trained)} − {model.name}",
             "Inception Score",
             difference,
             interval,

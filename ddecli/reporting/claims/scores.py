@@ -69,7 +69,8 @@ class ScoresCompare(Rule):
         model = evidence.of(self.paper)
         if model is None:
             return Outcome(missing=no_model(self.paper))
-        lacks = model.lacks([BASE, *(row for pair in self.pairs for row in pair)], self.metrics)
+        rows = [model.row_of(part) for pair in self.pairs for part in pair]
+        lacks = model.lacks([BASE, *rows], self.metrics)
         if lacks:
             return Outcome(missing=lacks)
         level = corrected_level(len(self.pairs) * len(self.metrics))
@@ -78,18 +79,18 @@ class ScoresCompare(Rule):
             for metric in self.metrics
             for first, second in self.pairs
         ]
-        remarks = _remarks(model, [row for pair in self.pairs for row in pair])
-        return Outcome(tuple(comparisons), needed=self.needed, remarks=remarks)
+        return Outcome(tuple(comparisons), needed=self.needed, remarks=_remarks(model, rows))
 
     def _compare(
         self, model: ModelEvidence, first: str, second: str, metric: str, level: float
     ) -> Comparison:
         rows = model.rows(metric)
-        a, b, base = rows[first], rows[second], rows[BASE]
+        ours, theirs = model.row_of(first), model.row_of(second)
+        a, b, base = rows[ours], rows[theirs], rows[BASE]
         number = TABLES[self.paper]
         stated = second == BASE and metric in paper.metrics(number)
         return Comparison(
-            label=f"{model.label(first)} − {model.label(second)}",
+            label=f"{model.label(ours)} − {model.label(theirs)}",
             quantity=NAMES[metric],
             estimate=a.mean - b.mean,
             interval=drawn_interval(a, b, level),
@@ -127,22 +128,23 @@ class BeatRatios(Rule):
         model = evidence.of(self.paper)
         if model is None:
             return Outcome(missing=no_model(self.paper))
-        lacks = model.lacks([BASE, self.method, *self.rivals], self.metrics)
+        method, rivals = model.row_of(self.method), [model.row_of(rival) for rival in self.rivals]
+        lacks = model.lacks([BASE, method, *rivals], self.metrics)
         if lacks:
             return Outcome(missing=lacks)
         level = corrected_level(len(self.metrics) * max(1, len(self.rivals)))
         comparisons = []
         for metric in self.metrics:
             ratios = model.beat_ratios(metric)
-            ours = ratios[self.method]
-            if not self.rivals:
+            ours = ratios[method]
+            if not rivals:
                 halves = np.full_like(ours.draws, 0.5)
                 half = Resampled(np.full((len(ours.values), 1), 0.5), halves, None, halves, fixed=True)
-                comparisons.append(self._compare(model.label(self.method), metric, ours, half, ratios, level))
-            for rival in self.rivals:
-                label = f"{model.label(self.method)} − {model.label(rival)}"
+                comparisons.append(self._compare(model.label(method), metric, ours, half, ratios, level))
+            for rival in rivals:
+                label = f"{model.label(method)} − {model.label(rival)}"
                 comparisons.append(self._compare(label, metric, ours, ratios[rival], ratios, level))
-        return Outcome(tuple(comparisons), remarks=_remarks(model, [self.method, *self.rivals]))
+        return Outcome(tuple(comparisons), remarks=_remarks(model, [method, *rivals]))
 
     def _compare(
         self,

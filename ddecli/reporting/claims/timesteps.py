@@ -23,18 +23,20 @@ def no_runs(
     if model is None:
         return no_model(paper)
     for method in methods:
-        given = model.runs.get(method, [])
+        given = model.runs_of(method)
         if not given:
-            return f"no run folders of {model.label(method)}"
+            return f"no run folders of {model.absent(model.row_of(method))}"
         if corrections and any(run.credit.corrections is None for run in given):
-            return f"no correction terms in the runs of {model.label(method)}"
+            return f"no correction terms in the runs of {model.label(model.row_of(method))}"
     return ""
 
 
 def lone_runs(model: ModelEvidence, methods: Sequence[str]) -> tuple[str, ...]:
     """Names the methods with one run, over which no interval can be formed; empty if there is none."""
     return single_trainings(
-        model, {method: model.runs[method] for method in methods}, ", so there is no interval"
+        model,
+        {model.row_of(method): model.runs_of(method) for method in methods},
+        ", so there is no interval",
     )
 
 

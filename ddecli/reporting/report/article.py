@@ -1,34 +1,29 @@
-"""The article: its sections in order, and the abstract."""
+"""The article: its sections in order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from ddecli.reporting import paper, render
+from ddecli.reporting import render
 from ddecli.reporting.claims.scores import TABLES
-from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
-from ddecli.reporting.evidence import ModelEvidence
-from ddecli.reporting.metrics import DIVERSITY, NAMES, PAPER_METRICS, TRUTH
-from ddecli.reporting.notes import and_list
+from ddecli.reporting.report.abstract import abstract
 from ddecli.reporting.report.beyond import beyond
 from ddecli.reporting.report.claimed import at_a_glance, one_by_one
 from ddecli.reporting.report.document import (
     Block,
     Document,
     Figure,
-    Span,
     block_grid,
     bullets,
     heading,
-    paragraph,
     strong,
     text,
 )
 from ddecli.reporting.report.findings import Findings
-from ddecli.reporting.report.limits import is_tiny, limits, rules
+from ddecli.reporting.report.limits import limits, rules
 from ddecli.reporting.report.setup import protocol_facts, provenance, setup
-from ddecli.reporting.report.words import count, signed, verdict
 
 CAPTIONS = {
     "segments": "Mean scores after uniform training on parts of the trajectory, beside the base model and training on "
@@ -48,22 +43,22 @@ CAPTIONS = {
 
 def article(findings: Findings) -> Document:
     """The whole article."""
-    sections = {
+    judged = bool(findings.measured)
+    sections: dict[str, Iterable[Block]] = {
         "What was run": setup(findings),
-        "How claims are judged": rules(findings),
+        "How claims are judged" if judged else "How intervals are formed": rules(findings),
         "Tables": _tables(findings),
         "Figures": _figures(findings),
-        "The claims one by one": one_by_one(findings),
-        "What the paper does not report": beyond(findings),
+        "The claims one by one": one_by_one(findings) if judged else [],
+        "What the paper does not report" if judged else "Beside the scorers": beyond(findings),
         "Limits": limits(findings),
         "Provenance": provenance(findings),
     }
-    blocks: list[Block] = [
-        heading(1, findings.experiment.title),
-        *_abstract(findings),
-        at_a_glance(findings),
-        *protocol_facts(),
-    ]
+    blocks: list[Block] = [heading(1, findings.experiment.title), *abstract(findings)]
+    if judged:
+        blocks.append(at_a_glance(findings))
+    if judged or findings.tables:
+        blocks += protocol_facts()
     number = 0
     for title, section in sections.items():
         content = list(section)
@@ -73,94 +68,20 @@ def article(findings: Findings) -> Document:
     return Document(findings.experiment.title, tuple(blocks))
 
 
-def _abstract(findings: Findings) -> Iterator[Block]:
-    counts, models = findings.counts, findings.evidence.models.values()
-    stand = and_list([f"{model.name} for the paper's {model.paper}" for model in models])
-    decided: list[str | Span] = [
-        "Denoised Distribution Estimation (DDE) aligns diffusion models with preference pairs and is said to "
-        "give credit to the middle of the denoising trajectory. This report tests "
-        f"{count(len(findings.judged), 'claim')} of its paper by measurement, with {stand}. Of these ",
-    ]
-    for number, word in enumerate((REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_MEASURED)):
-        decided += [", " if number else "", strong(str(counts[word])), " ", verdict(word)]
-    yield paragraph([*decided, "."], "lead")
-    words = []
-    for model in models:
-        words += [*_gains(model), *_rivals(findings, model), *_effects(findings, model)]
-    failed = [each.claim.title for each in findings.judged if each.outcome.verdict == NOT_REPRODUCED]
-    if failed:
-        words.append(f"Not reproduced: {'; '.join(failed)}.")
-    if findings.frail:
-        words.append(
-            f"{len(findings.frail)} of the {counts[REPRODUCED] + counts[NOT_REPRODUCED]} decided claims "
-            "would stay undecided if the spread between trainings were estimated strictly."
-        )
-    if findings.cautions:
-        words.append(f"For {count(len(findings.cautions), 'caution')} on these results see Limits.")
-    if any(is_tiny(model) for model in models):
-        words.append(
-            "All this was measured in a world of drawn shapes, with models and trainings far smaller than "
-            "the paper's: it tells what the method does there, and is no test of the paper's own numbers."
-        )
-    yield paragraph(" ".join(words), "lead")
-    yield paragraph(
-        [
-            Span(
-                "Every sentence with a result was generated from measured numbers by the rules of this report.",
-                "emphasis",
-            )
-        ]
-    )
-
-
-def _gains(model: ModelEvidence) -> Iterator[str]:
-    """DDE's gains beside the paper's."""
-    if model.lacks(["base", "dde"], PAPER_METRICS):
-        return
-    ours, theirs = [], []
-    for metric in PAPER_METRICS:
-        base = model.rows(metric)["base"].mean
-        if base > 0:
-            ours.append(
-                f"{signed(100 * (model.rows(metric)['dde'].mean / base - 1), 1)} % in {NAMES[metric]}"
-            )
-        theirs.append(paper.figure(TABLES[model.paper], "dde", metric))
-    if ours:
-        yield (
-            f"DDE changes the mean scores of {model.name} by {and_list(ours)} (the paper, {model.paper}: "
-            f"{', '.join(theirs)})."
-        )
-
-
-def _rivals(findings: Findings, model: ModelEvidence) -> Iterator[str]:
-    """How DDE's comparisons with the other methods came out."""
-    for each in findings.judged:
-        found = each.outcome.comparisons
-        if each.claim.key == f"dde-surpasses-{model.paper.lower()}" and found:
-            answers = [comparison.answer for comparison in found]
-            yield (
-                f"Of {count(len(found), 'comparison')} of DDE with the paper's baselines, DDE is above in "
-                f"{answers.count('holds')} and below in {answers.count('fails')}; {answers.count('open')} stay open."
-            )
-
-
-def _effects(findings: Findings, model: ModelEvidence) -> Iterator[str]:
-    dde = next((each for each in findings.effects[model.name] if each.row == "dde"), None)
-    if dde is None:
-        return
-    truth, diversity = dde.changes.get(TRUTH), dde.changes.get(DIVERSITY)
-    if truth:
-        does = "rises" if truth.rises else "falls" if truth.falls else "is not shown to change"
-        yield f"The hidden utility of its images {does} with DDE."
-    if diversity and diversity.percent is not None and (diversity.rises or diversity.falls):
-        yield f"Their diversity within prompts changes by {signed(diversity.percent, 0)} %."
-
-
 def _tables(findings: Findings) -> Iterator[Block]:
+    """The paper's tables, then of each model what they do not hold: its methods side by side, and their differences."""
     for table in findings.tables.values():
         for block in render.blocks(table):
             yield block_grid(block)
         yield bullets(table.notes, small=True)
+    for name, table in findings.side_by_side.items():
+        paper = findings.evidence.models[name].paper
+        in_papers = paper is not None and TABLES[paper] in findings.tables
+        blocks = render.blocks(table)
+        for block in blocks[2:] if in_papers else blocks:
+            yield block_grid(replace(block, title=f"{name}: {block.title[0].lower()}{block.title[1:]}"))
+        if not in_papers or table.differences:
+            yield bullets(table.notes[-1:] if in_papers else table.notes, small=True)
 
 
 def _figures(findings: Findings) -> Iterator[Block]:

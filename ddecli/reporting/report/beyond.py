@@ -1,4 +1,4 @@
-"""What the paper does not report: truth and diversity beside the scorers, and every part of the trajectory."""
+"""Truth and diversity beside the scorers, and every part of the trajectory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def beyond(findings: Findings) -> Iterator[Block]:
         model = findings.evidence.models[name]
         methods = [each for each in effects if each.row not in model.segments]
         segments = [each for each in effects if each.row in model.segments]
-        if methods:
+        if any({TRUTH, DIVERSITY} & set(each.changes) for each in methods):
             yield paragraph(effect_words(name, methods))
             yield _effects(name, methods)
         if segments:
-            yield _segments(name, [*(each for each in methods if each.row == SEGMENT_LOSS), *segments])
+            full = model.row_of(SEGMENT_LOSS)
+            yield _segments(name, [*(each for each in methods if each.row == full), *segments], full)
 
 
 def effect_words(name: str, effects: Sequence[SideEffects]) -> Words:
@@ -39,52 +40,53 @@ def effect_words(name: str, effects: Sequence[SideEffects]) -> Words:
             f"the hidden utility rises with {len(up)} of {count(len(judged), 'method')} ({and_list(up)}) and "
             f"falls with {and_list(down)}. "
         )
-    else:
-        words.append("the hidden utility was not measured. ")
     for kind in ("falls", "not shown to rise"):
         fooled = [each for each in judged if each.fooled == kind]
         for each in fooled:
-            risen = and_list([NAMES[metric] for metric in each.risen])
+            risen = and_list([NAMES.get(metric, metric) for metric in each.risen])
             words += [Span("Scorer fooled?", "bad"), f" {each.label}: {risen} up, truth {kind}. "]
     varied = [each for each in effects if DIVERSITY in each.changes]
     if varied:
         less = [each for each in varied if each.changes[DIVERSITY].falls]
+        more = [each for each in varied if each.changes[DIVERSITY].rises]
         words.append(f"Diversity within prompts falls with {len(less)} of {count(len(varied), 'method')}")
         losses = [each.changes[DIVERSITY].percent for each in less]
         known = [loss for loss in losses if loss is not None]
-        words.append(f", by {-max(known):.0f} to {-min(known):.0f} %." if known else ".")
+        words.append(f", by {-max(known):.0f} to {-min(known):.0f} %" if known else "")
+        words.append(f", and rises with {and_list([each.label for each in more])}." if more else ".")
     return words
 
 
 def _effects(name: str, effects: Sequence[SideEffects]) -> Block:
+    with_truth = any(TRUTH in each.changes for each in effects)
     rows = [
         [
             each.label,
-            ", ".join(NAMES[metric] for metric in each.risen) or "none",
-            _change(each, TRUTH),
+            ", ".join(NAMES.get(metric, metric) for metric in each.risen) or "none",
+            *([_change(each, TRUTH)] if with_truth else []),
             _change(each, DIVERSITY),
             _percent(each, DIVERSITY),
         ]
         for each in effects
     ]
-    header = ["Method", "scorers that rise", "truth", "diversity", "diversity %"]
+    header = ["Method", "scorers that rise", *(["truth"] if with_truth else []), "diversity", "diversity %"]
     caption: list[str | Span] = [
-        strong(f"Truth and diversity, {name}."),
+        strong(f"{'Truth and diversity' if with_truth else 'Diversity'}, {name}."),
         f" Differences to the base model with {percent(CONFIDENCE)} intervals, not corrected for their number.",
     ]
     return grid(header, rows, caption, words=(0, 1))
 
 
-def _segments(name: str, effects: Sequence[SideEffects]) -> Block:
+def _segments(name: str, effects: Sequence[SideEffects], full: str) -> Block:
     shown = [metric for metric in NAMES if any(metric in each.changes for each in effects)]
     rows = [
-        ["all" if each.row == SEGMENT_LOSS else each.label, *(_change(each, metric) for metric in shown)]
+        ["all" if each.row == full else each.label, *(_change(each, metric) for metric in shown)]
         for each in effects
     ]
     caption: list[str | Span] = [
         strong(f"Parts of the trajectory, {name}."),
         " Uniform training on parts of the trajectory (0 is the clean image), differences to the base model with "
-        f"{percent(CONFIDENCE)} intervals. The paper reports CLIP only.",
+        f"{percent(CONFIDENCE)} intervals.",
     ]
     return grid(["Part", *(NAMES[metric] for metric in shown)], rows, caption)
 

@@ -23,6 +23,7 @@ def cautions(
     for name, model in evidence.models.items():
         for caution in (
             *_seen_prompts(model, grids.get(name)),
+            *_no_part(model),
             *_fooled(effects.get(name, [])),
             *_budgets(model),
             *_same_weights(model),
@@ -52,6 +53,14 @@ def _fooled(effects: Sequence[SideEffects]) -> Iterator[str]:
                 f"scorers may have been fooled: they rise with {and_list(named)}, while the hidden utility "
                 f"{'falls' if kind == 'falls' else 'is not shown to rise'}."
             )
+
+
+def _no_part(model: ModelEvidence) -> Iterator[str]:
+    for loss in dict.fromkeys(model.losses.values()):
+        several = model.trained_with(loss)
+        if model.paper and len(several) > 1:
+            named = and_list([model.label(method) for method in several])
+            yield f"{named} have the loss {loss}, so no claim of the paper on it is judged: call the one meant {loss}."
 
 
 def _budgets(model: ModelEvidence) -> Iterator[str]:

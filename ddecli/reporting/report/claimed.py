@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ddecli.reporting.claims.claims import NOT_TESTED, Judged
@@ -12,6 +13,7 @@ from ddecli.reporting.claims.verdicts import (
     Outcome,
     corrected_level,
 )
+from ddecli.reporting.notes import and_list
 from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import (
     Block,
@@ -37,23 +39,23 @@ from ddecli.reporting.report.words import (
 
 
 def at_a_glance(findings: Findings) -> Grid:
-    """A row a claim."""
+    """A row a claim that was measured."""
     rows: list[list[Words]] = []
-    for number, each in enumerate(findings.judged, start=1):
+    for number, each in findings.measured:
         outcome = each.outcome
         answers = [comparison.answer for comparison in outcome.comparisons]
-        tally = (
-            [str(answers.count(answer)) for answer in ("holds", "fails", "open")]
-            if answers
-            else [NOTHING] * 3
-        )
+        tally = [str(answers.count(answer)) for answer in ("holds", "fails", "open")]
         strict = "" if outcome.strict_verdict == outcome.verdict else outcome.strict_verdict
         rows.append(
             [str(number), each.claim.title, each.claim.section, verdict(outcome.verdict), *tally, strict]
         )
     header = ["", "Claim", "Paper", "Verdict", "holds", "fails", "open", "if strict"]
     caption: list[str | Span] = [
-        strong("All claims."),
+        strong(
+            "All claims."
+            if len(findings.measured) == len(findings.judged)
+            else "All claims that were measured."
+        ),
         " The numbers count the comparisons that each rests on; the last column names the verdict by strict "
         "intervals where it is another.",
     ]
@@ -61,11 +63,22 @@ def at_a_glance(findings: Findings) -> Grid:
 
 
 def one_by_one(findings: Findings) -> Iterator[Block]:
-    """A section a claim, then what was not tested."""
-    for number, each in enumerate(findings.judged, start=1):
+    """A section a claim, then what was not measured, and what cannot be tested."""
+    for number, each in findings.measured:
         yield from _claim(number, each)
+    missing = defaultdict(list)
+    for number, each in enumerate(findings.judged, start=1):
+        if each.outcome.missing:
+            missing[each.outcome.missing].append(str(number))
+    if missing:
+        yield heading(3, "Not measured")
+        yield bullets([f"{capital(reason)}: {_claims(numbers)}." for reason, numbers in missing.items()])
     yield heading(3, "Not tested")
     yield bullets(NOT_TESTED)
+
+
+def _claims(numbers: Sequence[str]) -> str:
+    return f"{'claim' if len(numbers) == 1 else 'claims'} {and_list(numbers)} of the paper"
 
 
 def _claim(number: int, judged: Judged) -> Iterator[Block]:
@@ -129,8 +142,6 @@ def _numbers(each: Comparison) -> tuple[str, str, str, str]:
 
 def _reason(outcome: Outcome) -> str:
     """Why the verdict is what it is."""
-    if outcome.missing:
-        return f": {outcome.missing}."
     answers = [each.answer for each in outcome.comparisons]
     total, holds, fails = len(answers), answers.count("holds"), answers.count("fails")
     if total == 1:
@@ -151,7 +162,7 @@ def _open_reason(outcome: Outcome) -> str:
     """How large a difference could have gone unseen."""
     opened = [each for each in outcome.comparisons if each.answer == "open"]
     if any(each.interval is None for each in opened):
-        return "there is no interval, for there is one training only"
+        return "there is no interval, for there is one training, or one prompt, only"
     reach = []
     for each in opened:
         assert each.interval is not None

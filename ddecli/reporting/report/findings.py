@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from ddecli.reporting.bootstrap import CONFIDENCE, Interval
 from ddecli.reporting.cells import Cell, Row, Table
 from ddecli.reporting.choose import Choice
 from ddecli.reporting.claims.claims import Judged, judge
-from ddecli.reporting.claims.verdicts import NOT_REPRODUCED, REPRODUCED, VERDICTS
+from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, VERDICTS
 from ddecli.reporting.compare import DRAWS
-from ddecli.reporting.evidence import Coefficients, Evidence, load_evidence
-from ddecli.reporting.experiment import Experiment
+from ddecli.reporting.evidence import Coefficients, Evidence, ModelEvidence, load_evidence
+from ddecli.reporting.experiment import BASE, Experiment
 from ddecli.reporting.grid import load_grid
 from ddecli.reporting.report.cautions import cautions
 from ddecli.reporting.side_effects import SideEffects, side_effects
+from ddecli.reporting.tables import score_table
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Findings:
 
     Attributes:
         effects: beside the base model, of every method and segment, by model.
+        side_by_side: the base and every method in one table, with the difference of every two, by model.
         grids: by model.
         cautions: what weakens the results, in sentences.
     """
@@ -37,11 +39,21 @@ class Findings:
     evidence: Evidence
     judged: list[Judged]
     effects: dict[str, list[SideEffects]]
+    side_by_side: dict[str, Table]
     tables: dict[int, Table]
     grids: dict[str, Choice]
     cautions: list[str]
     draws: int
     seed: int
+
+    @property
+    def measured(self) -> list[tuple[int, Judged]]:
+        """The claims that there was something to judge by, each with its number among all of the paper's."""
+        return [
+            (number, each)
+            for number, each in enumerate(self.judged, start=1)
+            if each.outcome.verdict != NOT_MEASURED
+        ]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -64,19 +76,23 @@ class Findings:
         return {
             "name": self.experiment.name,
             "title": self.experiment.title,
-            "models": {model.paper: name for name, model in self.evidence.models.items()},
+            "models": {name: model.paper for name, model in self.evidence.models.items()},
             "counts": self.counts,
             "bootstrap": {"confidence": CONFIDENCE, "draws": self.draws, "seed": self.seed},
             "claims": [each.as_dict() for each in self.judged],
             "side_effects": {
                 model: [each.as_dict() for each in effects] for model, effects in self.effects.items()
             },
+            "differences": {
+                model: [asdict(each) for each in table.differences]
+                for model, table in self.side_by_side.items()
+            },
             "cautions": self.cautions,
         }
 
 
 def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0) -> Findings:
-    """Read an experiment's results and judge the paper's claims by them.
+    """Read an experiment's results, put its methods side by side, and judge the paper's claims by them.
 
     Args:
         coefficients: gives the single-shot coefficients of a model, by its name.
@@ -96,12 +112,19 @@ def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS,
         evidence,
         judge(evidence),
         effects,
+        {name: side_by_side(model) for name, model in evidence.models.items()},
         tables,
         grids,
         cautions(evidence, grids, effects),
         draws,
         seed,
     )
+
+
+def side_by_side(model: ModelEvidence) -> Table:
+    """The base and every method of a model; segments have a table of their own."""
+    sets = {model.label(row): model.scores[row] for row in [BASE, *model.methods]}
+    return score_table(None, sets, model.draws, model.seed)
 
 
 def load_table(path: Path, number: int) -> Table:

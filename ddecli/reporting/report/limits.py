@@ -8,7 +8,7 @@ from ddecli.core.world import TINY, world_of
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import CONFIDENCE
 from ddecli.reporting.claims.scores import MARGIN
-from ddecli.reporting.claims.verdicts import NOT_MEASURED, UNDECIDED, corrected_level
+from ddecli.reporting.claims.verdicts import UNDECIDED, corrected_level
 from ddecli.reporting.evidence import ModelEvidence
 from ddecli.reporting.notes import and_list
 from ddecli.reporting.report.document import Block, Words, bullets, paragraph
@@ -30,27 +30,36 @@ TINY_WORLD: tuple[Words, ...] = (
 
 
 def rules(findings: Findings) -> Iterator[Block]:
-    """How claims were judged."""
-    measured = len(findings.judged) - findings.counts[NOT_MEASURED]
+    """How intervals were formed, and how claims were judged by them."""
+    scores = (
+        "Scores and beat ratios: percentile bootstrap intervals of the mean difference, the same prompts "
+        f"and the same noise on both sides, {findings.draws:,} draws over prompts and over the trainings "
+        "of each side."
+    )
+    pairs = (
+        "Trainings of two methods with the same seeds saw the same draws and are drawn together; where seeds "
+        "differ, or are not known, they are drawn independently."
+    )
+    measured = len(findings.measured)
+    if not measured:
+        yield bullets([scores, pairs])
+        return
     yield paragraph(
         "Every claim rests on comparisons: a number that the paper says lies on one side of a bound. A "
         "comparison holds if its interval lies wholly on the claimed side, fails if it lies wholly on the "
         "other side, and is open otherwise. A claim is reproduced if all its comparisons hold (or as many as "
         "the claim names), not reproduced if too many fail for that, and undecided at this size in any other "
-        "case. Where something was not measured the claim says so and is not judged."
+        "case. A claim that lacks something is listed with what it lacks and is not judged."
     )
     yield bullets(
         [
-            "Scores and beat ratios: percentile bootstrap intervals of the mean difference, the same prompts "
-            f"and the same noise on both sides, {findings.draws:,} draws over prompts and over the trainings "
-            "of each side. They are the intervals of the tables, but for their level.",
+            f"{scores} They are the intervals of the tables, but for their level.",
             f"A claim of m comparisons uses intervals of level 1 − {1 - CONFIDENCE:.2g}/m (Bonferroni): "
             f"{percent(corrected_level(3))} for three, {percent(corrected_level(9))} for nine. No correction "
             "is made across claims, which share data and are not independent of each other: of the "
             f"{measured} claims measured, {(1 - CONFIDENCE) * measured:.1f} on average may be decided "
             "wrongly by chance alone, at most.",
-            "Trainings of two methods with the same seeds saw the same draws and are drawn together; where seeds "
-            "differ, or are not known, they are drawn independently. Strict ones take all for independent.",
+            f"{pairs} Strict intervals take all of them for independent.",
             "Strict intervals: drawing two or three trainings again understates the spread between trainings. Beside "
             "each interval stands Student's, from the spread over prompts and the spread between trainings with n − 1 "
             "in the denominator; the latter is pooled over all methods and parts of a model, which takes it that their "
@@ -68,7 +77,7 @@ def rules(findings: Findings) -> Iterator[Block]:
 
 
 def limits(findings: Findings) -> Iterator[Block]:
-    """Sizes beside the paper's, what stayed open, cautions, and what the tiny world is."""
+    """Sizes, beside the paper's where a model stands for one of its own, what stayed open, cautions, the tiny world."""
     points: list[Words] = []
     for model in findings.evidence.models.values():
         points += _sizes(model)
@@ -87,8 +96,8 @@ def limits(findings: Findings) -> Iterator[Block]:
             f"few to show their spread ({numbers}): by strict intervals they would stay undecided."
         )
     points.append(
-        "Prompts, images and base model are the same in all claims of a model: if these prompts are unusual, "
-        "all claims err together."
+        "Prompts, images and base model are the same in all comparisons of a model: if these prompts are unusual, "
+        "all comparisons err together."
     )
     yield bullets(points)
     for caution in findings.cautions:
@@ -98,8 +107,8 @@ def limits(findings: Findings) -> Iterator[Block]:
 
 
 def _sizes(model: ModelEvidence) -> Iterator[Words]:
-    protocol, evaluation = model.base.protocol, paper.evaluation()
-    prompts, images = protocol.get("num_prompts"), protocol.get("images_per_prompt")
+    scores = model.base.metric(next(iter(model.base.metrics)))
+    prompts = len(set(scores.prompt_id.tolist()))
     rows = [*model.methods, *model.segments]
     trainings = sorted({len(model.scores[row]) for row in rows})
     span = (
@@ -109,10 +118,17 @@ def _sizes(model: ModelEvidence) -> Iterator[Words]:
         if trainings
         else "0"
     )
+    said = (
+        f"{model.name}: scores are means over {count(prompts, 'prompt')} with {len(scores.score) / prompts:g} images "
+        f"each and over {span} {'training' if span == '1' else 'trainings'} a method"
+    )
+    if model.paper is None:
+        yield f"{said}."
+        return
+    evaluation = paper.evaluation()
     yield (
-        f"{model.name}: scores are means over {prompts} prompts with {images} images each and over {span} "
-        f"trainings a method; the paper has over {evaluation['prompts']} prompts with "
-        f"{evaluation['images_per_prompt']} images, and states no number of trainings."
+        f"{said}; the paper has over {evaluation['prompts']} prompts with {evaluation['images_per_prompt']} images, "
+        "and states no number of trainings."
     )
     budgets = {
         int(run.settings["steps"]) * int(run.settings["batch_size"])

@@ -41,17 +41,20 @@ def _model(model: ModelEvidence) -> Words:
     if sources and sources != [model.name]:
         started = [" (trained from ", *(code(source) for source in sources), ")"]
     rows = [f"{model.label(row)} ({len(model.scores[row])})" for row in [*model.methods, *model.segments]]
+    stands = (
+        f" stands for the paper's {model.paper}. Scored beside it" if model.paper else ": scored beside it"
+    )
     return [
         code(model.name),
         *started,
-        f" stands for the paper's {model.paper}. Scored beside it, with the number of trainings: "
-        f"{', '.join(rows) or 'nothing'}.",
+        f"{stands}, with the number of trainings: {', '.join(rows) or 'nothing'}.",
     ]
 
 
 def trainings(model: ModelEvidence) -> Grid:
     """A row a method: its settings, its training seeds, and what the training came to."""
     rows = []
+    with_loss = any(model.losses.get(method) != method for method in model.runs)
     for method, given in model.runs.items():
         settings = [run.settings for run in given]
         accuracies = [accuracy for accuracy in map(final_accuracy, given) if accuracy is not None]
@@ -60,6 +63,7 @@ def trainings(model: ModelEvidence) -> Grid:
         rows.append(
             [
                 model.label(method),
+                *([_distinct(settings, "loss")] if with_loss else []),
                 NOTHING if loss == "sft" else _distinct(settings, "beta"),
                 _distinct(settings, "lr"),
                 _distinct(settings, "steps"),
@@ -69,13 +73,24 @@ def trainings(model: ModelEvidence) -> Grid:
                 duration(sum(seconds)) if seconds else NOTHING,
             ]
         )
-    header = ["Method", "β", "learning rate", "steps", "batch", "seeds", "accuracy at the end", "time"]
+    loss_column = ["loss"] if with_loss else []
+    header = [
+        "Method",
+        *loss_column,
+        "β",
+        "learning rate",
+        "steps",
+        "batch",
+        "seeds",
+        "accuracy at the end",
+        "time",
+    ]
     caption: list[str | Span] = [
         strong(f"Trainings of {model.name}."),
         " Accuracy: share of training pairs in which the trained model, against its reference, prefers the "
         f"preferred image, over the last {100 * LAST_STEPS:.0f} % of the steps. Time: of all seeds together.",
     ]
-    return grid(header, rows, caption)
+    return grid(header, rows, caption, words=range(1 + with_loss))
 
 
 def final_accuracy(run: TrainedRun) -> float | None:
@@ -106,7 +121,7 @@ def _grid(name: str, choice: Choice, model: ModelEvidence) -> Iterator[Block]:
         rivals = sorted((trial.gain for trial in equals), reverse=True)
         rows.append(
             [
-                model.label(loss),
+                model.label(model.row_of(loss)),
                 _tried(sorted({trial.beta for trial in mine if trial.beta is not None})),
                 _tried(sorted({trial.lr for trial in mine})),
                 NOTHING if best.beta is None else f"{best.beta:g}",
