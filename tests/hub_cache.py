@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,3 +32,18 @@ def make_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> AddToHub:
         return Path(shutil.copytree(folder, home / "snapshots" / revision, dirs_exist_ok=True))
 
     return add
+
+
+def linked_snapshot(repository: Path, folder: Path) -> Path:
+    """A folder as the hub's client leaves it in its cache: every file is a link into the repository's blobs."""
+    snapshot, blobs = repository / "snapshots" / REVISION, repository / "blobs"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(REVISION)
+    blobs.mkdir()
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        content = file.read_bytes()
+        blob, place = blobs / hashlib.sha256(content).hexdigest(), snapshot / file.relative_to(folder)
+        blob.write_bytes(content)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(os.path.relpath(blob, place.parent))
+    return snapshot

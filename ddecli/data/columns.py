@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.inside import inside
 from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, ImageRef, Pair
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -252,13 +253,7 @@ def _image(value: Any, column: str, folder: Path | None) -> ImageRef:
         raise BadRow("missing image", f"column {column} is empty")
     if folder is None:
         raise BadRow("missing image", f"column {column} names the file {value}, which is not in the shard")
-    try:
-        path = (folder / value).resolve()
-    except (OSError, ValueError) as error:  # a NUL character, a loop of links
-        raise BadRow("missing image", f"{value!r} ({error})") from error
-    if not path.is_relative_to(folder.resolve()):
-        raise BadRow("path leaves the folder", value)
-    return path
+    return inside(folder, value)
 
 
 def _list(names: Sequence[str], most: int = 20) -> str:

@@ -7,7 +7,6 @@ all are there. So it does not depend on who computed what, and a stopped command
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import tempfile
@@ -23,14 +22,13 @@ from torch import Tensor, nn
 from ddecli.core.console import progress
 from ddecli.core.devices import exact_float32
 from ddecli.core.errors import BadRow, UserError
-from ddecli.core.paths import readable_file
 from ddecli.core.protocol import METADATA
 from ddecli.core.seeds import torch_generator
 from ddecli.core.world import TINY, world_of
 from ddecli.scoring.classifiers import load_classifier
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.logits import LOGITS, LogitsStore, split_scores
-from ddecli.scoring.sources import image_files, read_protocol, world_of_images
+from ddecli.scoring.sources import image_files, read_protocol, read_source, world_of_images
 
 
 def inception_score(
@@ -169,8 +167,10 @@ def _files(source: Path) -> list[Path]:
         raise UserError(f"{source} is no folder of images.")
     if read_protocol(source) is None:
         return image_files(source)
-    lines = readable_file(source / METADATA).read_text(encoding="utf-8").splitlines()
-    return [source / json.loads(line)["file_name"] for line in lines]
+    images = read_source([source])
+    if images.bad:
+        raise UserError(f"{source / METADATA} is damaged ({images.bad[0][1]}): sample the images again.")
+    return [image.path for image in images.images]
 
 
 def _to_uint8(image: Image.Image) -> Tensor:

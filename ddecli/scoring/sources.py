@@ -7,13 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ddecli.core.console import console
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import IMAGE_SUFFIXES, open_image
+from ddecli.core.inside import inside
 from ddecli.core.paths import readable_file
 from ddecli.core.protocol import (
     CONTACT_SHEET,
@@ -72,7 +73,7 @@ def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path
             raise UserError("Give one folder, or image files, not several folders: score them one by one.")
         return _read_folder(paths[0], prompt, prompts_file)
     source = ImageSet(", ".join(path.name for path in paths[:3]) + (" ..." if len(paths) > 3 else ""), [])
-    _add(source, _with_prompts(paths, prompt, prompts_file, Path()))
+    _add(source, _with_prompts([{"path": path} for path in paths], prompt, prompts_file, Path()))
     if source.bad:
         raise UserError(f"{source.bad[0][0]}: {source.bad[0][1]}; {NO_PROMPTS}.")
     return source
@@ -154,7 +155,8 @@ def _read_folder(folder: Path, prompt: str | None, prompts_file: Path | None) ->
     elif prompt is None and prompts_file is None and (folder / METADATA_CSV).exists():
         _add(source, _metadata_rows(folder / METADATA_CSV, folder))
     else:
-        _add(source, _with_prompts(image_files(folder), prompt, prompts_file, folder))
+        listed = [_found(folder, file.name) for file in image_files(folder)]
+        _add(source, _with_prompts(listed, prompt, prompts_file, folder))
     if not source.images:
         reason = f" (first: {source.bad[0][0]}: {source.bad[0][1]})" if source.bad else ""
         raise UserError(f"{folder} has no image with a prompt{reason}: {NO_PROMPTS}.")
@@ -162,12 +164,12 @@ def _read_folder(folder: Path, prompt: str | None, prompts_file: Path | None) ->
 
 
 def _with_prompts(
-    files: list[Path], prompt: str | None, prompts_file: Path | None, folder: Path
+    files: list[dict[str, Any]], prompt: str | None, prompts_file: Path | None, folder: Path
 ) -> Iterator[dict[str, Any]]:
     if prompt is not None:
-        yield from ({"path": file, "prompt": prompt} for file in files)
+        yield from ({**file, "prompt": prompt} for file in files)
     elif prompts_file is None:
-        yield from ({"path": file, "prompt": _sidecar(file)} for file in files)
+        yield from ({**_sidecar(file["path"]), **file} for file in files)
     elif prompts_file.suffix.lower() == ".jsonl":
         yield from _metadata_rows(prompts_file, folder)
     else:
@@ -176,12 +178,16 @@ def _with_prompts(
             raise UserError(
                 f"{prompts_file} has {len(lines)} lines for {len(files)} images: give one line an image."
             )
-        yield from ({"path": file, "prompt": line} for file, line in zip(files, lines, strict=True))
+        yield from ({**file, "prompt": line} for file, line in zip(files, lines, strict=True))
 
 
-def _sidecar(file: Path) -> str | None:
-    text = file.with_suffix(".txt")
-    return _read_text(text) if text.is_file() else None
+def _sidecar(file: Path) -> dict[str, Any]:
+    """The `prompt` in the text file beside an image, or the `error` where that lies elsewhere."""
+    try:
+        text = inside(file.parent, file.with_suffix(".txt").name)
+    except BadRow as error:
+        return {"error": error}
+    return {"prompt": _read_text(text) if text.is_file() else None}
 
 
 def _read_text(path: Path) -> str:
@@ -202,10 +208,16 @@ def _metadata_rows(file: Path, folder: Path) -> Iterator[dict[str, Any]]:
         name = row.get("file_name") if isinstance(row, dict) else None
         if not isinstance(name, str) or not name:
             yield {"path": Path(f"{file.name}, row {number}"), "error": BadRow("row without file_name")}
-        elif PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            yield {"path": Path(name), "error": BadRow("path leaves the folder", name)}
         else:
-            yield {**row, "path": folder / name, "prompt": row.get("prompt", row.get("text"))}
+            yield {**row, **_found(folder, name), "prompt": row.get("prompt", row.get("text"))}
+
+
+def _found(folder: Path, name: str) -> dict[str, Any]:
+    """The `path` of an image of a folder, or the `error` where it lies elsewhere."""
+    try:
+        return {"path": inside(folder, name)}
+    except BadRow as error:
+        return {"path": Path(name), "error": error}
 
 
 def _json_row(line: str) -> Any:

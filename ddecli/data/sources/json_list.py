@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.inside import inside
 from ddecli.data.sources.base import Source, Wanted
 from ddecli.data.sources.rows import Mark, read_rows, rows_source
 
@@ -41,6 +42,9 @@ def picture_folder(file: Path) -> Path:
     """What the list's file names are relative to: its folder, a folder named as the list, or `images`.
 
     The first of them in which a picture of the first rows is found.
+
+    Raises:
+        UserError: it is a link to a folder elsewhere.
     """
     places = (file.parent, file.parent / file.stem, file.parent / "images")
     for number, row, _ in read_rows(file, Mark()):
@@ -49,8 +53,16 @@ def picture_folder(file: Path) -> Path:
         names = [] if isinstance(row, BadRow) else list(_texts(row.values()))
         for place in places:
             if any((place / name).is_file() for name in names):
-                return place
+                return _own(file, place)
     return file.parent
+
+
+def _own(file: Path, place: Path) -> Path:
+    """The folder of pictures, if it does not lead away from the list."""
+    try:
+        return inside(file.parent, place.relative_to(file.parent))
+    except BadRow as error:
+        raise UserError(f"The pictures of {file} are not taken from elsewhere: {error}.") from error
 
 
 def _texts(values: Any) -> Any:

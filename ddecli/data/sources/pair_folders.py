@@ -9,6 +9,7 @@ from pathlib import Path
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_text
 from ddecli.core.images import IMAGE_SUFFIXES
+from ddecli.core.inside import inside
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import PART_ROWS, Part, Source
 
@@ -68,15 +69,20 @@ def _pairs(
             if better is None or worse is None:
                 side = sides[0] if better is None else sides[1]
                 raise BadRow("missing image", f"{side} has no picture named {name}")
-            prompt = _prompt(name, (*sides, folder))
-            yield Pair(prompt, sides[0] / better, sides[1] / worse, name, str(folder))
+            prompt = _prompt(name, folder, sides)
+            chosen, rejected = (
+                inside(folder, side.relative_to(folder) / file)
+                for side, file in zip(sides, (better, worse), strict=True)
+            )
+            yield Pair(prompt, chosen, rejected, name, str(folder))
         except BadRow as error:
             rejects.add(name, error)
 
 
-def _prompt(name: str, places: tuple[Path, ...]) -> str:
+def _prompt(name: str, folder: Path, sides: tuple[Path, Path]) -> str:
+    places = (*sides, folder)
     for place in places:
-        file = place / f"{name}.txt"
+        file = inside(folder, place.relative_to(folder) / f"{name}.txt")
         if file.is_file():
             try:
                 prompt = file.read_text(encoding="utf-8-sig").strip()

@@ -18,6 +18,7 @@ from PIL import Image
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import load_image
+from ddecli.core.inside import inside
 from ddecli.core.paths import readable_file
 from ddecli.core.protocol import METADATA, PROTOCOL
 from ddecli.core.scores import ScoreSet, check_same_protocol
@@ -67,7 +68,7 @@ def numbers(folders: Folders, prompts: int = 6, image_index: int = 0) -> Numbers
                     f'{folders[label][0]} has no image {image_index} of "{texts[prompt_id]}": '
                     "choose another --image-index."
                 )
-            files[label] = Path(folders[label][0]) / sample[prompt_id, image_index]["file_name"]
+            files[label] = _file(Path(folders[label][0]), sample[prompt_id, image_index])
         shown.append({"prompt_id": prompt_id, "prompt": texts[prompt_id], "files": files})
     return {
         "figure": "images",
@@ -89,6 +90,14 @@ def _sample(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
         return {(row["prompt_id"], row["image_index"]): row for row in rows}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / METADATA} is damaged: sample the images again.") from error
+
+
+def _file(folder: Path, row: dict[str, Any]) -> Path:
+    """The picture that a row of a sample's metadata names."""
+    try:
+        return inside(folder, row["file_name"])
+    except (BadRow, KeyError) as error:
+        raise UserError(f"{folder / METADATA} is damaged ({error}): sample the images again.") from error
 
 
 def _protocol(folder: str | Path) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import make_folder, write_json, write_text
+from ddecli.core.inside import inside
 from ddecli.reporting.compare import DRAWS
 from ddecli.reporting.evidence import Coefficients
 from ddecli.reporting.experiment import read_experiment
@@ -37,6 +38,10 @@ def write_report(
     """
     described = read_experiment(experiment)
     for picture in described.figures:
+        try:
+            inside(out, picture.file)
+        except BadRow as error:
+            raise UserError(f"{experiment} names a figure that the report may not show: {error}.") from error
         if not (out / picture.file).is_file():
             raise UserError(
                 f"{out / picture.file} does not exist: draw it with `ddecli figure`, or leave it out."
