@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -12,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 from ddecli import __version__
 from ddecli.cli import choose, figure, inception, prepare, report, sample, score, table, train, world
 from ddecli.core.errors import UserError
+from ddecli.core.text import is_text, one_line
 
 app = typer.Typer(
     name="ddecli",
@@ -57,23 +59,40 @@ def root(
         typer.echo(context.get_help())
 
 
+def _complain(message: str) -> None:
+    """Say why the command ended, in one line that does nothing to a terminal."""
+    print(f"Error: {one_line(message)}", file=sys.stderr)
+
+
+def _check_arguments() -> None:
+    """Refuse what is no text: it would end in prompts, labels and records."""
+    for argument in sys.argv[1:]:
+        if not is_text(argument):
+            raise UserError(
+                f"The argument {argument} is not UTF-8: write it in UTF-8, and rename a file that is called so."
+            )
+
+
 def main() -> None:
     """Run the command line; input that cannot be used ends in one sentence and exit code 2."""
     for library in ("TRANSFORMERS", "DIFFUSERS"):  # their notes are for developers, not for our users
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding lacks letters
+            stream.reconfigure(errors="backslashreplace")
     try:
+        _check_arguments()
         sys.exit(app(standalone_mode=False))
     except (UserError, TyperException) as error:
         if os.environ.get("DDECLI_DEBUG"):
             raise
-        message = error.format_message() if isinstance(error, TyperException) else error
-        print(f"Error: {message}", file=sys.stderr)
+        _complain(error.format_message() if isinstance(error, TyperException) else str(error))
         sys.exit(2)
     except OSError as error:  # a full disk or a locked folder where nothing more can be said of it
         if os.environ.get("DDECLI_DEBUG"):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"Error: {where}{error.strerror or error}.", file=sys.stderr)
+        _complain(f"{where}{error.strerror or error}.")
         sys.exit(2)
     except (KeyboardInterrupt, Abort):
         print("Stopped. What was finished is kept; run the same command again to go on.", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -31,13 +30,13 @@ def choose(
     scorers of the difference to the base, in standard deviations of the base over prompts. All trials must have had
     the same budget; of each loss, the best among the trials with the most seeds is chosen.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    from ddecli.core.console import console
+    from ddecli.core.console import console, echo, show
     from ddecli.core.files import write_json
     from ddecli.core.paths import replaceable
     from ddecli.core.scores import load_scores
+    from ddecli.core.text import to_json
     from ddecli.reporting.choose import choose as choose_best
     from ddecli.reporting.metrics import PAPER_METRICS
 
@@ -48,15 +47,15 @@ def choose(
     )
     if out is not None:
         write_json(out, found.as_dict())
-        console.print(f"Wrote {out}", highlight=False, soft_wrap=True)
+        console.print(f"Wrote {out}")
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+        echo(to_json(found.as_dict()))
         return
     table = Table("loss", "beta", "learning rate", "gain", "seeds", "trials")
     for loss, best in sorted(found.best().items()):
         count = sum(trial.loss == loss for trial in found.trials)
         beta = "" if best.beta is None else f"{best.beta:g}"
         table.add_row(loss, beta, f"{best.lr:g}", f"{best.gain:.3f}", str(len(best.seeds)), str(count))
-    Console().print(table)
+    show(table)
     for edge in found.at_edge():
-        typer.echo(f"At the edge of the grid, a wider one may find better: {edge}")
+        echo(f"At the edge of the grid, a wider one may find better: {edge}")

@@ -179,4 +179,4 @@ def _write(out: Path, title: str | None, drawn: ModuleType, numbers: dict[str, A
     from ddecli.reporting.figures.save import save_figure
 
     stem = save_figure(out, numbers, drawn.draw, title)
-    console.print(f"Wrote {stem}.png, .pdf and .json", highlight=False, soft_wrap=True)
+    console.print(f"Wrote {stem}.png, .pdf and .json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,16 +51,17 @@ def inception(
     on where it stopped, and other --splits or another --seed need no classifier again.
     """
     from ddecli.cli.sample import parse_shard
-    from ddecli.core.console import console
+    from ddecli.core.console import console, echo
     from ddecli.core.devices import choose_device
     from ddecli.core.files import write_json
+    from ddecli.core.text import to_json
     from ddecli.scoring.inception import inception_score
 
     parts = parse_shard(shard)
     result = inception_score(source, classifier, splits, seed, batch_size, choose_device(device), parts)
     if not result["complete"]:
-        typer.echo(
-            json.dumps(result)
+        echo(
+            to_json(result)
             if as_json
             else f"{source}: {result['classified']} of {result['images']} images classified so far, other shards are "
             "not finished"
@@ -72,10 +72,10 @@ def inception(
     else:
         console.print(f"{source} cannot be written to: the result is printed only.")
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        echo(to_json(result))
         return
     deviation = "" if result["std"] is None else f", standard deviation (n - 1) {result['std']:.4f}"
-    typer.echo(
+    echo(
         f"{source}: Inception Score {result['mean']:.4f}{deviation}, {result['images']} images in "
         f"{result['splits']} splits of a random order (seed {seed})"
     )

@@ -185,7 +185,7 @@ def prepare(
         wanted = Wanted(parse_mapping(columns or []), split, subset, labelled=relabel == "none")
         source = open_source(data, wanted)
     rows = "" if source.total is None else f", {source.total:,} rows"
-    console.print(f"{data}: {source.layout}{rows}", highlight=False, soft_wrap=True)
+    console.print(f"{data}: {source.layout}{rows}")
     # Long prompts are counted; the libraries would print each of them.
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
@@ -246,16 +246,17 @@ def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) 
 
 def _print(summary: PrepareSummary, as_json: bool) -> None:
     import dataclasses
-    import json
 
-    from rich.console import Console
     from rich.table import Table
 
+    from ddecli.core.console import echo, show
+    from ddecli.core.text import to_json
+
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(summary)))
+        echo(to_json(dataclasses.asdict(summary)))
         return
     if not summary.complete:
-        typer.echo(
+        echo(
             f"{summary.out}: this shard is done, {summary.pairs:,} pairs of {summary.rows:,} rows; other shards are "
             "not finished. The last one joins them."
         )
@@ -274,4 +275,4 @@ def _print(summary: PrepareSummary, as_json: bool) -> None:
         table.add_row("held out", f"{summary.holdout_pairs:,} pairs, in {summary.holdout}")
     table.add_row("on disk", f"{summary.bytes / 1e6:,.1f} MB")
     table.add_row("time", f"{summary.seconds:,.1f} s, {summary.pairs / summary.seconds:,.1f} pairs/s")
-    Console().print(table)
+    show(table)

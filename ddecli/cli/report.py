@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +32,8 @@ def report(
 
     Example: `ddecli report experiment.yaml --out paper/tiny`
     """
-    from ddecli.core.console import console
+    from ddecli.core.console import console, echo
+    from ddecli.core.text import to_json
     from ddecli.models.load import load_schedule
     from ddecli.reporting.report.write import write_report
 
@@ -41,11 +41,11 @@ def report(
         return load_schedule(model).single_shot_weights.numpy()
 
     findings, files = write_report(experiment, out, coefficients, draws, seed)
-    console.print(f"Wrote {', '.join(str(file) for file in files)}", highlight=False, soft_wrap=True)
+    console.print(f"Wrote {', '.join(str(file) for file in files)}")
     if not any(file.suffix == ".pdf" for file in files):
-        console.print("No PDF was made: `pip install typst`, then run this again.", soft_wrap=True)
+        console.print("No PDF was made: `pip install typst`, then run this again.")
     if as_json:
-        typer.echo(json.dumps(findings.as_dict(), ensure_ascii=False))
+        echo(to_json(findings.as_dict()))
         return
     if findings.measured:
-        typer.echo(", ".join(f"{number} {verdict}" for verdict, number in findings.counts.items()))
+        echo(", ".join(f"{number} {verdict}" for verdict, number in findings.counts.items()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -98,7 +97,9 @@ def sample(
     otherwise, by 1/255.
     A stopped command goes on where it stopped when it is run again.
     """
+    from ddecli.core.console import echo
     from ddecli.core.devices import choose_device, choose_dtype
+    from ddecli.core.text import to_json
     from ddecli.models.load import load_pipeline
     from ddecli.models.presets import resolve, short_name
     from ddecli.sampling.generate import SamplingSettings, sample_images
@@ -119,7 +120,7 @@ def sample(
     folder = out or Path("images") / short_name(model)
     summary = sample_images(pipeline, source.name, prompt_set, settings, folder)
     if as_json:
-        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False))
+        echo(to_json(summary.as_dict()))
         return
     left_out = "".join(
         f" {count} {kind} prompts were skipped."
@@ -129,7 +130,7 @@ def sample(
     state = (
         "complete" if summary.complete else f"{summary.images} images so far, other shards are not finished"
     )
-    typer.echo(
+    echo(
         f"{summary.out}: {summary.made} images made, {summary.kept} kept, "
         f"{summary.prompts} prompts; {state}.{left_out}"
     )

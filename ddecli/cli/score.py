@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 20
 """Images given by name that are listed one by one."""
-PLAIN_WIDTH = 140
-"""Width of a table in characters where standard output is no terminal."""
 
 
 def score(
@@ -95,7 +92,9 @@ def score(
 
     Images of a folder that was scored with the same models before are not scored again.
     """
+    from ddecli.core.console import echo
     from ddecli.core.devices import choose_device
+    from ddecli.core.text import to_json
     from ddecli.reporting.compare import compare, summarize
     from ddecli.scoring.presets import DEFAULT_METRICS, DIVERSITY, check_metrics
     from ddecli.scoring.score import ScoringSettings, score_images
@@ -125,7 +124,7 @@ def score(
             answer["images"] = _per_image(images, scores)
         if other:
             answer |= {"against": other.name, "comparison": [row.as_dict() for row in comparison]}
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        echo(to_json(answer))
         return
     if images.folder is None and len(images.images) <= MAX_LISTED:
         _print_table("scores", _per_image(images, scores))
@@ -137,7 +136,7 @@ def score(
             [_comparison_row(row) for row in comparison],
         )
         if sheet:
-            typer.echo(f"Side by side: {sheet}")
+            echo(f"Side by side: {sheet}")
 
 
 def by_metric(option: str, what: str, texts: list[str]) -> list[tuple[str, str]]:
@@ -238,8 +237,9 @@ def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
 
 def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
     """Print rows as a table on standard output."""
-    from rich.console import Console
     from rich.table import Table
+
+    from ddecli.core.console import show
 
     table = Table(title=title, title_justify="left")
     for name in dict.fromkeys(name for row in rows for name in row):
@@ -248,10 +248,7 @@ def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
         )
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in dict.fromkeys(key for each in rows for key in each)))
-    output = Console()
-    if not output.is_terminal:
-        output.width = PLAIN_WIDTH
-    output.print(table)
+    show(table)
 
 
 def _cell(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,10 +40,11 @@ def table(
     Examples: `ddecli table A=images/one B=images/other` and
     `ddecli table 2 BASE=images/tiny DDE=images/tiny-dde --out paper/table2`
     """
-    from ddecli.core.console import console
+    from ddecli.core.console import console, echo, show
     from ddecli.core.errors import UserError
     from ddecli.core.files import write_text
     from ddecli.core.paths import replaceable
+    from ddecli.core.text import to_json
     from ddecli.reporting.render import to_csv, to_latex, to_markdown, to_rich
     from ddecli.reporting.tables import build_table
 
@@ -61,15 +61,13 @@ def table(
         }
         for file, render in files.items():
             write_text(file, render(built))
-        console.print(f"Wrote {stem}.md, .csv and .tex", highlight=False, soft_wrap=True)
+        console.print(f"Wrote {stem}.md, .csv and .tex")
     if as_json:
-        typer.echo(json.dumps(built.as_dict(), ensure_ascii=False))
+        echo(to_json(built.as_dict()))
     elif out is None and sys.stdout.isatty():
-        from rich.console import Console
-
-        Console().print(to_rich(built))
+        show(to_rich(built))
     elif out is None:
-        typer.echo(to_markdown(built), nl=False)
+        echo(to_markdown(built), end="")
 
 
 def _number(word: str) -> int | None:

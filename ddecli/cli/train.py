@@ -287,7 +287,9 @@ def train(
     if dry_run:
         import yaml
 
-        typer.echo(yaml.safe_dump(settings.model_dump(), sort_keys=False), nl=False)
+        from ddecli.core.console import echo
+
+        echo(yaml.safe_dump(settings.model_dump(), sort_keys=False), end="")
         return
     settings = _with_pairs(settings)
     if estimate:
@@ -337,17 +339,18 @@ def _with_pairs(settings: Any) -> Any:
 def _print(summary: Any, as_json: bool) -> None:
     """Show a summary, on the main process only."""
     import dataclasses
-    import json
 
     from accelerate import PartialState
-    from rich.console import Console
     from rich.table import Table
+
+    from ddecli.core.console import echo, show
+    from ddecli.core.text import to_json
 
     if not PartialState().is_main_process:
         return
     values = dataclasses.asdict(summary)
     if as_json:
-        typer.echo(json.dumps(values))
+        echo(to_json(values))
         return
     table = Table(show_header=False)
     for name, value in values.items():
@@ -361,4 +364,4 @@ def _print(summary: Any, as_json: bool) -> None:
             else value
         )
         table.add_row(name.replace("_", " "), str(shown))
-    Console().print(table)
+    show(table)

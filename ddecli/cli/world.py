@@ -25,10 +25,11 @@ def show(
     seed: Annotated[int, typer.Option(help="Which scenes and pairs are drawn.")] = 0,
 ) -> None:
     """Draw a contact sheet of scenes, flaws and preference pairs."""
+    from ddecli.core.console import echo
     from ddecli.tinyworld.show import show_world
 
     show_world(out, seed)
-    typer.echo(out)
+    echo(out)
 
 
 @app.command()
@@ -44,7 +45,8 @@ def build(
     ] = None,
 ) -> None:
     """Train every model of the world from nothing: the recipe of the weights in the package."""
+    from ddecli.core.console import echo
     from ddecli.tinyworld.build import build as build_world
 
     build_world(out, scale, stage)
-    typer.echo(out)
+    echo(out)

@@ -1,4 +1,8 @@
-"""What a person sees: one console on the error stream, progress bars, plain lines when it is no terminal."""
+"""What a person sees: messages and progress on the error stream, results on standard output.
+
+Whatever is printed goes through here, and is shown as it is: nothing in a prompt, a path or a label is markup, and no
+control character of it reaches the terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,11 +21,42 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-console = Console(stderr=True)
-"""Messages and progress. Results go to standard output, so that they can be piped."""
+from ddecli.core.text import printable
 
 PLAIN_INTERVAL_S = 10.0
+PLAIN_WIDTH = 140
+"""Width of a table in characters where standard output is no terminal."""
+
+
+class Screen(Console):
+    """Shows text as it is."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text that is printed, or stands in a table, comes by here."""
+        return super().render_str(printable(text), **options)
+
+
+console = Screen(stderr=True)
+"""Messages and progress. Results go to standard output, so that they can be piped."""
+
+
+def echo(text: object, end: str = "\n") -> None:
+    """Print a result."""
+    print(printable(str(text)), end=end)
+
+
+def show(result: RenderableType) -> None:
+    """Print a table as a result."""
+    output = Screen()
+    if not output.is_terminal:
+        output.width = PLAIN_WIDTH
+    output.print(result)
+
 
 Advance = Callable[..., None]
 
@@ -45,19 +81,19 @@ def progress(title: str, total: int, start: int = 0, unit: str = "it") -> Iterat
 @contextlib.contextmanager
 def _bar(title: str, total: int, start: int, unit: str) -> Iterator[Advance]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     began = time.monotonic()
     done = 0
     with Progress(*columns, console=console) as bars:
-        task = bars.add_task(title, total=total, completed=start, rate="", note="")
+        task = bars.add_task(printable(title), total=total, completed=start, rate="", note="")
 
         def advance(count: int = 1, note: str = "") -> None:
             nonlocal done
@@ -81,10 +117,6 @@ def _lines(title: str, total: int, start: int, unit: str) -> Iterator[Advance]:
             said = now
             rate = (done - start) / max(now - began, 1e-9)
             left = (total - done) / rate if rate else float("inf")
-            console.print(
-                f"{title}: {done}/{total}  {rate:.1f} {unit}/s  {left:.0f} s left  {note}".rstrip(),
-                highlight=False,
-                soft_wrap=True,
-            )
+            console.print(f"{title}: {done}/{total}  {rate:.1f} {unit}/s  {left:.0f} s left  {note}".rstrip())
 
     yield advance

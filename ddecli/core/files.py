@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from ddecli.core.errors import UserError
 from ddecli.core.paths import FOLDER, readable_file, replaceable
 from ddecli.core.scratch import clear_stale, scratch_beside
+from ddecli.core.text import to_json
 
 
 def sync(path: Path) -> None:
@@ -153,7 +154,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a whole JSON file, indented, or nothing."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, to_json(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -203,5 +204,5 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_text(text: str) -> str:
-    """SHA-256 of a text in UTF-8, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of a text in UTF-8 (or a name with bytes that are none), in hexadecimal."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

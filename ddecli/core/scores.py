@@ -18,6 +18,7 @@ import numpy as np
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, read_json, write_json, write_text
 from ddecli.core.paths import readable_file
+from ddecli.core.text import to_json
 from ddecli.core.world import world_of
 
 SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
@@ -90,7 +91,7 @@ class ScoreSet:
                 "scorers": self.scorers,
             },
         )
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.skipped)
+        lines = (to_json(row) + "\n" for row in self.skipped)
         write_text(folder / SKIPPED, "".join(lines))
         types = (pa.string(), pa.int32(), pa.string(), pa.float32())
         schema = pa.schema(list(zip(COLUMNS, types, strict=True)))

@@ -16,6 +16,7 @@ from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.inside import inside
+from ddecli.core.text import is_text
 from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, ImageRef, Pair
 
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -107,7 +108,7 @@ class Columns:
         prompt = values["prompt"]
         if not isinstance(prompt, str) or not prompt.strip():
             raise BadRow("empty prompt")
-        if not prompt.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in prompt):
+        if not is_text(prompt):
             raise BadRow("prompt is no Unicode text", "it holds half of a surrogate pair")
         orders = list(self._orders(values))
         for number, (chosen, rejected) in enumerate(orders):

@@ -98,7 +98,7 @@ class Job:
         """
         if self.work.is_joined or self.is_encoded:
             return
-        console.print(self._disk_needed(), highlight=False, soft_wrap=True)
+        console.print(self._disk_needed())
         own = self._own
         rows, total = self._rows(own), self._rows(range(len(self.source.parts)))
         encoded = {split: Encoded() for split in self.encoder.split.names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ddecli.core.errors import BadRow
 from ddecli.core.images import readable_image
+from ddecli.core.text import to_json
 
 ImageRef = Path | bytes
 """A picture not yet read: a file's path, or the bytes of an encoded picture (PNG, JPEG, ...)."""
@@ -90,7 +90,7 @@ class Rejects:
 
     def lines(self) -> str:
         """The bad rows as JSON lines: `row`, `reason`, `detail`."""
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.bad_rows)
+        return "".join(to_json(row) + "\n" for row in self.bad_rows)
 
 
 def count_bad(counts: Mapping[str, int]) -> int:

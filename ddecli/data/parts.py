@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ddecli.core.errors import BadRow
 from ddecli.core.files import read_json, sha256_file, write_json, write_text
+from ddecli.core.text import printable
 from ddecli.data.encoding import EncodedImages, EncodedPrompts
 from ddecli.data.index import Encoded
 from ddecli.data.pairs import SAME_PICTURE, Pair, Rejects
@@ -186,7 +187,8 @@ class _SplitWriter:
                 rejects.add(pair.pair_id, error)
         self.prompts.add([pair.prompt for pair, *_ in usable])
         for pair, chosen, rejected, margin in usable:
-            self.pairs.add(pair.pair_id, pair.prompt, chosen, rejected, pair.source, margin)
+            names = printable(pair.pair_id), printable(pair.source)  # files' names need not be UTF-8
+            self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], margin)
 
     def close(self) -> dict[str, Any]:
         """Finish the files; what they hold."""

@@ -49,7 +49,7 @@ def pipeline_folder(file: Path) -> Path:
         "ddecli", "single-files", f"{file.stem}-{digest}", assets_dir=constants.HF_ASSETS_CACHE
     )
     if not (folder / "model_index.json").is_file():
-        console.print(f"Converting {file} once, into {folder}.", soft_wrap=True)
+        console.print(f"Converting {file} once, into {folder}.")
         pipeline = _load(file, family, config)
         with atomic_folder(folder) as temporary:
             pipeline.save_pretrained(temporary)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ddecli.core.text import markdown, one_line, printable
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.cells import Cell, Difference, Estimate, Row, Table
@@ -114,16 +114,15 @@ def to_markdown(table: Table) -> str:
     """GitHub Markdown: a heading and a pipe table a block, then the notes as a list."""
     parts = []
     for block in blocks(table):
-        lines = ["| " + " | ".join(map(_markdown, block.header)) + " |"]
+        lines = ["| " + " | ".join(map(markdown, block.header)) + " |"]
         lines.append("| :-- |" + " --: |" * (len(block.header) - 1))
         for number, row in enumerate(block.rows):
             texts = [
-                f"**{_markdown(t)}**" if (number, c) in block.bold else _markdown(t)
-                for c, t in enumerate(row)
+                f"**{markdown(t)}**" if (number, c) in block.bold else markdown(t) for c, t in enumerate(row)
             ]
             lines.append("| " + " | ".join(texts) + " |")
-        parts.append(f"### {_markdown(block.title)}\n\n" + "\n".join(lines))
-    parts.append("\n".join(f"- {_markdown(note)}" for note in table.notes))
+        parts.append(f"### {markdown(block.title)}\n\n" + "\n".join(lines))
+    parts.append("\n".join(f"- {markdown(note)}" for note in table.notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -132,11 +131,17 @@ def to_csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
+
+    def write(values: Mapping[str, object]) -> None:
+        writer.writerow(
+            {key: one_line(value) if isinstance(value, str) else value for key, value in values.items()}
+        )
+
     for row in table.rows:
         for metric, cell in row.cells.items():
             low, high = cell.difference_interval or (None, None)
             gain_low, gain_high = cell.gain_interval or (None, None)
-            writer.writerow(
+            write(
                 {
                     "table": table.number,
                     "label": row.label,
@@ -159,7 +164,8 @@ def to_csv(table: Table) -> str:
             )
     for each in table.differences:
         if each.second != table.rows[0].label:  # what is held against the base stands above
-            writer.writerows(_csv_differences(table, each))
+            for values in _csv_differences(table, each):
+                write(values)
     return text.getvalue()
 
 
@@ -213,15 +219,18 @@ def to_rich(table: Table) -> RenderableType:
 
     parts: list[RenderableType] = []
     for block in blocks(table):
-        grid = RichTable(title=Text(block.title), title_justify="left")
+        grid = RichTable(title=Text(printable(block.title)), title_justify="left")
         for column, name in enumerate(block.header):
-            grid.add_column(Text(name), justify="right" if column else "left")
+            grid.add_column(Text(printable(name)), justify="right" if column else "left")
         for number, row in enumerate(block.rows):
             grid.add_row(
-                *(Text(t, style="bold" if (number, c) in block.bold else "") for c, t in enumerate(row))
+                *(
+                    Text(printable(t), style="bold" if (number, c) in block.bold else "")
+                    for c, t in enumerate(row)
+                )
             )
         parts.append(grid)
-    return Group(*parts, *(Text(note, style="dim") for note in table.notes))
+    return Group(*parts, *(Text(printable(note), style="dim") for note in table.notes))
 
 
 def _gain_block(table: Table, rows: Sequence[Row], decimals: dict[str, int]) -> Block:
@@ -269,9 +278,5 @@ def _name(metric: str) -> str:
     return NAMES.get(metric, metric)
 
 
-def _markdown(text: str) -> str:
-    return re.sub(r"([\\`*_|<])", r"\\\1", text)
-
-
 def _latex(text: str) -> str:
-    return "".join(LATEX_ESCAPES.get(letter, letter) for letter in text)
+    return "".join(LATEX_ESCAPES.get(letter, letter) for letter in one_line(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_json, sync, write_json, write_text
 from ddecli.core.paths import replaceable
 from ddecli.core.protocol import BESIDE, CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
+from ddecli.core.text import to_json
 from ddecli.core.world import world_of
 
 OWN_FILES = (
@@ -119,7 +119,7 @@ class SampleFolder:
             }
             for task in tasks
         )
-        write_text(self.path / METADATA, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_text(self.path / METADATA, "".join(to_json(row) + "\n" for row in rows))
 
 
 def _has_content(path: Path) -> bool:

@@ -77,7 +77,6 @@ def prompts_by_name(name: str, path: Path | None = None) -> list[str]:
     if len(prompts) != published.count:
         console.print(
             f"{name}: {len(prompts)} prompts were read, {published.count} are published: a part, or another version.",
-            soft_wrap=True,
         )
     return prompts
 

@@ -14,6 +14,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
 from ddecli.core.paths import readable_file
 from ddecli.core.protocol import clean_prompt
+from ddecli.core.text import is_text
 
 COLUMNS = ("prompt", "caption", "text")
 """Names of the column of prompts that are looked for, upper or lower case."""
@@ -44,6 +45,11 @@ def make_prompt_set(name: str, prompts: Iterable[str], first: int | None = None)
         UserError: no prompt is left.
     """
     lines = [clean_prompt(prompt) for prompt in prompts]
+    for number, line in enumerate(lines, 1):
+        if not is_text(line):
+            raise UserError(
+                f"{name}: prompt {number} is no Unicode text, it holds half of a surrogate pair: {line[:60]}"
+            )
     distinct = dict.fromkeys(line for line in lines if line)
     if not distinct:
         raise UserError(

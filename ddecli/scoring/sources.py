@@ -23,6 +23,7 @@ from ddecli.core.protocol import (
     clean_prompt,
     prompt_id,
 )
+from ddecli.core.text import is_text
 from ddecli.core.world import TINY, WORLD_PIXELS, world_of
 
 METADATA_CSV = "metadata.csv"
@@ -117,7 +118,6 @@ def world_of_images(
     console.print(
         f"Nothing tells where the pictures of {name} come from: having {WORLD_PIXELS} pixels, they are taken for "
         f"drawings of the tiny world. If they are not, give {otherwise}.",
-        soft_wrap=True,
     )
     return TINY
 
@@ -251,6 +251,8 @@ def _scored_image(row: dict[str, Any], numbers: Counter[str]) -> ScoredImage:
         raise BadRow("no prompt")
     if not isinstance(prompt, str) or not clean_prompt(prompt):
         raise BadRow("empty prompt")
+    if not is_text(prompt):
+        raise BadRow("prompt is no Unicode text", "it holds half of a surrogate pair")
     prompt = clean_prompt(prompt)
     identifier = prompt_id(prompt)
     index = row.get("image_index")

@@ -205,7 +205,7 @@ def build(folder: Path, scale: float = 1.0, stages: list[str] | None = None) -> 
         began = time.monotonic()
         measured = STAGES[stage](shop) or {}
         write_json(record, {"seconds": round(time.monotonic() - began), "scale": scale} | measured)
-        console.print(f"{stage}: {read_json(record)}", highlight=False)
+        console.print(f"{stage}: {read_json(record)}")
     records = {
         stage: read_json(shop.scratch / f"{stage}.json")
         for stage in STAGES

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCardData
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml, write_text
 from ddecli.core.manifest import versions
+from ddecli.core.text import markdown, to_json
 from ddecli.models.base import DiffusionModel
 from ddecli.models.presets import HUB_ID, resolve
 from ddecli.objectives.presets import loss_preset
@@ -70,17 +71,20 @@ def _header(settings: TrainSettings, model: DiffusionModel) -> str:
 
 def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any]) -> str:
     base = base_hub_id(settings.model) or Path(settings.model).name
+    name = markdown(base)
     what = f"LoRA weights of rank {settings.lora} for" if settings.lora else "A fine-tuned"
     paper = next((paper for name, paper in PAPERS.items() if settings.loss.startswith(name)), None)
     values = settings.model_dump()
     rows = [f"| {name} | {values[name]} |" for name in SHOWN if values[name] is not None]
     counts = pairs["counts"]
-    dropped = [f"- dropped: {count:,} ({reason})" for reason, count in pairs.get("dropped", {}).items()]
+    dropped = [
+        f"- dropped: {count:,} ({markdown(reason)})" for reason, count in pairs.get("dropped", {}).items()
+    ]
     return "\n".join(
         [
-            f"# {base}, {settings.loss}",
+            f"# {name}, {settings.loss}",
             "",
-            f"{what} {base}, trained on preference pairs with `ddecli train --loss {settings.loss}`: "
+            f"{what} {name}, trained on preference pairs with `ddecli train --loss {settings.loss}`: "
             f"{loss_preset(settings.loss).summary}{f' ({paper})' if paper else ''}.",
             "",
             "## Use",
@@ -100,7 +104,7 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
             "",
             "## Pairs",
             "",
-            f"- source: {Path(pairs['source']).name}",
+            f"- source: {markdown(Path(pairs['source']).name)}",
             f"- {counts['pairs']:,} pairs of {counts['images']:,} images, {counts['prompts']:,} prompts with the empty "
             f"one, at {pairs['model']['resolution']} pixels",
             *dropped,
@@ -123,7 +127,7 @@ def _usage(settings: TrainSettings, model: DiffusionModel, base: str) -> list[st
     return [
         "import torch",
         *lines,
-        f'base = "{base}"' + ("" if on_hub else "  # its folder on your machine"),
+        f"base = {to_json(base)}" + ("" if on_hub else "  # its folder on your machine"),
         f"pipeline = {pipeline}.from_pretrained(base, {at}dtype=torch.float32)  # all parts in one precision",
         'pipeline.load_lora_weights(".")  # this folder, or its id on the hub',
     ]

@@ -50,5 +50,4 @@ def push(folder: Path, repository: str) -> None:
     console.print(
         f"Uploaded to https://huggingface.co/{repository}. A repository that was made for it is private: to make it "
         "public, open its Settings there.",
-        soft_wrap=True,
     )

@@ -258,7 +258,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     if not replaces and is_finished(settings):
         if os.environ.get("RANK", "0") == "0":
             said = f"{out} is finished: its {settings.steps} steps are done and it is left as it is."
-            console.print(said, markup=False, highlight=False, soft_wrap=True)
+            console.print(said)
         return TrainSummary(str(out), settings.steps)
     trainer = Trainer(settings)
     main = trainer.is_main

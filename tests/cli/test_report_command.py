@@ -61,7 +61,7 @@ def test_refusals_are_one_sentence(ddecli, tmp_path):
         ("key.yaml", "key.yaml: what is no known key"),
         ("bare.yaml", "bare.yaml: models: Dictionary should have at least 1 item"),
         ("none.yaml", "none.yaml does not exist."),
-        (".", "cannot be read as YAML"),
+        (".", "is a folder, not a file"),
     ):
         result = ddecli("report", tmp_path / file, "--out", tmp_path)
         assert result.code == 2

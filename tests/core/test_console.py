@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from ddecli.core import console
-from ddecli.core.console import progress
+from ddecli.core.console import Screen, progress
 
 
 @pytest.mark.parametrize(("rank", "is_shown"), [(None, True), ("0", True), ("1", False)])
@@ -25,3 +28,36 @@ def test_the_main_process_alone_shows_progress(
     with progress("sampling", 2, unit="images") as advance:
         advance(2, note="done")
     assert ("sampling" in shown.getvalue()) == is_shown
+
+
+def test_everything_is_printed_in_one_place() -> None:
+    """Elsewhere a print, or a console of its own, would show markup and control characters of a prompt or a path."""
+    root = Path(console.__file__).parents[1]
+    own = {"core/console.py", "cli/app.py"}
+    printing = re.compile(r"(?<![\w.])print\(|\bConsole\(|typer\.echo\((?!context\.get_help\(\))")
+    found = [
+        path.relative_to(root).as_posix() for path in root.rglob("*.py") if printing.search(path.read_text())
+    ]
+    assert set(found) == own
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_titles_and_messages_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    shown = io.StringIO()
+    screen = Screen(file=shown, force_terminal=terminal, width=300)
+    monkeypatch.setattr(console, "console", screen)
+    monkeypatch.setattr(console, "PLAIN_INTERVAL_S", 0.0)
+    odd = "[/b] [red]x :smile: \x1b]0;owned\x07"
+    with progress(odd, 2, unit="images") as advance:
+        advance(2, note="[/b]")
+    screen.print(odd)
+    assert shown.getvalue().count(r"[/b] [red]x :smile: \x1b]0;owned\x07") >= 2
+    assert "\x07" not in shown.getvalue()
+
+
+def test_a_table_is_folded_into_the_width() -> None:
+    shown = io.StringIO()
+    table = Table("a", "b")
+    table.add_row("word " * 100, "[/b]")
+    Screen(file=shown, width=60).print(table)
+    assert max(map(len, shown.getvalue().splitlines())) <= 60

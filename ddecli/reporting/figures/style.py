@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ddecli.core.text import printable
 from ddecli.reporting import paper
 
 COLUMN, PAGE = 3.4, 6.9
@@ -121,4 +122,4 @@ def title_lines(title: str, width: float) -> list[str]:
 
 def literal(text: str) -> str:
     """A user's text as it is: a dollar sign begins no formula."""
-    return text.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")

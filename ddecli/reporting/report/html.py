@@ -8,6 +8,7 @@ from functools import partial, singledispatch
 from html import escape
 from pathlib import Path
 
+from ddecli.core.text import printable
 from ddecli.reporting.report.document import (
     Block,
     Bullets,
@@ -68,7 +69,7 @@ def to_html(document: Document, folder: Path) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(document.title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>{escape(printable(document.title))}</title>\n<style>{CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 
@@ -118,7 +119,7 @@ def _(block: Grid, folder: Path) -> str:
 def _(block: Figure, folder: Path) -> str:
     kind = mimetypes.guess_type(block.file.name)[0] or "image/png"
     data = base64.b64encode((folder / block.file).read_bytes()).decode()
-    plain = escape("".join(span.text for span in block.caption))
+    plain = escape(printable("".join(span.text for span in block.caption)))
     return (
         f'<figure><img src="data:{kind};base64,{data}" alt="{plain}">'
         f"<figcaption>{_text(block.caption)}</figcaption></figure>"
@@ -135,7 +136,7 @@ def _text(words: Text) -> str:
 
 
 def _span(span: Span) -> str:
-    words = escape(span.text)
+    words = escape(printable(span.text))
     if not span.style:
         return words
     if span.style in TAGS:

@@ -6,6 +6,7 @@ import re
 from functools import singledispatch
 from urllib.parse import quote
 
+from ddecli.core.text import markdown, one_line
 from ddecli.reporting.report.document import (
     Block,
     Bullets,
@@ -60,11 +61,17 @@ def _(block: Grid) -> str:
 @_block.register
 def _(block: Figure) -> str:
     plain = "".join(span.text for span in block.caption)
-    return f"![{_escape(plain)}]({quote(block.file.as_posix())})\n\n{_text(block.caption)}"
+    return f"![{markdown(plain)}]({quote(block.file.as_posix())})\n\n{_text(block.caption)}"
 
 
 def _row(cells: tuple[Text, ...]) -> str:
-    return f"| {' | '.join(_text(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(''.join(map(_in_table, cell)) for cell in cells)} |"
+
+
+def _in_table(span: Span) -> str:
+    """Code is the one text in which a bar is not escaped yet; a table wants it."""
+    words = _span(span)
+    return words.replace("|", "\\|") if span.style == "code" else words
 
 
 def _text(words: Text) -> str:
@@ -73,14 +80,8 @@ def _text(words: Text) -> str:
 
 def _span(span: Span) -> str:
     if span.style == "code":
-        fence = "`" * (1 + max((len(run) for run in re.findall("`+", span.text)), default=0))
-        return f"{fence}{span.text}{fence}"
+        words = one_line(span.text)
+        fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
+        return f"{fence}{words}{fence}"
     mark = MARKS.get(span.style, "**")
-    return f"{mark}{_escape(span.text)}{mark}" if span.text else ""
-
-
-def _escape(words: str) -> str:
-    """Without meaning: a letter that only means something in some places is left alone in all others."""
-    words = re.sub(r"([\\`*<~])", r"\\\1", " ".join(words.splitlines()))
-    words = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", words)
-    return words.replace("](", "]\\(")
+    return f"{mark}{markdown(span.text)}{mark}" if span.text else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
+from ddecli.core.text import one_line
 from ddecli.reporting.report.document import (
     Block,
     Bullets,
@@ -159,5 +160,5 @@ def _span(span: Span) -> str:
 
 def _literal(words: str) -> str:
     """A typst string: two letters have a meaning in it, and a line break may not stand in it."""
-    escaped = words.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ")
+    escaped = one_line(words).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
