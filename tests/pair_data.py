@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,18 @@ def write_folder(folder: Path, rows: list[dict[str, object]], pictures: int = 0)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
+
+
+def tar(path: Path, files: dict[str, bytes | str], mode: str = "w") -> Path:
+    """Write a tar of some files; texts are UTF-8."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            data = content.encode() if isinstance(content, str) else content
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
 
 
 def pairs(count: int) -> list[Pair]:

@@ -160,7 +160,7 @@ def prepare(
     from ddecli.core.console import console
     from ddecli.core.devices import choose_device
     from ddecli.data.columns import parse_mapping
-    from ddecli.data.job import check_output
+    from ddecli.data.job import refuse_other_content
     from ddecli.data.prepare import prepare_source
     from ddecli.data.sources.base import Wanted
     from ddecli.data.sources.registry import open_source
@@ -175,8 +175,7 @@ def prepare(
         data = WORLD
     out = out or default_store(model, data, subset)
     share = parse_shard(shard)
-    if share[1] == 1:  # others may have finished already what this one shares
-        check_output(out, overwrite)
+    refuse_other_content(out)  # whether a store that is there may stay is known when the data are
     prompts = PromptSplit.make(holdout, _excluded(exclude_prompts or []))
     if data == WORLD:
         source = _world(limit or WORLD_PAIRS, seed)

@@ -55,7 +55,7 @@ class Job:
         return {
             "source": self.source.name,
             "layout": self.source.layout,
-            "parts": [[part.name, part.rows, part.size] for part in self.source.parts],
+            "parts": [[part.name, part.rows] for part in self.source.parts],
             "limit": self.limit,
             "model": [model.fingerprint, model.resolution],
             "autoencoder_dtype": str(model.pipeline.vae.dtype).removeprefix("torch."),
@@ -65,9 +65,10 @@ class Job:
         }
 
     @cached_property
-    def plan_sha256(self) -> str:
-        """The plan's name."""
-        return sha256_text(json.dumps(self.plan, sort_keys=True))
+    def inputs_sha256(self) -> str:
+        """Names the plan and the parts' contents: a store of the same name need not be made again."""
+        contents = [part.identity for part in self.source.parts]
+        return sha256_text(json.dumps([self.plan, contents], sort_keys=True))
 
     def output(self, split: str) -> Path:
         """The store of a split."""
@@ -82,7 +83,32 @@ class Job:
     def is_published(self, split: str = TRAIN) -> bool:
         """Whether the store of a split is there, made from the same plan."""
         manifest = self.output(split) / MANIFEST
-        return manifest.is_file() and read_json(manifest).get("plan_sha256") == self.plan_sha256
+        return manifest.is_file() and read_json(manifest).get("inputs_sha256") == self.inputs_sha256
+
+    def check_contents(self) -> None:
+        """Refuse finished parts of data that have been replaced since; later parts may rest on what they hold.
+
+        Raises:
+            UserError: names the first of them.
+        """
+        for number, part in enumerate(self.source.parts):
+            if self.work.is_whole(number) and self._about(number)["content"] != part.identity:
+                raise UserError(
+                    f"{part.name} has changed since {self.work.part(number)} was made from it: put back what it was, "
+                    f"or remove {self.work.path} to begin again."
+                )
+
+    def is_complete(self, overwrite: bool) -> bool:
+        """Whether nothing is left to do, because the store is there and may stay; then say so."""
+        if (self.alone and overwrite) or not self.source.repeatable or not self.is_published():
+            return False
+        again = "; --overwrite prepares them again" if self.alone else ""
+        console.print(
+            f"{self.out} is complete: it holds these data, prepared with these settings{again}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return True
 
     @property
     def is_encoded(self) -> bool:
@@ -282,7 +308,7 @@ class Job:
             "format": FORMAT_VERSION,
             "source": self.source.name,
             "layout": self.source.layout,
-            "plan_sha256": self.plan_sha256,
+            "inputs_sha256": self.inputs_sha256,
             "model": {"name": model.name, "fingerprint": model.fingerprint, "resolution": model.resolution},
             "latent_shape": list(model.latent_shape),
             "dtype": self.plan["dtype"],
@@ -304,6 +330,20 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         UserError: with the way out.
     """
+    refuse_other_content(folder)
+    if (folder / MANIFEST).is_file() and not overwrite:
+        raise UserError(
+            f"{folder} exists already, with other data or settings (or made by an earlier version): give --overwrite "
+            "to replace it, or choose another --out."
+        )
+
+
+def refuse_other_content(folder: Path) -> None:
+    """Refuse a place for a pair store where anything else lies.
+
+    Raises:
+        UserError: with the way out.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / MANIFEST).is_file():
@@ -311,8 +351,6 @@ def check_output(folder: Path, overwrite: bool) -> None:
             f"{folder} exists and is no pair store (it has no {MANIFEST}): choose another --out, or remove it if it is "
             "what was left of one."
         )
-    if not overwrite:
-        raise UserError(f"{folder} exists already; give --overwrite to replace it, or choose another --out.")
 
 
 def _reasons(counts: Counter[str]) -> str:

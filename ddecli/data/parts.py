@@ -132,6 +132,7 @@ def encode_part(
         folder / PART,
         {
             "name": part.name,
+            "content": part.identity,
             "taken": taken,
             "dropped": dict(rejects.counts),
             "splits": splits,

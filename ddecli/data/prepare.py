@@ -116,26 +116,38 @@ def prepare_source(
     job = Job(source, encoder, out, limit, max_bad, shard)
     if not source.repeatable:
         job.work.remove()
+    if job.is_complete(overwrite):
+        return job.summary(time.monotonic() - began)
     if job.alone:
         job.check_outputs(overwrite)
     with job.work.locked(job.alone):
-        if not job.alone and job.is_published():  # by another process, before this one began
+        if job.is_complete(overwrite):  # by another process, which this one waited for
             job.work.remove()
             return job.summary(time.monotonic() - began)
         job.work.check_plan(job.plan, job.alone)
+        job.check_contents()
         with _cleaned_up(job):
             job.check_outputs(overwrite)
             job.encode()
         if not (job.work.is_joined or job.is_encoded):  # other processes have parts to do
             return job.share_summary(time.monotonic() - began)
-    with job.work.locked(alone=True, wait=True):
-        if job.work.is_joined or job.is_encoded:
-            with _cleaned_up(job):
-                job.join()
-            job.publish()
-        else:  # another process was first
-            job.work.remove()
+        if job.alone:  # still locked: whoever waits finds the store whole
+            _finish(job)
+    if not job.alone:
+        with job.work.locked(alone=True):
+            _finish(job)
     return job.summary(time.monotonic() - began)
+
+
+def _finish(job: Job) -> None:
+    """Make the store of the finished parts, unless another process was first."""
+    if job.work.is_joined or job.is_encoded:
+        job.check_contents()
+        with _cleaned_up(job):
+            job.join()
+        job.publish()
+    else:
+        job.work.remove()
 
 
 @contextlib.contextmanager

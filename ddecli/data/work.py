@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, write_json
 from ddecli.core.scratch import clear_stale
@@ -68,14 +69,14 @@ class WorkFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     @contextlib.contextmanager
-    def locked(self, alone: bool, wait: bool = False) -> Iterator[None]:
-        """Work in the folder: alone (if need be after a `wait`), or beside others who do other parts.
+    def locked(self, alone: bool) -> Iterator[None]:
+        """Work in the folder: alone, or beside others who do other parts; wait, and say so, until that can be.
 
         Raises:
-            UserError: someone else works here already, or the folder cannot be written.
+            UserError: the folder cannot be written.
         """
         lock = self.path / "lock"
-        kind = fcntl.LOCK_SH if not alone else fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         while True:
             try:
                 self.parts.mkdir(parents=True, exist_ok=True)
@@ -83,15 +84,16 @@ class WorkFolder:
                 descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
             except OSError as error:
                 raise UserError(f"Cannot write {self.path}: {error.strerror or error}.") from error
-            try:
-                fcntl.flock(descriptor, kind)
-            except BlockingIOError as error:
-                os.close(descriptor)
-                raise UserError(
-                    f"Another ddecli prepare works in {self.path}; wait until it is done."
-                ) from error
-            except OSError:
-                pass  # a file system without locks
+            with contextlib.suppress(OSError):  # a file system without locks
+                try:
+                    fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    console.print(
+                        f"Another ddecli prepare works in {self.path}: waiting until it is done.",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+                    fcntl.flock(descriptor, kind)
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.fstat(descriptor), lock.stat()):
                     break

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 import tiny_models
 import torch
 from huggingface_hub import constants
-from pair_data import picture, png, write_folder
+from pair_data import picture, png, tar, write_folder
 from PIL import Image
 from small_hub import SmallHub, hub_in_place
 
@@ -59,6 +61,13 @@ def own_rows(count: int) -> list[dict[str, object]]:
     ]
 
 
+def plain(value: int) -> bytes:
+    """A picture of one colour whose file has the same size whatever the colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (32, 32), (value, value, value)).save(file, format="BMP")
+    return file.getvalue()
+
+
 def write_shards(folder: Path, count: int, rows: int) -> None:
     folder.mkdir()
     for shard in range(count):
@@ -100,11 +109,13 @@ def test_held_out_prompts_make_a_second_store(ddecli: Run, sd_folder: Path) -> N
     assert not set(pairs_of("b").values()) & set(held_out.values())
     Path("d-holdout").mkdir()
     Path("d-holdout/thesis.txt").write_text("years of work")
-    for out, words in (
-        ("a", "a exists already; give --overwrite"),
-        ("d", "d-holdout exists and is no pair store"),
+    again, said = prepared(ddecli, "--model", sd_folder, "--data", "data", "--out", "a", "--holdout", 0.3)
+    assert "a is complete" in said and again | {"seconds": 0} == summary | {"seconds": 0}
+    for out, holdout, words in (
+        ("a", 0.5, "a exists already, with other data or settings"),
+        ("d", 0.3, "d-holdout exists and is no pair store"),
     ):
-        arguments = ("--model", sd_folder, "--data", "data", "--out", out, "--holdout", 0.3)
+        arguments = ("--model", sd_folder, "--data", "data", "--out", out, "--holdout", holdout)
         assert words in sentence(ddecli, *arguments)
     summary, _ = prepared(ddecli, "--model", sd_folder, "--data", "data", "--out", "c", "--holdout", 0.0001)
     assert (summary["holdout"], summary["pairs"]) == (None, 20)
@@ -200,6 +211,54 @@ def test_shares_are_joined_and_a_process_may_be_told_by_its_environment(
     assert (summary["pairs"], summary["complete"]) == (6, True)
     assert pairs_of("shared") == pairs_of("whole")
     assert "--shard 3/2 must be I/N" in sentence(ddecli, *common, "--out", "x", "--shard", "3/2")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "tar", "pictures"])
+def test_data_replaced_between_two_shares_are_noticed(
+    ddecli: Run, sd_folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """By data of the same names, numbers and sizes: the two halves are never mixed."""
+    monkeypatch.setattr(parquet, "PART_ROWS", 2)
+    monkeypatch.setattr("ddecli.data.sources.pair_folders.PART_ROWS", 2)
+
+    def write(first: int) -> Path:
+        """Four pairs of plain pictures; their first files, by the time of day."""
+        shutil.rmtree("data", ignore_errors=True)
+        pairs = [(plain(first + i), plain(100 + i)) for i in range(4)]
+        if kind == "parquet":
+            Path("data").mkdir()
+            for start in (0, 2):
+                rows = [{"prompt": "a", "chosen": w, "rejected": l} for w, l in pairs[start : start + 2]]
+                table = pa.Table.from_pylist(rows)
+                pq.write_table(table, f"data/{start}.parquet", compression="none", use_dictionary=False)
+            return Path("data/0.parquet")
+        if kind == "tar":
+            for start in (0, 2):
+                files = {}
+                for number, (w, l) in enumerate(pairs[start : start + 2]):
+                    files |= {f"{number}.chosen.bmp": w, f"{number}.rejected.bmp": l, f"{number}.txt": "a"}
+                tar(Path(f"data/{start}.tar"), files)
+            return Path("data/0.tar")
+        for number, sides in enumerate(pairs):
+            for side, content in zip("wl", sides, strict=True):
+                Path("data", side).mkdir(parents=True, exist_ok=True)
+                Path("data", side, f"{number}.bmp").write_bytes(content)
+            Path(f"data/{number}.txt").write_text("a")
+        return Path("data/w/0.bmp")
+
+    arguments = ("--model", sd_folder, "--data", "data", "--out", "store")
+    size = write(0).stat().st_size
+    assert ddecli("prepare", *arguments, "--shard", "1/2").code == 0
+    assert write(50).stat().st_size == size
+    said = sentence(ddecli, *arguments, "--shard", "2/2")
+    assert (
+        "has changed since store.parts/parts/00000 was made from it" in said and "remove store.parts" in said
+    )
+    assert "has changed since" in sentence(ddecli, *arguments)
+    shutil.rmtree("store.parts")
+    assert prepared(ddecli, *arguments)[0]["pairs"] == 4
+    write(60)  # a finished store is not taken for one of these data either
+    assert "exists already, with other data" in sentence(ddecli, *arguments)
 
 
 def test_a_damaged_shard_stops_it_and_what_was_whole_is_kept(

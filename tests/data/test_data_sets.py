@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pair_data import png
+from pair_data import png, tar
 
 from ddecli.core.errors import UserError
 from ddecli.data.pairs import Pair, Rejects, read_image_bytes
@@ -201,17 +199,6 @@ def test_folders_of_winners_and_losers(tmp_path: Path) -> None:
     (tmp_path / "w" / "a.jpg").write_bytes(png(0))
     with pytest.raises(UserError, match=r"has both a\.\w+ and a\.\w+"):
         open_source(tmp_path)
-
-
-def tar(path: Path, files: dict[str, bytes | str], mode: str = "w") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            data = content.encode() if isinstance(content, str) else content
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return path
 
 
 def labelled(key: str, number: int, label: float) -> dict[str, bytes | str]:

@@ -7,7 +7,9 @@ import shutil
 import signal
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from full_disk import full_disk
 from pair_data import png
 
 from ddecli.core.errors import BadRow, UserError
-from ddecli.data import job, join, parts, shards, tables
+from ddecli.data import job, join, parts, shards, tables, work
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.prepare import prepare_source
 from ddecli.data.sources.base import Part, Source
@@ -262,13 +264,58 @@ def test_without_a_share_the_missing_parts_are_done(tmp_path: Path) -> None:
     assert_same_pairs(tmp_path / "alone", tmp_path / "shared")
 
 
-def test_nobody_else_may_work_in_the_folder(tmp_path: Path) -> None:
-    def again(pair: Pair) -> None:
-        if pair.pair_id == "row:1":
-            with pytest.raises(UserError, match=r"Another ddecli prepare works in .*store\.parts"):
-                run(tmp_path / "store", in_parts(some_pairs(8), 4))
+def test_who_comes_second_waits_and_finds_the_store(tmp_path: Path) -> None:
+    children: list[int] = []
 
-    assert run(tmp_path / "store", in_parts(some_pairs(8), 4, again)).pairs == 8
+    def another(pair: Pair) -> None:
+        """While this process works, a second one begins, which says that it waits."""
+        if pair.pair_id != "row:1":
+            return
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                torch.set_num_threads(1)
+                os.closerange(3, writer)  # the lock of its parent among them
+                os.closerange(writer + 1, 256)
+                said = SimpleNamespace(print=lambda text, **_: os.write(writer, text.encode()))
+                work.console = job.console = said  # type: ignore[assignment]
+                summary = run(tmp_path / "store", in_parts(some_pairs(8), 4, die))  # it reads no pair
+                code = 0 if summary.complete and summary.pairs == 8 else 2
+            finally:
+                os._exit(code)
+        children.append(child)
+        os.close(writer)
+        assert b"Another ddecli prepare works in" in os.read(reader, 1000)  # open until the end: it says more
+
+    assert run(tmp_path / "store", in_parts(some_pairs(8), 4, another)).pairs == 8
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def test_a_finished_store_is_complete_for_the_same_inputs_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, split = tmp_path / "store", PromptSplit(holdout=0.4)
+    first = run(out, in_parts(some_pairs(30), 6), split=split)
+    before = contents(tmp_path)
+    again = run(out, in_parts(some_pairs(30), 6, die), split=split)  # nothing is read
+    assert replace(again, seconds=0) == replace(first, seconds=0)
+    assert "is complete" in capsys.readouterr().err
+    for source, options in (
+        (in_parts(some_pairs(30), 5), {"split": split}),
+        (in_parts(some_pairs(29), 6), {"split": split}),
+        (in_parts(some_pairs(30), 6), {}),
+        (in_parts(some_pairs(30), 6), {"split": split, "limit": 4}),
+        (in_parts(some_pairs(30), 6), {"split": split, "dtype": torch.float16}),
+    ):
+        with pytest.raises(UserError, match="exists already, with other data or settings"):
+            run(out, source, **options)
+    assert contents(tmp_path) == before
+    read: list[str] = []
+    run(out, in_parts(some_pairs(30), 6, lambda pair: read.append(pair.pair_id)), split=split, overwrite=True)
+    assert len(read) == 31
 
 
 def interrupt(pair: Pair) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ddecli.data.pairs import Pair, Rejects
 
@@ -31,16 +32,23 @@ class Wanted:
 class Part:
     """A piece of a source. Reading it again gives the same pairs in the same order.
 
-    name: names it in messages, and with `size` tells whether it is still the same.
+    name: names it in messages.
     read: its pairs, as they are asked for; rows that are none go to the collector it is given.
     rows: rows it has, None if that is not known before reading.
     size: bytes of its file, if it has one.
+    content: digest of what is in its files; a data set of the hub has its revision in the source's name.
     """
 
     name: str
     read: Callable[[Rejects], Iterator[Pair]]
     rows: int | None = None
     size: int | None = None
+    content: str = ""
+
+    @property
+    def identity(self) -> list[Any]:
+        """Differs where the part's content does."""
+        return [self.size, self.content]
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,20 @@ def pair_folders_source(folder: Path, sides: tuple[Path, Path]) -> Source:
         some = rows[start : start + PART_ROWS]
         listed = sha256_text("\n".join(f"{first} {second}" for _, first, second in some))[:12]
         name = f"pictures {some[0][0]} to {some[-1][0]} ({listed})"
-        parts.append(Part(name, partial(_pairs, folder, sides, some), len(some)))
+        parts.append(Part(name, partial(_pairs, folder, sides, some), len(some), None, _content(sides, some)))
     layout = f"folders {sides[0].name}/ and {sides[1].name}/ with pictures of equal names"
     return Source(str(folder.resolve()), layout, parts)
+
+
+def _content(sides: tuple[Path, Path], rows: list[tuple[str, str | None, str | None]]) -> str:
+    """Digest of what tells whether pictures are still the same without reading them: their sizes and times."""
+    states = [
+        (file, (side / file).stat())
+        for row in rows
+        for side, file in zip(sides, row[1:], strict=True)
+        if file
+    ]
+    return sha256_text("\n".join(f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states))
 
 
 def _pictures(side: Path) -> dict[str, str]:

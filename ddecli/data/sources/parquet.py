@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.files import sampled_sha256
 from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
@@ -57,7 +58,8 @@ def parquet_source(path: Path, wanted: Wanted) -> Source:
                 start += rows
     if not groups:
         raise UserError(f"{path} holds no rows.")
-    parts = [_part(together, wanted) for together in _gathered(groups)]
+    contents = {file: sampled_sha256(file) for file in files}
+    parts = [_part(together, wanted, contents) for together in _gathered(groups)]
     layout = f"{len(files)} parquet file{'s'[: len(files) != 1]}: {columns.layout}"
     return Source(str(path.resolve()), layout, parts)
 
@@ -139,12 +141,15 @@ def _gathered(groups: Sequence[RowGroup]) -> Iterator[list[RowGroup]]:
         yield together
 
 
-def _part(groups: list[RowGroup], wanted: Wanted) -> Part:
+def _part(groups: list[RowGroup], wanted: Wanted, contents: Mapping[Path, str]) -> Part:
     first, last = groups[0], groups[-1]
     rows = sum(group.rows for group in groups)
     name = f"{first.file.name}:{first.start} to {last.file.name}:{last.start + last.rows}"
-    size = sum(file.stat().st_size for file in {group.file for group in groups})
-    return Part(name, partial(_read, groups, wanted), rows, size)
+    files = sorted({group.file for group in groups})
+    content = " ".join(contents[file] for file in files)
+    return Part(
+        name, partial(_read, groups, wanted), rows, sum(file.stat().st_size for file in files), content
+    )
 
 
 def _read(groups: list[RowGroup], wanted: Wanted, rejects: Rejects) -> Iterator[Pair]:

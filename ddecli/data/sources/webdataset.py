@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.files import sampled_sha256
 from ddecli.core.images import IMAGE_SUFFIXES
 from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
@@ -41,14 +42,17 @@ def webdataset_source(path: Path, wanted: Wanted) -> Source:
     if path.is_dir():
         names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if is_tar(file.name)]
         files = [path / name for name in of_split(splits_of(names), wanted.split, str(path))]
-    parts = [tar_part(str(file), partial(_open, file), wanted, file.stat().st_size) for file in files]
+    parts = [
+        tar_part(str(file), partial(_open, file), wanted, file.stat().st_size, sampled_sha256(file))
+        for file in files
+    ]
     layout = first_layout(str(files[0]), partial(_open, files[0]), wanted)
     return Source(str(path.resolve()), f"{len(files)} tar{'s'[: len(files) != 1]}: {layout}", parts)
 
 
-def tar_part(name: str, opened: Open, wanted: Wanted, size: int | None) -> Part:
+def tar_part(name: str, opened: Open, wanted: Wanted, size: int | None, content: str = "") -> Part:
     """The part that a tar is."""
-    return Part(PurePosixPath(name).name, partial(_pairs, name, opened, wanted), None, size)
+    return Part(PurePosixPath(name).name, partial(_pairs, name, opened, wanted), None, size, content)
 
 
 def first_layout(name: str, opened: Open, wanted: Wanted) -> str:
