@@ -65,6 +65,18 @@ def train(
             "recipe.",
         ),
     ] = None,
+    error: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=OBJECTIVE,
+            metavar="noise|native",
+            help="Whose errors are formed; the same for models that predict noise. native: of what the model predicts, "
+            "v or the clean latent. noise: of the noise which that stands for, next to nothing near noise: abar_t "
+            "times the error of v, 0 at zero SNR. Default: native for sft, uniform and discounted, as in the public "
+            "code; noise for dde, dde-single and dde-step, as the paper derives them. Their weights follow the unit: "
+            "with native they are the same losses, and can be used where the last timestep has zero SNR.",
+        ),
+    ] = None,
     ema_decay: Annotated[
         float | None,
         typer.Option(
@@ -280,6 +292,7 @@ def train(
         "out": str(out) if out else None, "checkpoint_every": checkpoint_every,
         "max_winner_error": max_winner_error, "optimizer": optimizer, "weight_ema": weight_ema,
         "holdout": holdout, "evaluate_every": evaluate_every, "size_condition": size_condition,
+        "error": error,
         "gradient_checkpointing": _switch(gradient_checkpointing, no_gradient_checkpointing),
         "compile": _switch(compile_blocks, no_compile),
     }  # fmt: skip

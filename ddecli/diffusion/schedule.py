@@ -1,4 +1,4 @@
-"""The noise schedule: noising, noise errors, and the weights of the two estimates of DDE (arXiv 2411.14871).
+"""The noise schedule: noising, errors, and the weights of the two estimates of DDE (arXiv 2411.14871).
 
 `t` is a diffusers index, 0..T-1; the paper's step is `k = t + 1`, and `abar_0 = 1`.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 from ddecli.core.errors import UserError
 
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
+ErrorUnit = Literal["noise", "native"]
 
 # What some schedulers store as the last `alphas_cumprod` when they are rescaled to zero terminal SNR.
 _ZERO_ALPHA_CUMPROD = 2.0**-24
@@ -26,6 +27,9 @@ class NoiseSchedule:
 
     alphas_cumprod: (T,) float64, strictly decreasing from below 1 to 0 at the least.
     prediction_type: what the model predicts: the noise, v (Salimans & Ho 2022) or the clean latent.
+    error_unit: whose errors are formed: of the noise that a prediction stands for, or of the prediction itself
+        (native). A noise error is `abar_t` times the error of v, and `abar_t / (1 - abar_t)` times that of the clean
+        latent. The weights of DDE follow: weight times error is the same number in both units.
 
     Everything derived from `alphas_cumprod` is computed in float64 and rounded once, when it is looked up.
     Raises UserError for a schedule or prediction type that these formulas do not describe.
@@ -33,6 +37,7 @@ class NoiseSchedule:
 
     alphas_cumprod: Tensor
     prediction_type: PredictionType = "epsilon"
+    error_unit: ErrorUnit = "noise"
 
     def __post_init__(self) -> None:
         if self.prediction_type not in get_args(PredictionType):
@@ -71,16 +76,26 @@ class NoiseSchedule:
         return len(self.alphas_cumprod)
 
     @property
+    def error_of(self) -> PredictionType:
+        """Whose errors are formed: `epsilon`, or in the native unit what the model predicts."""
+        return self.prediction_type if self.error_unit == "native" else "epsilon"
+
+    @property
     def zero_terminal_snr(self) -> bool:
-        """Whether the last timestep is pure noise, from which there is no single-shot estimate."""
+        """Whether the last timestep is pure noise, where noise errors say nothing of the clean latent."""
         return float(self.alphas_cumprod[-1]) <= _ZERO_ALPHA_CUMPROD
 
     @cached_property
     def single_shot_weights(self) -> Tensor:
-        """`c_t = (1 - abar_t) / abar_t = 1 / SNR(t)` of every timestep, (T,) float64.
+        """`c_t` of every timestep, (T,) float64: `||x_0 - x0_hat||^2` is `c_t` times the squared error.
 
-        `||x_0 - x0_hat||^2 = c_t ||eps - eps_theta||^2`, x0_hat being DDIM's jump from `x_t` to `x_0`.
+        x0_hat is DDIM's jump from `x_t` to `x_0`. For errors of the noise `c_t = (1 - abar_t) / abar_t = 1 / SNR(t)`,
+        of v `1 - abar_t`, of the clean latent 1.
         """
+        if self.error_of == "v_prediction":
+            return 1 - self.alphas_cumprod
+        if self.error_of == "sample":
+            return torch.ones_like(self.alphas_cumprod)
         return (1 - self.alphas_cumprod) / self.alphas_cumprod
 
     @cached_property
@@ -88,8 +103,8 @@ class NoiseSchedule:
         """`lambda_k` of every timestep, (T,) float64: `log r_k = -lambda_k e_k` (stepwise estimation).
 
         `r_k = p_theta(x_{k-1} | x_k) / q(x_{k-1} | x_k, x_0)` at the mean of `q`; both Gaussians have the
-        posterior variance, so `lambda_k = beta_k / (2 alpha_k (1 - abar_{k-1}))`, the weight in the
-        variational bound.
+        posterior variance, so for errors of the noise `lambda_k = beta_k / (2 alpha_k (1 - abar_{k-1}))`, the
+        weight in the variational bound.
         """
         abar = self.alphas_cumprod
         abar_previous = torch.cat([torch.ones(1, dtype=torch.float64), abar[:-1]])
@@ -97,7 +112,12 @@ class NoiseSchedule:
         beta = 1 - alpha
         posterior_variance = beta * (1 - abar_previous) / (1 - abar)
         posterior_variance[0] = posterior_variance[1]  # it is 0 at k = 1, no density: clipped, as in DDPM
-        mean_gap = beta**2 / (alpha * (1 - abar))  # ||mu_q - mu_theta||^2 = mean_gap ||eps - eps_theta||^2
+        if self.error_of == "epsilon":
+            mean_gap = beta**2 / (
+                alpha * (1 - abar)
+            )  # ||mu_q - mu_theta||^2 = mean_gap ||eps - eps_theta||^2
+        else:  # the same by way of ||x_0 - x0_hat||^2, which has no alpha to divide by: it is 0 at zero SNR
+            mean_gap = abar_previous * (beta / (1 - abar)) ** 2 * self.single_shot_weights
         return mean_gap / (2 * posterior_variance)
 
     @cached_property
@@ -137,6 +157,21 @@ class NoiseSchedule:
         if self.prediction_type == "sample":
             return (x_t - signal * prediction) / noise
         return prediction
+
+    def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What the model should predict. x0, eps: (B, C, H, W); t: (B,) -> (B, C, H, W) float32."""
+        x0, eps = _at_least_float32(x0), _at_least_float32(eps)
+        if self.prediction_type == "v_prediction":
+            signal, noise = self._signal_and_noise_scale(t, x0)
+            return signal * eps - noise * x0
+        return x0 if self.prediction_type == "sample" else eps
+
+    def error(self, prediction: Tensor, x0: Tensor, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """`e`, the mean over C, H, W of the squared error in `error_unit`: (B,) float32, see `noise_error`."""
+        if self.error_of == "epsilon":
+            return self.noise_error(prediction, x_t, eps, t)
+        difference = self.target(x0, eps, t) - _at_least_float32(prediction)
+        return difference.square().flatten(1).mean(1)
 
     def noise_error(self, prediction: Tensor, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """`e = mean((eps - eps_theta)^2)` over C, H, W: one number a sample, formed in float32.

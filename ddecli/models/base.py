@@ -6,6 +6,7 @@ import contextlib
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from ddecli.core.errors import UserError
-from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.diffusion.schedule import ErrorUnit, NoiseSchedule
 from ddecli.models.digests import fingerprint, older_fingerprints
 from ddecli.models.presets import ModelSource
 from ddecli.models.saved import save_base
@@ -102,6 +103,12 @@ class DiffusionModel(ABC):
     def max_tokens(self) -> int:
         """Tokens of a prompt that the text encoder sees."""
         return self.pipeline.tokenizer.model_max_length
+
+    def with_errors_of(self, unit: ErrorUnit) -> DiffusionModel:
+        """The same model, weights and all, whose schedule forms errors in this unit."""
+        twin = copy.copy(self)
+        twin.schedule = replace(self.schedule, error_unit=unit)
+        return twin
 
     def add_lora(self, rank: int, seed: int) -> None:
         """Freeze the U-Net and add LoRA adapters (Hu et al. 2021) of this rank to its attention, alpha = rank."""

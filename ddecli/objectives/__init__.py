@@ -1,1 +1,1 @@
-"""One loss a file: pure functions of noise errors and timesteps."""
+"""One loss a file: pure functions of errors and timesteps."""

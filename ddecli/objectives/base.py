@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PairErrors:
-    """Noise errors of `B` preference pairs at their sampled timesteps.
+    """Errors of `B` preference pairs at their sampled timesteps.
 
     policy_w, policy_l, reference_w, reference_l: (B,) float32, `e = mean((eps - eps_theta)^2)` of the policy
-    and the reference on the preferred (w) and the rejected (l) image, which share `t` and `eps`.
+    and the reference on the preferred (w) and the rejected (l) image, which share `t` and `eps`; or the errors of
+    what the model predicts, where the schedule's unit is native.
     Objectives with `winners_only` need `policy_w` alone; the other three are then None.
     t: (B,) long, diffusers indices 0..T-1.
     """

@@ -1,4 +1,4 @@
-"""The delayed table: running means of the noise errors by timestep, and the correction terms (Alg. 1)."""
+"""The delayed table: running means of the errors by timestep, and the correction terms (Alg. 1)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from ddecli.objectives.base import PairErrors
 
 
 class DelayedTable:
-    """Running means of the four noise errors at every timestep, from which the correction terms are read.
+    """Running means of the four errors at every timestep, from which the correction terms are read.
 
     An optimizer step reads the table as the step before left it; after the step `update` is called once with
     the errors of all micro-batches and processes.
 
     schedule: gives `T` and `lambda_k`.
     ema_decay: weight of the old mean when an entry is visited again; the first visit sets the entry.
-    bins: number of entries, 1..T, each shared by neighbouring timesteps; default one a timestep.
+    bins: number of entries, 1..T, each shared by neighbouring timesteps; default one a timestep. An entry is a mean
+        of errors in the schedule's unit, which weighs the timesteps that share it a little differently in another.
 
     Everything is float64 on the CPU. A float64 holds sums of float32 errors without rounding, up to about
     2^29 of them of one magnitude, so the way a step is cut into micro-batches and processes leaves no trace.

@@ -17,23 +17,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LossPreset:
-    """What `--loss NAME` stands for; `summary` is one line for the help text."""
+    """What `--loss NAME` stands for; `summary` is one line for the help text.
+
+    error_unit: in which errors are formed if nothing else is asked for. Fine-tuning and Diffusion-DPO are public code,
+    which takes the error of what the model predicts; DDE is derived for errors of the noise, and in them stays what
+    its paper says.
+    """
 
     objective: Literal["sft", "uniform", "dde", "dde-single", "dde-step"]
     timesteps: Literal["uniform", "discounted"]
+    error_unit: Literal["noise", "native"]
     summary: str
 
 
 LOSSES: dict[str, LossPreset] = {
-    "sft": LossPreset("sft", "uniform", "supervised fine-tuning on the preferred images"),
-    "uniform": LossPreset("uniform", "uniform", "Diffusion-DPO, the same credit for every timestep"),
-    "discounted": LossPreset(
-        "uniform", "discounted", "Diffusion-DPO with timesteps near noise drawn more often (Yang et al. 2024)"
+    "sft": LossPreset("sft", "uniform", "native", "supervised fine-tuning on the preferred images"),
+    "uniform": LossPreset(
+        "uniform", "uniform", "native", "Diffusion-DPO, the same credit for every timestep"
     ),
-    "dde": LossPreset("dde", "uniform", "DDE, single-shot estimate below t, stepwise correction above it"),
-    "dde-single": LossPreset("dde-single", "uniform", "DDE's single-shot estimate alone (ablation)"),
+    "discounted": LossPreset(
+        "uniform",
+        "discounted",
+        "native",
+        "Diffusion-DPO with timesteps near noise drawn more often (Yang et al. 2024)",
+    ),
+    "dde": LossPreset(
+        "dde", "uniform", "noise", "DDE, single-shot estimate below t, stepwise correction above it"
+    ),
+    "dde-single": LossPreset("dde-single", "uniform", "noise", "DDE's single-shot estimate alone (ablation)"),
     "dde-step": LossPreset(
-        "dde-step", "uniform", "DDE with stepwise estimates on both sides of t (ablation)"
+        "dde-step", "uniform", "noise", "DDE with stepwise estimates on both sides of t (ablation)"
     ),
 }
 
@@ -71,10 +84,13 @@ def build_objective(
         raise UserError(f"beta must be a number above 0, not {beta}.")
     if name == "uniform":
         return Uniform(beta)
-    if schedule.zero_terminal_snr:
+    if schedule.zero_terminal_snr and schedule.error_of == "epsilon":
+        way_out = "use uniform or discounted"
+        if schedule.prediction_type != "epsilon":
+            way_out = "give --error native, where it can be formed, or " + way_out
         raise UserError(
-            f"The loss {loss!r} cannot be used with this model: its last timestep has zero SNR, where the "
-            "single-shot estimate does not exist and the step weight is infinite; use uniform or discounted."
+            f"The loss {loss!r} cannot be used with this model: its last timestep has zero SNR, where by errors of the "
+            f"noise the single-shot estimate does not exist and the step weight is infinite; {way_out}."
         )
     if name == "dde-single":
         return DDESingle(schedule, beta)

@@ -21,8 +21,8 @@ PAPERS = {"dde": "arXiv:2411.14871", "uniform": "arXiv:2311.12908", "discounted"
 
 SHOWN = (
     "model_revision", "model_sha256",
-    "steps", "batch_size", "lr", "warmup", "beta", "optimizer", "weight_ema", "lora", "segment", "prompt_dropout",
-    "seed",
+    "steps", "batch_size", "lr", "warmup", "beta", "error", "optimizer", "weight_ema", "lora", "segment",
+    "prompt_dropout", "seed",
 )  # fmt: skip
 """Settings that say how the model was trained; run.yaml holds all of them."""
 
@@ -99,8 +99,8 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
             "| --- | --- |",
             *rows,
             "",
-            "`lr` is the rate after warm-up, scaled by nothing. Errors are means over a latent's numbers; `beta` is to "
-            "be read so.",
+            "`lr` is the rate after warm-up, scaled by nothing. Errors are means over a latent's numbers, of the noise "
+            "or (`native`) of what the model predicts; `beta` is to be read so.",
             "",
             "## Pairs",
             "",

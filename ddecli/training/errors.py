@@ -1,4 +1,4 @@
-"""Noise errors of policy and reference on a batch of pairs: the same code path for both."""
+"""Errors of policy and reference on a batch of pairs: the same code path for both."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ddecli.objectives.base import PairErrors
 from ddecli.training.batches import Batch
 
 
-def noise_errors(
+def errors_by_row(
     model: DiffusionModel, batch: Batch, autocast: contextlib.AbstractContextManager[None]
 ) -> Tensor:
-    """Noise error of every row of a batch, (2B,) float32, formed outside of autocast."""
+    """Error of every row of a batch, (2B,) float32, in the unit of the model's schedule, formed outside of autocast."""
     noisy = model.schedule.add_noise(batch.latents, batch.eps, batch.t)
     noisy = noisy.contiguous(memory_format=torch.channels_last)
     with autocast:
         prediction = model.predict(noisy, batch.t, batch.conditioning, batch.sizes)
-    return model.schedule.noise_error(prediction, noisy, batch.eps, batch.t)
+    return model.schedule.error(prediction, batch.latents, noisy, batch.eps, batch.t)
 
 
 def pair_errors(
@@ -40,8 +40,8 @@ def pair_errors(
     """
     if winners_only:
         half = batch.winners()
-        return PairErrors(noise_errors(policy, half, autocast), None, None, None, half.t)
+        return PairErrors(errors_by_row(policy, half, autocast), None, None, None, half.t)
     with torch.no_grad(), reference.without_lora():
-        reference_w, reference_l = noise_errors(reference, batch, autocast).chunk(2)
-    policy_w, policy_l = noise_errors(policy, batch, autocast).chunk(2)
+        reference_w, reference_l = errors_by_row(reference, batch, autocast).chunk(2)
+    policy_w, policy_l = errors_by_row(policy, batch, autocast).chunk(2)
     return PairErrors(policy_w, policy_l, reference_w, reference_l, batch.t.chunk(2)[0])

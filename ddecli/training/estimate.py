@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ddecli.core.console import progress
-from ddecli.training.errors import noise_errors
+from ddecli.training.errors import errors_by_row
 from ddecli.training.loop import Trainer, peak_memory_mb
 from ddecli.training.record import Alarm
 from ddecli.training.settings import TrainSettings
@@ -86,7 +86,7 @@ def _parts(trainer: Trainer) -> tuple[float, float]:
         data += time.monotonic() - began
         began = time.monotonic()
         with torch.no_grad(), trainer.reference.without_lora():
-            noise_errors(trainer.reference, batch, trainer.autocast())
+            errors_by_row(trainer.reference, batch, trainer.autocast())
         _wait(trainer.accelerator.device)
         reference += time.monotonic() - began
     return data, reference

@@ -27,7 +27,7 @@ class HeldOut:
 
     Every evaluation sees the same pairs with the same noise and timesteps, which are uniform over the trajectory
     whatever the loss and its segment, and the size condition that sampling uses: evaluations of one run, and of runs
-    of different losses, can be compared.
+    of different losses, can be compared. Errors are those of the noise for the same reason.
     """
 
     def __init__(self, store: PairStore, settings: TrainSettings, T: int, accelerator: Accelerator) -> None:
@@ -50,6 +50,7 @@ class HeldOut:
 
         Every process has to call it.
         """
+        policy, reference = policy.with_errors_of("noise"), reference.with_errors_of("noise")
         processes, margins = self.accelerator.num_processes, []
         for start in range(0, self.pairs, self.size * processes):
             first = start + self.size * self.accelerator.process_index

@@ -20,6 +20,7 @@ def load_policy(settings: TrainSettings, device: torch.device, dtype: torch.dtyp
     What is trained is float32. Under LoRA the matrices that are not are held in `dtype`, the forward passes' precision.
     """
     model = load_model(settings.model, "cpu", encoders=False, revision=settings.model_revision)
+    model = model.with_errors_of(settings.error)
     unet = model.unet.requires_grad_(True).train()
     if settings.lora:
         model.add_lora(settings.lora, settings.seed)

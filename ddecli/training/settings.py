@@ -18,7 +18,7 @@ OF_MODEL = ("model_revision", "model_sha256")
 """What a run notes of the model it started from."""
 
 FAMILY_RECIPES = {"sd": "sd15", "sdxl": "sdxl"}
-BEFORE: dict[str, Any] = {"dropped_prompt": "encoded", "size_condition": "own"}
+BEFORE: dict[str, Any] = {"error": "noise", "dropped_prompt": "encoded", "size_condition": "own"}
 """What was done before there was a setting for it: the run.yaml of a run that began then does not name it."""
 
 
@@ -39,6 +39,10 @@ class TrainSettings(BaseModel):
     micro_batch_size: int = Field(ge=1, description="pairs a forward pass, on each process")
     lr: float = Field(gt=0, allow_inf_nan=False, description="learning rate after warm-up; never scaled")
     warmup: int = Field(0, ge=0, description="optimizer steps of linear warm-up, then constant")
+    error: Literal["noise", "native"] = Field(
+        "noise",
+        description="errors of the noise, or of what the model predicts (native); not given: as the loss has it",
+    )
     beta: float = Field(1.0, gt=0, allow_inf_nan=False, description="strength of the preference")
     ema_decay: float = Field(0.95, ge=0, lt=1, description="decay of the delayed table (dde, dde-step)")
     correction_bins: int | None = Field(
@@ -110,6 +114,7 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
         parse_segment(chosen["segment"])
     is_lora = chosen.get("lora") is not None
     settings = recipe(model, loss, source.is_tiny, source.family, is_lora) | chosen
+    settings.setdefault("error", loss_preset(loss).error_unit)
     settings.setdefault("micro_batch_size", settings["batch_size"] if source.is_small else 1)
     if not settings.get("out"):
         settings["out"] = str(Path("runs") / run_name(settings))

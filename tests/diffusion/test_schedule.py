@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 from scipy.stats import norm
 
@@ -66,6 +68,62 @@ def test_every_prediction_type_gives_the_same_noise_error(schedule: NoiseSchedul
     for kind, prediction in {"epsilon": eps_hat, "v_prediction": v_hat, "sample": x0_hat}.items():
         error = NoiseSchedule(schedule.alphas_cumprod, kind).noise_error(prediction, x_t, eps, SOME_T)
         torch.testing.assert_close(error, expected.double(), rtol=1e-6, atol=0)
+
+
+KINDS = ("epsilon", "v_prediction", "sample")
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_native_errors_are_those_of_the_public_scripts(kind: str, scheduler: DDPMScheduler) -> None:
+    """diffusers' training scripts: mse_loss to the noise, or to the scheduler's velocity."""
+    x0, eps, prediction = latents(20), latents(21), latents(22)
+    native = NoiseSchedule(scheduler.alphas_cumprod, kind, "native")
+    target = eps if kind == "epsilon" else scheduler.get_velocity(x0, eps, SOME_T)
+    expected = F.mse_loss(prediction, target, reduction="none").mean((1, 2, 3))
+    error = native.error(prediction, x0, native.add_noise(x0, eps, SOME_T), eps, SOME_T)
+    torch.testing.assert_close(error, expected, rtol=1e-5, atol=0)
+    if kind == "epsilon":
+        noise = NoiseSchedule(scheduler.alphas_cumprod, kind, "noise")
+        assert torch.equal(error, noise.error(prediction, x0, native.add_noise(x0, eps, SOME_T), eps, SOME_T))
+        assert torch.equal(native.step_weights, noise.step_weights)
+        assert torch.equal(native.single_shot_weights, noise.single_shot_weights)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_follow_the_unit_of_the_error(kind: str, schedule: NoiseSchedule) -> None:
+    """Weight times error is the same in both units, so the paper's densities hold for the native one too."""
+    x0, eps, prediction = (latents(seed, torch.float64) for seed in (23, 24, 25))
+    noise, native = (NoiseSchedule(schedule.alphas_cumprod, kind, unit) for unit in ("noise", "native"))
+    abar = schedule.alphas_cumprod[SOME_T].view(-1, 1, 1, 1)
+    x_t = abar.sqrt() * x0 + (1 - abar).sqrt() * eps
+    target = {"epsilon": eps, "v_prediction": abar.sqrt() * eps - (1 - abar).sqrt() * x0, "sample": x0}[kind]
+    e = {made.error_unit: made.error(prediction, x0, x_t, eps, SOME_T) for made in (noise, native)}
+    torch.testing.assert_close(e["native"], (prediction - target).square().mean((1, 2, 3)), rtol=1e-6, atol=0)
+    ratio = {"epsilon": abar**0, "v_prediction": abar, "sample": abar / (1 - abar)}[kind].flatten()
+    torch.testing.assert_close(e["noise"], ratio * e["native"], rtol=1e-5, atol=0)
+    for weights in ("single_shot_weights", "step_weights"):
+        left, right = (getattr(made, weights)[SOME_T] * e[made.error_unit] for made in (noise, native))
+        torch.testing.assert_close(left, right, rtol=1e-5, atol=0)
+        exact = getattr(noise, weights)[SOME_T] * ratio  # without the rounding of the errors
+        torch.testing.assert_close(getattr(native, weights)[SOME_T], exact, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_native_weights_are_finite_at_zero_snr(kind: str) -> None:
+    """There `x_t` is noise alone, and both estimates are of `x_0` itself."""
+    rescaled = DDPMScheduler(**SD, rescale_betas_zero_snr=True, prediction_type=kind)
+    native = replace(NoiseSchedule.from_scheduler(rescaled), error_unit="native")
+    assert float(native.alphas_cumprod[-1]) == 0
+    last = torch.tensor([999])
+    x0, eps, prediction = latents(26)[:1], latents(27)[:1], latents(28)[:1]
+    error = native.error(prediction, x0, native.add_noise(x0, eps, last), eps, last)
+    clean = -prediction if kind == "v_prediction" else prediction
+    assert float(error) == pytest.approx(float((x0 - clean).square().mean()), rel=1e-6)
+    assert float(native.single_shot_weights[-1]) == 1
+    # mu_q - mu_theta = sqrt(abar_{T-1}) (x_0 - x0_hat), and the posterior's variance is 1 - abar_{T-1}
+    before = float(native.alphas_cumprod[-2])
+    assert float(native.step_weights[-1]) == pytest.approx(before / (2 * (1 - before)), rel=1e-12)
+    assert native.step_weights.isfinite().all()
 
 
 def test_single_shot_error_is_the_noise_error_over_the_snr(schedule: NoiseSchedule) -> None:

@@ -62,10 +62,25 @@ def test_what_cannot_work_is_refused() -> None:
 def test_zero_terminal_snr_has_no_single_shot_estimate(last: float) -> None:
     schedule = NoiseSchedule(torch.tensor([0.9, 0.5, last], dtype=torch.float64))
     for name in ("dde", "dde-single", "dde-step"):
-        with pytest.raises(UserError, match="zero SNR, where the single-shot estimate does not exist"):
+        with pytest.raises(
+            UserError, match="zero SNR, where by errors of the noise the single-shot estimate does not exist"
+        ):
             build_objective(name, schedule, 5000)
     for name in ("sft", "uniform", "discounted"):
         build_objective(name, schedule, 5000)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_zero_terminal_snr_can_be_used_in_native_units(kind: str) -> None:
+    abar = torch.tensor([0.9, 0.5, 0.0], dtype=torch.float64)
+    for name in ("dde", "dde-single", "dde-step"):
+        if kind == "epsilon":  # its native unit is the noise
+            with pytest.raises(UserError, match="infinite; use uniform or discounted"):
+                build_objective(name, NoiseSchedule(abar, kind, "native"), 5000)
+            continue
+        build_objective(name, NoiseSchedule(abar, kind, "native"), 5000)
+        with pytest.raises(UserError, match="give --error native"):
+            build_objective(name, NoiseSchedule(abar, kind, "noise"), 5000)
 
 
 def test_names_are_known_without_torch() -> None:
