@@ -12,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 
 from ddecli import __version__
 from ddecli.cli import choose, figure, inception, prepare, report, sample, score, table, train, world
+from ddecli.cli.stop import BY_CTRL_C, stoppable
 from ddecli.core.errors import UserError
 from ddecli.core.text import is_text, one_line
 
@@ -80,20 +81,24 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding lacks letters
             stream.reconfigure(errors="backslashreplace")
-    try:
-        _check_arguments()
-        sys.exit(app(standalone_mode=False))
-    except (UserError, TyperException) as error:
-        if os.environ.get("DDECLI_DEBUG"):
-            raise
-        _complain(error.format_message() if isinstance(error, TyperException) else str(error))
-        sys.exit(2)
-    except OSError as error:  # a full disk or a locked folder where nothing more can be said of it
-        if os.environ.get("DDECLI_DEBUG"):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{error.strerror or error}.")
-        sys.exit(2)
-    except (KeyboardInterrupt, Abort):
-        print("Stopped. What was finished is kept; run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
+    with stoppable() as stop:
+        try:
+            _check_arguments()
+            code = app(standalone_mode=False)
+            if code == BY_CTRL_C:  # typer has caught it
+                raise KeyboardInterrupt
+            sys.exit(code)
+        except (UserError, TyperException) as error:
+            if os.environ.get("DDECLI_DEBUG"):
+                raise
+            _complain(error.format_message() if isinstance(error, TyperException) else str(error))
+            sys.exit(2)
+        except OSError as error:  # a full disk or a locked folder where nothing more can be said of it
+            if os.environ.get("DDECLI_DEBUG"):
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _complain(f"{where}{error.strerror or error}.")
+            sys.exit(2)
+        except (KeyboardInterrupt, Abort):
+            stop.tell()
+            sys.exit(stop.code)
