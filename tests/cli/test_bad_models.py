@@ -13,6 +13,7 @@ import tiny_models
 import torch
 from cli_checks import assert_one_sentence, contents
 from pair_data import write_folder
+from safetensors.torch import load_file, save_file
 from single_files import save_single_file
 from small_hub import SmallHub, hub_in_place
 from stored_models import bin_files
@@ -130,6 +131,24 @@ def test_a_checkpoint_file_of_another_size(
     typed = ddecli("train", "--model", file, "--data", sd_store, "--device", "cpu", "--out", "out")
     assert_one_sentence(typed, "cannot be loaded as a checkpoint of sd", "expected shape")
     assert typed.error.strip().endswith("got torch.Size([16, 4, 3, 3]).")
+
+
+def test_a_checkpoint_file_without_an_autoencoder(
+    ddecli: Run, models: dict[str, Path], sd_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is taken from the folder beside the file, or asked for."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(Path("cache").resolve()))
+    file = save_single_file(tiny_models.sd_pipeline(), Path("some.safetensors"))
+    kept = {name: value for name, value in load_file(file).items() if "first_stage_model" not in name}
+    save_file(kept, file)
+    shutil.copytree(models["sd"], "some", ignore=shutil.ignore_patterns("diffusion_pytorch_model.*"))
+    refused(
+        ddecli, file, sd_store, "some.safetensors holds no autoencoder: put a diffusers folder", "as some."
+    )
+    shutil.copytree(models["sd"], "some", dirs_exist_ok=True)
+    train = ("train", "--model", file, "--data", sd_store, "--device", "cpu", "--steps", 1, "--batch-size", 2)
+    typed = ddecli(*train, "--out", "out")
+    assert typed.code == 0, typed.error
 
 
 @pytest.fixture
