@@ -21,7 +21,9 @@ def and_list(names: Sequence[str]) -> str:
 
 def protocol_note(protocol: Mapping[str, Any]) -> str:
     """How the images were sampled."""
-    fields = [f"{name} {_short(value)}" for name, value in protocol.items() if name != "model"]
+    fields = [
+        f"{name} {_short(value)}" for name, value in protocol.items() if name != "model" and value is not None
+    ]
     return (
         f"Protocol: {', '.join(fields)}." if fields else "Protocol: not recorded (images of unknown origin)."
     )

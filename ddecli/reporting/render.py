@@ -89,22 +89,22 @@ def blocks(table: Table) -> list[Block]:
     return [*found, difference_block(table.differences, decimals)] if table.differences else found
 
 
-def difference_block(differences: Sequence[Difference], decimals: Mapping[str, int]) -> Block:
-    """A line for every two rows, bold where the interval excludes zero; `decimals` by metric, in their order."""
+def difference_block(differences: Sequence[Difference], places: Mapping[str, int]) -> Block:
+    """A line for every two rows, bold where the interval excludes zero; `places` of the scores by metric, in order."""
     return Block(
         "Differences of every two rows, with 95 % intervals",
-        ["Difference", *(_name(metric) for metric in decimals)],
+        ["Difference", *(_name(metric) for metric in places)],
         [
             [
                 f"{each.first} {MINUS} {each.second}",
-                *(_estimate(each.estimates[metric], places) for metric, places in decimals.items()),
+                *(_estimate(each.estimates[metric], digits) for metric, digits in places.items()),
             ]
             for each in differences
         ],
         frozenset(
             (number, column + 1)
             for number, each in enumerate(differences)
-            for column, metric in enumerate(decimals)
+            for column, metric in enumerate(places)
             if each.estimates[metric].shown
         ),
     )
@@ -253,8 +253,10 @@ def _score(cell: Cell, decimals: int) -> str:
     return f"{cell.mean:.{decimals}f}" + ("" if cell.spread is None else f" ± {cell.spread:.{decimals}f}")
 
 
-def _estimate(estimate: Estimate, decimals: int) -> str:
-    return _with_interval(estimate.value, estimate.interval, decimals)
+def _estimate(estimate: Estimate, places: int) -> str:
+    """As precisely as it is known, up to some digits more than the scores have."""
+    digits = min(places + 3, decimals(estimate.value, estimate.interval))
+    return _with_interval(estimate.value, estimate.interval, digits)
 
 
 def _gain(cell: Cell, absolute: bool, decimals: int) -> str:
@@ -267,6 +269,13 @@ def _gain(cell: Cell, absolute: bool, decimals: int) -> str:
 def _with_interval(value: float, interval: Interval | None, decimals: int) -> str:
     text = f"{value:+.{decimals}f}"
     return text if interval is None else f"{text} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
+
+
+def decimals(value: float, interval: Interval | None) -> int:
+    """So many that the interval's half width has two significant digits; without interval the value three."""
+    half = (interval.high - interval.low) / 2 if interval else 0.0
+    size, digits = (half, 2) if half > 0 else (abs(value), 3)
+    return min(8, max(0, digits - 1 - math.floor(math.log10(size)))) if 0 < size < math.inf else 3
 
 
 def _decimals(cells: Sequence[Cell]) -> int:

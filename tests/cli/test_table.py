@@ -68,7 +68,7 @@ def test_two_folders_and_no_number(run, images):
     code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--draws", 100)
     assert code == 0
     assert out.startswith("### Mean scores")
-    assert "| other − one | **+0.1000 [0.1000, 0.1000]** |" in out
+    assert "| other − one | **+0.1000000 [0.1000000, 0.1000000]** |" in out
     assert "+6.7 %" not in out
     code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--draws", 100, "--json")
     assert json.loads(out)["differences"][0]["first"] == "other"

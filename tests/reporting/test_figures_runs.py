@@ -97,6 +97,26 @@ def test_credit_as_drawn(runs, dde):
     )
 
 
+def test_credit_of_runs_that_visited_few_timesteps(tmp_path):
+    """No bin was visited by both seeds: each bin has the weight of the one that did."""
+    counts = np.zeros((2, 1, BINS))
+    counts[0, 0, [3, 10]], counts[1, 0, [7, 30]] = 4.0, 4.0
+    folders = [write_run(tmp_path / str(seed), np.full((1, BINS), 2.0), counts[seed]) for seed in range(2)]
+    found = credit.numbers({"DDE": folders})
+    visited = np.isfinite(found["weight"]["DDE"]["mean"])
+    assert visited.nonzero()[0].tolist() == [3, 7, 10, 30]
+    np.testing.assert_allclose(found["weight"]["DDE"]["mean"][visited], 1)
+    left = credit.draw(plain(found)).axes[0]
+    left.figure.canvas.draw()
+    assert left.get_yscale() == "log"
+
+
+def test_gradients_that_are_all_zero_have_no_logarithm(tmp_path):
+    counts = np.full((2, BINS), 4.0)
+    folder = write_run(tmp_path / "still", counts, counts, gradient_norm=np.zeros(2))
+    curves.draw(plain(curves.numbers({"a": [folder]}))).canvas.draw()
+
+
 def test_corrections_by_timestep_and_over_training(dde):
     found = corrections.numbers(dde)
     final = np.linspace(-1e-3, 0, BINS)

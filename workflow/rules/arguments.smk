@@ -5,6 +5,10 @@ TABLES = collect(
     "<paper>/table{number}.{suffix}",
     number=config["tables"],
     suffix=["md", "csv", "tex", "json"],
+) + collect(
+    "<paper>/table-{model}.{suffix}",
+    model=MODELS,
+    suffix=["md", "csv", "tex", "json"],
 )
 MEASURED = {2: "scores.parquet", 3: "scores.parquet", 4: "inception.json"}
 
@@ -105,6 +109,16 @@ def measured(number):
 
 def table_scores(wildcards):
     return measured(int(wildcards.number))
+
+
+def model_scores(wildcards):
+    return scores(wildcards.model, ["base", *REPORTED[wildcards.model]])
+
+
+def model_rows(wildcards):
+    """LABEL=FOLDER arguments: the base and every method of a model."""
+    runs = ["base", *REPORTED[wildcards.model]]
+    return rows(wildcards.model, runs, images(wildcards.model, runs))
 
 
 def table_rows(wildcards):

@@ -14,7 +14,11 @@ def experiment_models(wildcards):
     found = {}
     for model, settings in MODELS.items():
         found[model] = {
-            "paper": settings["paper"],
+            "paper": settings.get("paper"),
+            "methods": {
+                run: {"label": method["label"], "loss": method["loss"]}
+                for run, method in settings["methods"].items()
+            },
             "scores": {run: images(model, [run]) for run in ["base", *REPORTED[model]]},
             "runs": {run: run_folders(model, [run]) for run in REPORTED[model]},
         }

@@ -15,7 +15,7 @@ rule figure:
     log:
         "<logs>/figure/{name}.log",
     wildcard_constraints:
-        name="[a-z-]+",
+        name="[^/]+",
     params:
         kind=figure_kind,
         rows=figure_rows,

@@ -1,6 +1,6 @@
 # Every figure of the paper folder: its kind, and the images or runs that it shows.
 
-FIRST, SECOND = (list(MODELS) + [None])[:2]
+FIRST, *OTHERS = MODELS
 REPORTED = {model: list(MODELS[model]["methods"]) for model in MODELS}
 CORRECTED = [run for run in REPORTED[FIRST] if MODELS[FIRST]["methods"][run]["loss"] in ("dde", "dde-step")]
 
@@ -30,20 +30,21 @@ def figure_table():
             "options": {"model": MODELS[FIRST]["source"]},
             "title": "Coefficients by timestep",
         },
-        "log-sigmoid": {
-            "runs": (FIRST, losses),
-            "title": "Where the logits lie on the log-sigmoid",
-        },
-        "credit": {
-            "runs": (FIRST, losses),
-            "title": "Credit map: gradient weight by timestep",
-        },
         "curves": {"runs": (FIRST, REPORTED[FIRST]), "title": "Training curves"},
         "images": {
             "images": (FIRST, ["base", *REPORTED[FIRST]]),
             "title": f"{FIRST}: images side by side",
         },
     }
+    if losses:
+        found["log-sigmoid"] = {
+            "runs": (FIRST, losses),
+            "title": "Where the logits lie on the log-sigmoid",
+        }
+        found["credit"] = {
+            "runs": (FIRST, losses),
+            "title": "Credit map: gradient weight by timestep",
+        }
     if CORRECTED:
         found["corrections"] = {
             "runs": (FIRST, CORRECTED),
@@ -55,16 +56,16 @@ def figure_table():
             "title": "Training on parts of the trajectory",
             "options": {"metric": MODELS[FIRST]["score"].get("metric", [])},
         }
-    if SECOND:
-        found["images-xl"] = {
+    for model in OTHERS:
+        found[f"images-{model}"] = {
             "kind": "images",
-            "images": (SECOND, ["base", *REPORTED[SECOND]]),
-            "title": f"{SECOND}: images side by side",
+            "images": (model, ["base", *REPORTED[model]]),
+            "title": f"{model}: images side by side",
         }
-        found["beat-ratios-xl"] = {
+        found[f"beat-ratios-{model}"] = {
             "kind": "beat-ratios",
-            "images": (SECOND, ["base", *REPORTED[SECOND]]),
-            "title": f"{SECOND}: beat ratios over the base model",
+            "images": (model, ["base", *REPORTED[model]]),
+            "title": f"{model}: beat ratios over the base model",
         }
     return found
 

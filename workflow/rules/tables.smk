@@ -1,4 +1,5 @@
-# The paper's tables: scores of several runs to <paper>/table2.md, .csv, .tex and .json.
+# Scores of several runs to tables, each as .md, .csv, .tex and .json: the paper's <paper>/table2, and <paper>/table-MODEL
+# with every method of a model and the differences of every two.
 
 
 rule table:
@@ -23,3 +24,24 @@ rule table:
     shell:
         "ddecli table {wildcards.number} {params.rows:q} --out {params.stem} --json"
         " > {params.stem}.json 2> {log}"
+
+
+rule side_by_side:
+    input:
+        model_scores,
+    output:
+        report(
+            "<paper>/table-{model}.md",
+            caption="../report/side_by_side.rst",
+            category="Tables",
+            labels={"table": "{model}"},
+        ),
+        multiext("<paper>/table-{model}", ".csv", ".tex", ".json"),
+    log:
+        "<logs>/table/{model}.log",
+    params:
+        rows=model_rows,
+        stem=subpath(output[0], strip_suffix=".md"),
+        version=VERSION,
+    shell:
+        "ddecli table {params.rows} --out {params.stem} --json > {params.stem}.json 2> {log}"

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from ddecli.core.errors import UserError
 from ddecli.core.segments import CLEAN, MIDDLE, NOISE
 from ddecli.reporting.figures.save import Numbers
-from ddecli.reporting.figures.style import PAGE, T_LABEL, colours, legend, line, literal
+from ddecli.reporting.figures.style import PAGE, T_LABEL, colours, legend, line, literal, log_scale
 from ddecli.reporting.rows import Folders
 from ddecli.reporting.runs import Credit, load_credit, load_runs, shared_edges
 
@@ -31,7 +31,7 @@ def numbers(folders: Folders) -> Numbers:
     Returns:
         t: middles of the timestep bins, fractions of T.
         weight: by label the mean gradient weight of a visit, divided by its mean over the bins; of each seed, their
-            mean, lowest and highest. None where a bin was never visited.
+            mean, lowest and highest over the seeds that visited a bin. None where it was never visited.
         total_share: by label the share of the total gradient weight (a visit's weight times the number of visits) in
             each of `parts`, of each seed and their mean.
         weight_share: as if every timestep had been visited equally often.
@@ -72,8 +72,9 @@ def _weight(run: Credit) -> np.ndarray:
 
 
 def _with_range(seeds: list[np.ndarray]) -> dict[str, Any]:
-    values = np.stack(seeds)
-    return {"seeds": values, "mean": values.mean(0), "low": values.min(0), "high": values.max(0)}
+    values = np.ma.masked_invalid(np.stack(seeds))  # a bin counts the seeds that visited it
+    over = {"mean": values.mean(0), "low": values.min(0), "high": values.max(0)}
+    return {"seeds": values.filled(np.nan)} | {name: each.filled(np.nan) for name, each in over.items()}
 
 
 def _shares(seeds: list[np.ndarray], t: np.ndarray) -> dict[str, Any]:
@@ -96,7 +97,8 @@ def draw(numbers: Numbers) -> Figure:
             left.fill_between(numbers["t"], low, high, color=colour[label], alpha=0.25, linewidth=0)
         (curve,) = left.plot(numbers["t"], mean, color=colour[label], linestyle=line(label))
         entries.append((curve, literal(label)))
-    left.set(xlim=(0, 1), yscale="log", xlabel=T_LABEL, ylabel="gradient weight (mean 1)")
+    log_scale(left)
+    left.set(xlim=(0, 1), xlabel=T_LABEL, ylabel="gradient weight (mean 1)")
     _bars(right, numbers)
     parts = [
         Patch(color=grey, label=f"{low:g}-{high:g}")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.figures.save import Numbers
-from ddecli.reporting.figures.style import colours, legend, literal, panels
+from ddecli.reporting.figures.style import colours, legend, literal, log_scale, panels
 from ddecli.reporting.rows import Folders
 from ddecli.reporting.runs import load_metrics, load_runs
 
@@ -85,7 +85,7 @@ def draw(numbers: Numbers) -> Figure:
 
 def _scale(axis: Axes, metric: str) -> None:
     if metric == "gradient_norm":
-        axis.set_yscale("log")
+        log_scale(axis)
     elif metric == "implicit_accuracy":
         axis.axhline(0.5, color="#555555", linewidth=0.7)
     elif metric == "margin":

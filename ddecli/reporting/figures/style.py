@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -102,6 +103,12 @@ def panels(count: int, height: float = 2.4) -> tuple[Figure, list[Axes]]:
     for unused in axes[count:]:
         unused.remove()
     return figure, axes[:count]
+
+
+def log_scale(axis: Axes) -> None:
+    """A logarithmic y axis, if there is a number on it that has a logarithm."""
+    if any(np.any(np.asarray(line.get_ydata(), dtype=float) > 0) for line in axis.lines):
+        axis.set_yscale("log")
 
 
 def legend(figure: Figure, entries: Sequence[tuple[Artist, str]]) -> None:

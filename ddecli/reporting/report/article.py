@@ -26,19 +26,34 @@ from ddecli.reporting.report.limits import limits, rules
 from ddecli.reporting.report.setup import protocol_facts, provenance, setup
 
 CAPTIONS = {
-    "segments": "Mean scores after uniform training on parts of the trajectory, beside the base model and training on "
-    "all timesteps (the paper's Fig. 3). Error bars: 95 % intervals of the difference to the base.",
-    "beat-ratios": "Share of image pairs, same prompt and noise, in which a method scores higher than the base model, "
-    "ties half (Fig. 5). Error bars: 95 % intervals.",
-    "coefficients": "Weights of the losses by timestep, of the model's noise schedule (section 3.4).",
-    "corrections": "Correction terms C(t) after training by timestep, and over training at four places (section 4.4).",
-    "log-sigmoid": "The loss, its gradient and its saturation, with the logits of the trainings (section 3.4).",
-    "credit": "Mean gradient weight of a visit by timestep, and the share of the total weight in three parts of the "
-    "trajectory.",
-    "curves": "Loss, implicit accuracy, margin and gradient norm over training.",
-    "images": "Images of the same prompts and noise side by side; nobody selected the prompts.",
+    "segments": (
+        "Mean scores after uniform training on parts of the trajectory, beside the base model and training on all "
+        "timesteps. Error bars: 95 % intervals of the difference to the base.",
+        "Fig. 3",
+    ),
+    "beat-ratios": (
+        "Share of image pairs, same prompt and noise, in which a method scores higher than the base model, ties half. "
+        "Error bars: 95 % intervals.",
+        "Fig. 5",
+    ),
+    "coefficients": ("Weights of the losses by timestep, of the model's noise schedule.", "section 3.4"),
+    "corrections": (
+        "Correction terms C(t) after training by timestep, and over training at four places.",
+        "section 4.4",
+    ),
+    "log-sigmoid": (
+        "The loss, its gradient and its saturation, with the logits of the trainings.",
+        "section 3.4",
+    ),
+    "credit": (
+        "Mean gradient weight of a visit by timestep, and the share of the total weight in three parts of the "
+        "trajectory.",
+        "",
+    ),
+    "curves": ("Loss, implicit accuracy, margin and gradient norm over training.", ""),
+    "images": ("Images of the same prompts and noise side by side; nobody selected the prompts.", ""),
 }
-"""What is shown, by the name of the figure; used where the experiment gives no caption."""
+"""What is shown, by the name of the figure, and the paper's own place; used where the experiment gives no caption."""
 
 
 def article(findings: Findings) -> Document:
@@ -86,13 +101,16 @@ def _tables(findings: Findings) -> Iterator[Block]:
 
 def _figures(findings: Findings) -> Iterator[Block]:
     for number, picture in enumerate(findings.experiment.figures, start=1):
-        caption = picture.caption or _default_caption(picture.file)
+        caption = picture.caption or _default_caption(picture.file, bool(findings.measured))
         yield Figure(
             picture.file,
             text([strong(f"Figure {number}. {picture.title}."), f" {caption}" if caption else ""]),
         )
 
 
-def _default_caption(file: Path) -> str:
+def _default_caption(file: Path, with_place: bool) -> str:
     known = [name for name in CAPTIONS if file.stem == name or file.stem.startswith(f"{name}-")]
-    return CAPTIONS[max(known, key=len)] if known else ""
+    if not known:
+        return ""
+    words, place = CAPTIONS[max(known, key=len)]
+    return f"{words} In the paper: {place}." if place and with_place else words

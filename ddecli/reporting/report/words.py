@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
-from ddecli.reporting.render import NOTHING
+from ddecli.reporting.render import MINUS, NOTHING, decimals
 from ddecli.reporting.report.document import Span, Style
 
-MINUS = "−"
 STYLES: dict[str, Style] = {
     REPRODUCED: "good", NOT_REPRODUCED: "bad", UNDECIDED: "open", NOT_MEASURED: "absent",
     "holds": "good", "fails": "bad", "open": "open",
@@ -42,13 +39,6 @@ def signed(value: float, decimals: int) -> str:
 def plain(value: float, decimals: int) -> str:
     """With a sign only where it is negative."""
     return signed(value, decimals).removeprefix("+")
-
-
-def decimals(value: float, interval: Interval | None) -> int:
-    """So many that the interval's half width has two significant digits; without interval the value three."""
-    half = (interval.high - interval.low) / 2 if interval else 0.0
-    size, digits = (half, 2) if half > 0 else (abs(value), 3)
-    return min(8, max(0, digits - 1 - math.floor(math.log10(size)))) if 0 < size < math.inf else 3
 
 
 def bounds(interval: Interval | None, places: int) -> str:
