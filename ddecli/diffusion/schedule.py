@@ -86,6 +86,19 @@ class NoiseSchedule:
         return float(self.alphas_cumprod[-1]) <= _ZERO_ALPHA_CUMPROD
 
     @cached_property
+    def to_noise_errors(self) -> Tensor:
+        """What turns an error in `error_unit` into an error of the noise, at every timestep, (T,) float64.
+
+        0 at a last timestep of zero SNR, where all of `x_t` is noise and its error says nothing.
+        """
+        if self.error_of == "epsilon":
+            return torch.ones_like(self.alphas_cumprod)
+        abar = self.alphas_cumprod.clone()
+        if self.zero_terminal_snr:
+            abar[-1] = 0
+        return abar if self.error_of == "v_prediction" else abar / (1 - abar)
+
+    @cached_property
     def single_shot_weights(self) -> Tensor:
         """`c_t` of every timestep, (T,) float64: `||x_0 - x0_hat||^2` is `c_t` times the squared error.
 

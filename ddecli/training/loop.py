@@ -110,7 +110,7 @@ class Trainer:
         self._distribute()
         self.held_out = self._held_out(T)
         self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
-        self.credit = CreditMap(settings.steps, T)
+        self.credit = CreditMap(settings.steps, T, self.model.schedule.to_noise_errors)
         self.first_step = 0
 
     def _held_out(self, T: int) -> HeldOut | None:

@@ -96,19 +96,31 @@ class CreditMap:
     Arrays of credit.npz: `bin_edges` (bins + 1,) timesteps; `gradient_weight_sum` and `count` (steps, bins), whose
     ratio is the mean gradient weight; `corrections` (steps, bins), `C(t)` at the first timestep of each bin, and
     `table` (4, table bins) for objectives with a delayed table.
+
+    Weights are by errors of the noise, whatever the unit in which a run forms its errors: maps can be compared.
     """
 
-    def __init__(self, steps: int, num_timesteps: int) -> None:
+    def __init__(self, steps: int, num_timesteps: int, to_noise_errors: Tensor | None = None) -> None:
+        """An empty map.
+
+        Args:
+            to_noise_errors: of the run's schedule, (T,) float64; None for errors of the noise.
+        """
+        ones = torch.ones(num_timesteps, dtype=torch.float64)
+        self.to_noise_errors = ones if to_noise_errors is None else to_noise_errors
         self.edges = torch.linspace(0, num_timesteps, CREDIT_BINS + 1).round().long()
         self.weight_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.corrections = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
 
     def add(self, step: int, columns: Tensor, table: DelayedTable | None) -> None:
-        """Record one optimizer step."""
-        bins = torch.bucketize(columns[:, 0].long(), self.edges[1:], right=True)
-        self.weight_sum[step].index_add_(0, bins, columns[:, 7])
-        self.count[step].index_add_(0, bins, torch.ones_like(columns[:, 7]))
+        """Record one optimizer step. At zero SNR the noise has no error, and a visit is left out."""
+        t = columns[:, 0].long()
+        ratio = self.to_noise_errors[t]
+        weight = (columns[:, 7] / ratio)[ratio > 0]
+        bins = torch.bucketize(t, self.edges[1:], right=True)[ratio > 0]
+        self.weight_sum[step].index_add_(0, bins, weight)
+        self.count[step].index_add_(0, bins, torch.ones_like(weight))
         if table is not None:
             self.corrections[step] = table.corrections()[self.edges[:-1]].double().cpu()
 

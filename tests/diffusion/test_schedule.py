@@ -101,6 +101,8 @@ def test_weights_follow_the_unit_of_the_error(kind: str, schedule: NoiseSchedule
     torch.testing.assert_close(e["native"], (prediction - target).square().mean((1, 2, 3)), rtol=1e-6, atol=0)
     ratio = {"epsilon": abar**0, "v_prediction": abar, "sample": abar / (1 - abar)}[kind].flatten()
     torch.testing.assert_close(e["noise"], ratio * e["native"], rtol=1e-5, atol=0)
+    assert native.to_noise_errors[SOME_T].tolist() == pytest.approx(ratio.tolist(), rel=1e-12)
+    assert (noise.to_noise_errors == 1).all()
     for weights in ("single_shot_weights", "step_weights"):
         left, right = (getattr(made, weights)[SOME_T] * e[made.error_unit] for made in (noise, native))
         torch.testing.assert_close(left, right, rtol=1e-5, atol=0)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -148,6 +149,11 @@ def test_dde_is_the_same_loss_in_both_units(
     for left, right in zip(seen["noise"], seen["native"], strict=True):
         for name in ("loss", "logit", "gradient_norm"):
             assert left[name] == pytest.approx(right[name], rel=2e-3, abs=1e-4), name
+    maps = [np.load(tmp_path / unit / "credit.npz") for unit in ("noise", "native")]  # in noise units both
+    for name in maps[0].files:
+        if not name.startswith("table"):
+            np.testing.assert_allclose(maps[0][name], maps[1][name], rtol=2e-3, atol=1e-5, err_msg=name)
+    assert maps[0]["gradient_weight_sum"].any()
     assert seen["noise"][-1]["logit"] != 0
     assert seen["noise"][-1]["error_policy_w"] != pytest.approx(
         seen["native"][-1]["error_policy_w"], rel=0.01
@@ -161,6 +167,9 @@ def test_zero_snr_says_what_to_give(models: Callable[..., Path], settings: Make)
     run = settings(model=model, loss="dde", steps=3, error="native", segment="0.99-1")
     assert train(run).first_loss == pytest.approx(math.log(2), abs=1e-7)
     assert all(math.isfinite(line["gradient_norm"]) for line in metrics(run))
+    credit = np.load(Path(run.out) / "credit.npz")
+    assert np.isfinite(credit["gradient_weight_sum"]).all()
+    assert 0 < credit["count"].sum() < 3 * 8  # of ten timesteps; the last one has no error of the noise
 
 
 def test_held_out_pairs_are_in_noise_units_whatever_the_run(
