@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from ddecli.cli.rows import parse_rows
 from ddecli.core.errors import UserError
+from ddecli.core.limits import MAX_COUNT, MAX_SEED, MAX_STEPS
 from ddecli.reporting.figures.presets import FIGURES
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(help="clip, hps, pickscore, truth ...; repeat it. All that every folder has if not given."),
 ]
-Draws = Annotated[int, typer.Option(min=100, help="Bootstrap samples behind each interval.")]
-Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
+Draws = Annotated[int, typer.Option(min=100, max=MAX_STEPS, help="Bootstrap samples behind each interval.")]
+Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the bootstrap.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -159,9 +160,11 @@ def images(
         typer.Argument(metavar="LABEL=FOLDER", help="A sample folder by label, the base first."),
     ],
     out: Out,
-    prompts: Annotated[int, typer.Option(min=1, help="How many, spread evenly over the prompt set.")] = 6,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many, spread evenly over the prompt set.")
+    ] = 6,
     image_index: Annotated[
-        int, typer.Option(min=0, help="Number of the picture among those of its prompt.")
+        int, typer.Option(min=0, max=MAX_COUNT, help="Number of the picture among those of its prompt.")
     ] = 0,
     title: Title = None,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED
+
 
 def inception(
     source: Annotated[Path, typer.Argument(help="A sample folder, or a folder of images.")],
@@ -23,14 +25,18 @@ def inception(
         int,
         typer.Option(
             min=1,
+            max=MAX_COUNT,
             help="Parts of the images that are scored apart; mean and standard deviation (n - 1) over them are given.",
         ),
     ] = 10,
     seed: Annotated[
-        int, typer.Option(help="Decides the random order in which the images are cut into parts.")
+        int,
+        typer.Option(
+            min=0, max=MAX_SEED, help="Decides the random order in which the images are cut into parts."
+        ),
     ] = 0,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Images classified at once; speed and memory only.")
+        int, typer.Option(min=1, max=MAX_BATCH, help="Images classified at once; speed and memory only.")
     ] = 64,
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")

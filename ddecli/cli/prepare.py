@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ddecli.core.errors import UserError
+from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_WORKERS
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +94,9 @@ def prepare(
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"Use the first pairs only; if not given, all (of the world {WORLD_PAIRS:,})."
+            min=1,
+            max=MAX_COUNT,
+            help=f"Use the first pairs only; if not given, all (of the world {WORLD_PAIRS:,}).",
         ),
     ] = None,
     max_bad: Annotated[
@@ -109,6 +112,7 @@ def prepare(
         int | None,
         typer.Option(
             min=1,
+            max=MAX_BATCH,
             help="Pictures encoded at once: speed and memory only. 64 up to 256 pixels, 16 at 512, 4 at "
             "1024, if not given.",
         ),
@@ -130,7 +134,9 @@ def prepare(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Threads that read and decode pictures; one per core, at most 16, if not given."
+            min=1,
+            max=MAX_WORKERS,
+            help="Threads that read and decode pictures; one per core, at most 16, if not given.",
         ),
     ] = None,
     shard: Annotated[
@@ -142,7 +148,9 @@ def prepare(
             "for you, with one GPU per process.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides the pairs of the world; other data ignore it.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Decides the pairs of the world; other data ignore it.")
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddecli.core.limits import MAX_SEED, MAX_STEPS
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -21,9 +23,11 @@ def report(
     ],
     draws: Annotated[
         int,
-        typer.Option(min=100, help="Bootstrap samples behind each interval; as for the tables."),
+        typer.Option(
+            min=100, max=MAX_STEPS, help="Bootstrap samples behind each interval; as for the tables."
+        ),
     ] = 10_000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
 ) -> None:
     """Write what was measured as an article: every method beside its base and the others, with intervals.

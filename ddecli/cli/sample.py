@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ddecli.core.errors import UserError
+from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_SHARDS, MAX_STEPS
 
 if TYPE_CHECKING:
     from ddecli.sampling.prompts import PromptSet
@@ -37,11 +38,14 @@ def sample(
         list[str] | None, typer.Option(help="A prompt; repeat it for more. Instead of --prompts.")
     ] = None,
     num_prompts: Annotated[
-        int | None, typer.Option(min=1, help="Take only the first prompts; all if not given.")
+        int | None, typer.Option(min=1, max=MAX_COUNT, help="Take only the first prompts; all if not given.")
     ] = None,
-    images_per_prompt: Annotated[int, typer.Option(min=1, help="Images made for each prompt.")] = 8,
+    images_per_prompt: Annotated[
+        int, typer.Option(min=1, max=MAX_BATCH, help="Images made for each prompt.")
+    ] = 8,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="DDIM steps; 15 for tiny models, else 50, if not given.")
+        int | None,
+        typer.Option(min=1, max=MAX_STEPS, help="DDIM steps; 15 for tiny models, else 50, if not given."),
     ] = None,
     guidance_scale: Annotated[
         float | None,
@@ -50,12 +54,16 @@ def sample(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="With the prompt and the image's number it decides the starting noise.")
+        int,
+        typer.Option(
+            min=0, max=MAX_SEED, help="With the prompt and the image's number it decides the starting noise."
+        ),
     ] = 0,
     batch_size: Annotated[
         int | None,
         typer.Option(
             min=1,
+            max=MAX_BATCH,
             help="Images made at once: speed and memory only. If not given 8, of up to 64 pixels 64.",
         ),
     ] = None,
@@ -143,8 +151,13 @@ def parse_shard(text: str | None) -> tuple[int, int]:
 
         return share_of_processes()
     part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise UserError(f"--shard {text} must be I/N with I from 1 to N, as in 1/4.")
+    digits = len(str(MAX_SHARDS))
+    if not (part.isdecimal() and parts.isdecimal() and max(len(part), len(parts)) <= digits):
+        part, parts = "0", "0"
+    if not 1 <= int(part) <= int(parts) <= MAX_SHARDS:
+        raise UserError(
+            f"--shard {text} must be I/N with I from 1 to N, as in 1/4, and N at most {MAX_SHARDS:,}."
+        )
     return int(part), int(parts)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ddecli.core.errors import UserError
+from ddecli.core.limits import MAX_BATCH
 
 if TYPE_CHECKING:
     from ddecli.core.scores import ScoreSet
@@ -69,7 +70,7 @@ def score(
         typer.Option(help="A second folder of the same protocol: print beat ratios and mean differences."),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Images scored at once; speed and memory only.")
+        int, typer.Option(min=1, max=MAX_BATCH, help="Images scored at once; speed and memory only.")
     ] = 32,
     max_bad: Annotated[
         float,

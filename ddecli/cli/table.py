@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ddecli.cli.rows import parse_rows
+from ddecli.core.limits import MAX_SEED, MAX_STEPS
 
 
 def table(
@@ -28,9 +29,13 @@ def table(
     ] = None,
     draws: Annotated[
         int,
-        typer.Option(min=100, help="Bootstrap samples behind each interval; more are slower and steadier."),
+        typer.Option(
+            min=100,
+            max=MAX_STEPS,
+            help="Bootstrap samples behind each interval; more are slower and steadier.",
+        ),
     ] = 10_000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Put scored folders side by side: mean scores, gains over the base, and the difference of every two rows.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ddecli.core.limits import MAX_SEED
+
 app = typer.Typer(
     help="The built-in tiny world: look at it, or train its models again.", no_args_is_help=True
 )
@@ -22,7 +24,7 @@ def world(context: typer.Context) -> None:
 @app.command()
 def show(
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("world.png"),
-    seed: Annotated[int, typer.Option(help="Which scenes and pairs are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Which scenes and pairs are drawn.")] = 0,
 ) -> None:
     """Draw a contact sheet of scenes, flaws and preference pairs."""
     from ddecli.core.console import echo
@@ -38,7 +40,10 @@ def build(
         Path, typer.Option(help="Folder to build in; the same folder again goes on where it stopped.")
     ],
     scale: Annotated[
-        float, typer.Option(min=0.0001, help="Share of the full training steps; small values try the recipe.")
+        float,
+        typer.Option(
+            min=0.0001, max=100, help="Share of the full training steps; small values try the recipe."
+        ),
     ] = 1.0,
     stage: Annotated[
         list[str] | None, typer.Option(help="Build only this stage; repeat for more. Default: all, in order.")

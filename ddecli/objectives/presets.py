@@ -94,6 +94,10 @@ def build_objective(
         )
     if name == "dde-single":
         return DDESingle(schedule, beta)
+    if correction_bins is not None and correction_bins > schedule.num_timesteps:
+        raise UserError(
+            f"correction_bins {correction_bins} are more than the model's {schedule.num_timesteps} timesteps."
+        )
     table = DelayedTable(schedule, ema_decay, correction_bins)
     return DDEStep(schedule, beta, table) if name == "dde-step" else DDE(schedule, beta, table)
 

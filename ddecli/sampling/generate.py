@@ -37,6 +37,7 @@ from transformers.utils import logging as transformers_logging
 from ddecli.core.console import console, progress
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
+from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
 from ddecli.core.seeds import seed_of
 from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY
@@ -119,7 +120,8 @@ def sample_images(
         model_name: the model's name for protocol.json.
 
     Raises:
-        UserError: `out` holds images of other settings; an image is not finite; memory ran out.
+        UserError: more steps or images than can be; `out` holds images of other settings; an image is not
+            finite; memory ran out.
     """
     began = time.monotonic()
     steps = settings.steps or default_steps(pipeline)
@@ -127,6 +129,13 @@ def sample_images(
         default_guidance_scale(pipeline) if settings.guidance_scale is None else settings.guidance_scale
     )
     _prepare(pipeline)
+    _check_steps(pipeline, steps)
+    count = len(prompts.prompts) * settings.images_per_prompt
+    if count > MAX_IMAGES:
+        raise UserError(
+            f"{len(prompts.prompts):,} prompts with {settings.images_per_prompt:,} images each are {count:,} images, "
+            f"more than {MAX_IMAGES:,}: lower --num-prompts or --images-per-prompt."
+        )
     folder = SampleFolder(out)
     folder.claim(
         {
@@ -298,6 +307,17 @@ def _prepare(pipeline: DiffusionPipeline) -> None:
     if hasattr(pipeline, "watermark"):
         pipeline.watermark = None
     pipeline.set_progress_bar_config(disable=True)
+
+
+def _check_steps(pipeline: DiffusionPipeline, steps: int) -> None:
+    """Refuse more steps than the schedule has timesteps, or a first step behind its end."""
+    schedule = pipeline.scheduler.config
+    T = schedule.num_train_timesteps
+    most = T - schedule.steps_offset if schedule.timestep_spacing == "leading" else T
+    if steps > most:
+        raise UserError(
+            f"--steps {steps}: the schedule of this model has {T} timesteps; give at most {most} steps."
+        )
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
+from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_RANK, MAX_SEED, MAX_STEPS
 from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve, short_name
 from ddecli.objectives.presets import loss_preset
@@ -34,11 +35,11 @@ class TrainSettings(BaseModel):
     data: str | None = Field(None, description="pair store; None prepares the model's default pairs")
     pairs_sha256: str | None = Field(None, description="of the pair store's manifest; filled in by the run")
     out: str = Field("", description="run folder")
-    steps: int = Field(ge=1, description="optimizer steps")
-    batch_size: int = Field(ge=1, description="pairs an optimizer step, over all processes")
-    micro_batch_size: int = Field(ge=1, description="pairs a forward pass, on each process")
+    steps: int = Field(ge=1, le=MAX_STEPS, description="optimizer steps")
+    batch_size: int = Field(ge=1, le=MAX_BATCH, description="pairs an optimizer step, over all processes")
+    micro_batch_size: int = Field(ge=1, le=MAX_BATCH, description="pairs a forward pass, on each process")
     lr: float = Field(gt=0, allow_inf_nan=False, description="learning rate after warm-up; never scaled")
-    warmup: int = Field(0, ge=0, description="optimizer steps of linear warm-up, then constant")
+    warmup: int = Field(0, ge=0, le=MAX_COUNT, description="optimizer steps of linear warm-up, then constant")
     error: Literal["noise", "native"] = Field(
         "noise",
         description="errors of the noise, or of what the model predicts (native); not given: as the loss has it",
@@ -46,7 +47,7 @@ class TrainSettings(BaseModel):
     beta: float = Field(1.0, gt=0, allow_inf_nan=False, description="strength of the preference")
     ema_decay: float = Field(0.95, ge=0, lt=1, description="decay of the delayed table (dde, dde-step)")
     correction_bins: int | None = Field(
-        None, ge=1, description="bins of the delayed table; None: one a timestep"
+        None, ge=1, le=MAX_STEPS, description="bins of the delayed table; None: one a timestep"
     )
     segment: str | None = Field(None, description="part of the trajectory to train, such as 0.3-0.4")
     gamma: float = Field(0.9, gt=0, le=1, description="discount of the discounted loss")
@@ -73,8 +74,8 @@ class TrainSettings(BaseModel):
     weight_ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the average of the weights that is saved; None saves the last"
     )
-    lora: int | None = Field(None, ge=1, description="LoRA rank; None trains the whole U-Net")
-    seed: int = Field(0, ge=0, description="seed of every draw")
+    lora: int | None = Field(None, ge=1, le=MAX_RANK, description="LoRA rank; None trains the whole U-Net")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of every draw")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     gradient_checkpointing: bool = Field(
@@ -82,10 +83,12 @@ class TrainSettings(BaseModel):
         description="compute activations again in the backward pass: the same result, less memory, slower",
     )
     compile: bool = Field(False, description="compile the U-Net's transformer blocks")
-    checkpoint_every: int = Field(50, ge=1, description="optimizer steps between checkpoints")
+    checkpoint_every: int = Field(50, ge=1, le=MAX_COUNT, description="optimizer steps between checkpoints")
     holdout: str | None = Field(None, description="pair store to evaluate on, never trained on")
-    holdout_pairs: int = Field(256, ge=1, description="pairs of it that are looked at")
-    evaluate_every: int = Field(50, ge=1, description="optimizer steps between evaluations on it")
+    holdout_pairs: int = Field(256, ge=1, le=MAX_COUNT, description="pairs of it that are looked at")
+    evaluate_every: int = Field(
+        50, ge=1, le=MAX_COUNT, description="optimizer steps between evaluations on it"
+    )
 
     @property
     def folder(self) -> Path:
