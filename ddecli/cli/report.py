@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def report(
     experiment: Annotated[
-        Path, typer.Argument(help="What was measured: a YAML file that names tables, folders and figures.")
+        Path,
+        typer.Argument(
+            help="What was measured: a YAML file that names scored images, runs, tables and figures."
+        ),
     ],
     out: Annotated[
         Path,
@@ -32,7 +35,9 @@ def report(
 ) -> None:
     """Write what was measured as an article: every method beside its base and the others, with intervals.
 
-    Where a model of the experiment stands for one of the DDE paper's, its claims are tested one by one.
+    Where a model of the experiment stands for one of the DDE paper's, its claims are tested one by one. The least
+    that the file may hold: `{name: mine, title: Mine, models: {my-model: {scores: {base: [images/a], ours:
+    [images/b]}}}}`; the workflow writes one.
 
     Example: `ddecli report experiment.yaml --out paper/tiny`
     """

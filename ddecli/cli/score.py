@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 20
 """Images given by name that are listed one by one."""
+ABOUT = "Intervals are over prompts: they speak of these two sets of images, not of how their models were trained."
 
 
 def score(
@@ -136,6 +137,7 @@ def score(
             f"{images.name} against {other.name} (95 % intervals)",
             [_comparison_row(row) for row in comparison],
         )
+        echo(ABOUT)
         if sheet:
             echo(f"Side by side: {sheet}")
 

@@ -102,6 +102,7 @@ def score_table(
         f"Gains over {base}: 95 % percentile bootstrap intervals, {draws:,} draws of the {prompts} {again}, "
         f"bootstrap seed {seed}.",
         *lone_note(rows),
+        "Bold mean: the highest of its column, whether or not it is told apart from the others.",
     ]
     left_out = sorted({name for scores in every for name in scores.metrics} - set(metrics))
     if left_out:

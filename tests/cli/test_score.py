@@ -74,7 +74,9 @@ def test_against(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) -> None:
     same = shutil.copytree(base, tmp_path / "same")
     twin = json.loads(ddecli("score", same, *scorer, "--metric", "clip", "--against", base, "--json").out)
     assert [(row["beat_ratio"], row["tie_share"]) for row in twin["comparison"]] == [(0.5, 1.0)] * 2
-    assert "beat ratio" in ddecli("score", same, *scorer, "--metric", "clip", "--against", base).out
+    shown = ddecli("score", same, *scorer, "--metric", "clip", "--against", base).out
+    assert "beat ratio" in shown
+    assert "they speak of these two sets of images, not of how their models were trained" in shown
 
 
 def test_against_another_protocol_or_other_prompts(

@@ -163,6 +163,25 @@ def test_rows_have_names_of_their_own(tmp_path):
         report(tmp_path, m=model | {"methods": {"other": {"label": "x"}}})
 
 
+def test_pictures_of_unknown_origin_and_one_prompt_will_do(tmp_path):
+    """The least there can be: two folders of scores without a protocol, of one prompt, and so without intervals."""
+    listed = {}
+    for name, value in (("base", 1.0), ("ours", 1.5)):
+        scores = score_set(name, {"aesthetic": np.full((1, 3), value)}, name)
+        scores.protocol.clear()
+        listed[name] = [str(write(scores, tmp_path / name))]
+    findings, text = report(tmp_path, m={"scores": listed})
+    (difference,) = findings.side_by_side["m"].differences
+    assert (difference.estimates["aesthetic"].value, difference.estimates["aesthetic"].interval) == (
+        0.5,
+        None,
+    )
+    assert not difference.estimates["aesthetic"].shown
+    assert "ours beside m, over 1 training and 1 prompt: Aesthetic (+50.0 %) is not shown to change." in text
+    assert "| ours − m | +0.500 |" in text
+    assert "scores are means over 1 prompt with 3 images each" in text
+
+
 def test_only_what_was_drawn_is_said_to_be(tmp_path):
     """One model's pictures are of the tiny world, the other's are not, though they are as small."""
     drawn = {"scores": {"base": [folder(tmp_path / "a", "base", 0.0, resolution=32, world="tiny")]}}
