@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from ddecli.core.errors import UserError
+from ddecli.core.parsing import check_shape, parse_json, parse_yaml
 from ddecli.core.paths import FOLDER, readable_file, replaceable
 from ddecli.core.scratch import clear_stale, scratch_beside
 from ddecli.core.text import to_json
@@ -160,40 +160,70 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, to_json(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, shape: Any = Any, way_out: str = "") -> Any:
     """Read a JSON file.
 
+    Args:
+        shape: types that it should be made of, see `check_shape`.
+        way_out: what to do if it is damaged, as in "sample the images again".
+
     Raises:
-        UserError: the file is missing, may not be read, or is no JSON.
+        UserError: the file is missing, may not be read, is no JSON, or has another shape.
+    """
+    more = f"; {way_out}" if way_out else ""
+    try:
+        value = parse_json(readable_file(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}){more}.") from error
+    try:
+        check_shape(value, shape)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}){more}.") from error
+    return value
+
+
+def read_json_lines(path: Path, shape: Any, way_out: str) -> list[Any]:
+    """Read a file with a JSON value a line.
+
+    Args:
+        shape, way_out: see `read_json`.
+
+    Raises:
+        UserError: as `read_json`, with the number of the line; or the last line has no end.
     """
     try:
-        return json.loads(readable_file(path).read_text(encoding="utf-8"))
+        lines = readable_file(path).read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}.") from error
+        raise UserError(f"{path} cannot be read as text ({error}); {way_out}.") from error
+    if lines.pop():
+        raise UserError(f"{path} is damaged (its last line was cut); {way_out}.")
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values.append(parse_json(line))
+            check_shape(values[-1], shape)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged (line {number}: {error}); {way_out}.") from error
+    return values
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
     """Read a YAML file of settings, `name: value`.
 
     Raises:
-        UserError: the file is missing, may not be read, is no YAML, or holds anything but settings.
+        UserError: the file is missing, may not be read, is no YAML (see `parse_yaml`), or holds anything but settings.
     """
-    import yaml
-
     try:
-        values = yaml.safe_load(readable_file(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that is none
-        raise UserError(f"{path} cannot be read as YAML: {_yaml_reason(error)}.") from error
+        values = parse_yaml(readable_file(path).read_text(encoding="utf-8"))
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: no UTF-8, a date that is none, and all of `parse_yaml`
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be read as YAML: {reason}.") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no settings: write one `name: value` per line.")
     return values
-
-
-def _yaml_reason(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    if mark is not None:
-        return f"line {mark.line + 1}, {getattr(error, 'problem', None) or 'no YAML'}"
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def sha256_file(path: Path) -> str:
