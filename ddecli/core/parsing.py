@@ -17,12 +17,14 @@ _OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 """What YAML 1.1 reads as a number to the base 8 or 60."""
 
 
-def parse_json(text: str) -> Any:
-    """The value that a text in JSON stands for.
+def parse_json(text: str | bytes) -> Any:
+    """The value that a text in JSON stands for, of bytes in any of Unicode's encodings.
 
     Raises:
         ValueError: it is no JSON, or nested more than `DEEPEST` deep.
     """
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text))
     try:
         value = json.loads(text)
     except RecursionError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
+from ddecli.core.parsing import parse_json
 from ddecli.core.paths import readable_file
 from ddecli.core.protocol import clean_prompt
 from ddecli.core.text import is_text
@@ -147,7 +147,7 @@ def _records(text: str, path: Path) -> Iterator[tuple[str, Any]]:
 
 def _parsed(text: str, refusal: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise UserError(f"{refusal} JSON: {error}.") from error
 

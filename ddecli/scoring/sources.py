@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import IMAGE_SUFFIXES, open_image
 from ddecli.core.inside import inside
+from ddecli.core.parsing import parse_json
 from ddecli.core.paths import readable_file
 from ddecli.core.protocol import (
     CONTACT_SHEET,
@@ -222,7 +222,7 @@ def _found(folder: Path, name: str) -> dict[str, Any]:
 
 def _json_row(line: str) -> Any:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         return None
 

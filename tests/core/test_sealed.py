@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -54,10 +53,11 @@ def test_a_flipped_bit_never_gives_other_values(tmp_path: Path) -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         file.write_bytes(damaged)
         try:
-            assert read_sealed(file, "again") == VALUES  # of the layout, as where a line break became a blank
-        except UserError as error:
-            assert re.search(r"x\.json (has changed|cannot be read|is damaged)", str(error))
+            values = read_sealed(file, "again")
+        except UserError:
             refused += 1
+        else:
+            assert values == VALUES  # of the layout, as where a line break became a blank
     assert refused > 2 * len(good)
 
 

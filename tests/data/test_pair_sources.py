@@ -59,6 +59,7 @@ def test_csv_and_trl_names(tmp_path: Path) -> None:
     [
         ("{broken", "malformed row"),
         ('"a text"', "malformed row"),
+        ("[" * 200_000, "malformed row"),
         ('{"prompt": "\udce9"}'.encode("utf-8", "surrogateescape"), "malformed row"),
         ({"prompt": "", "chosen": "0.png", "rejected": "1.png"}, "empty prompt"),
         ({"prompt": "  ", "chosen": "0.png", "rejected": "1.png"}, "empty prompt"),
@@ -145,6 +146,13 @@ def test_a_shard_with_a_hole_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"0\.parquet is damaged at row 0"):
         read(tmp_path)
+
+
+def test_a_list_that_is_nested_too_deeply_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "train.json"
+    file.write_text("[" * 200_000, encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.json: row 0 is nested too deeply"):
+        read(file)
 
 
 def test_columns_can_be_named(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_jsonl_file(tmp_path: Path) -> None:
     assert read_prompts(file) == ["a", "b"]
 
 
-@pytest.mark.parametrize("line", ["{", '{"title": "a"}', '{"prompt": 3}', "[1]", '"a"'])
+@pytest.mark.parametrize("line", ["{", '{"title": "a"}', '{"prompt": 3}', "[1]", '"a"', "[" * 200_000])
 def test_bad_jsonl_line_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "a"}\n' + line + "\n")

@@ -18,6 +18,7 @@ from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_file
+from ddecli.core.parsing import parse_json
 from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
@@ -113,7 +114,7 @@ def _jsonl_rows(path: Path, mark: Mark) -> Iterator[Row]:
             continue
         row: Any
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             row = BadRow("malformed row", str(error))
         else:
@@ -164,6 +165,8 @@ def _json_rows(path: Path, mark: Mark) -> Iterator[Row]:
                     ) from error
                 text, before, here = text[here:] + more.decode("latin-1"), before + here, 0
                 continue
+            except RecursionError as error:
+                raise UserError(f"{path}: row {number} is nested too deeply.") from error
             yield number, _object(text[here:end].encode("latin-1")), Mark(before + end, number + 1)
             number += 1
             here = end
@@ -171,7 +174,7 @@ def _json_rows(path: Path, mark: Mark) -> Iterator[Row]:
 
 def _object(raw: bytes) -> dict[str, Any] | BadRow:
     try:
-        row = json.loads(raw)
+        row = parse_json(raw)
     except ValueError as error:  # no UTF-8
         return BadRow("malformed row", str(error))
     return row if isinstance(row, dict) else BadRow("malformed row", "no JSON object")

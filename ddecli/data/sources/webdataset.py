@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sampled_sha256
 from ddecli.core.images import IMAGE_SUFFIXES
+from ddecli.core.parsing import parse_json
 from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
@@ -119,7 +119,7 @@ def _columns(field: str, content: bytes) -> dict[str, Any]:
         if suffix == "txt":
             return {name or "prompt": content.decode("utf-8-sig").strip()}
         if suffix == "json":
-            values = json.loads(content)
+            values = parse_json(content)
             if isinstance(values, dict):
                 return values
     except ValueError as error:
