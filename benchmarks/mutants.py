@@ -216,7 +216,8 @@ def survives(mutant: Mutant, room: str, limit_s: float) -> bool:
             "OMP_NUM_THREADS": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        tests = [f"tests/{name}" for name in ROOMS[room] if (ROOT / "tests" / name).exists()]
+        own = f"{room}/test_{mutant.file.stem}.py"  # first, as it is the likeliest to notice
+        tests = [f"tests/{name}" for name in (own, *ROOMS[room]) if (ROOT / "tests" / name).exists()]
         command = [
             sys.executable,
             "-m",
