@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ddecli.data.relabel import Relabel
     from ddecli.data.sources.base import Source
     from ddecli.data.summary import PrepareSummary
+    from ddecli.models.presets import ModelSource
 
 WORLD = "world"
 WORLD_PAIRS = 6000
@@ -176,11 +177,9 @@ def prepare(
     from ddecli.models.load import load_model
     from ddecli.models.presets import resolve
 
-    tiny = resolve(model).is_tiny
-    if data is None:
-        if not tiny:
-            raise UserError(f"Give --data for --model {model}: a folder of pictures or parquet files.")
-        data = WORLD
+    encoder = resolve(model)
+    tiny = encoder.is_tiny
+    data = data or default_data(encoder)
     out = out or default_store(model, data, subset)
     share = parse_shard(shard)
     refuse_other_content(out)  # whether a store that is there may stay is known when the data are
@@ -213,6 +212,13 @@ def prepare(
         overwrite=overwrite,
     )
     _print(summary, as_json)
+
+
+def default_data(source: ModelSource) -> str:
+    """The data of a model that is given none. Raises UserError if it needs some."""
+    if source.is_tiny:
+        return WORLD
+    raise UserError(f"Give --data for --model {source.name}: a folder of pictures or parquet files.")
 
 
 def default_store(model: str, data: str = WORLD, subset: str | None = None) -> Path:

@@ -11,6 +11,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_SHARDS, MAX_STEPS
 
 if TYPE_CHECKING:
+    from ddecli.models.presets import ModelSource
     from ddecli.sampling.prompts import PromptSet
 
 WORLD = "world:"
@@ -115,11 +116,7 @@ def sample(
     parts = parse_shard(shard)
     source = resolve(model)
     if not prompts and not prompt:
-        if not source.is_tiny:
-            raise UserError(
-                f"{model} needs prompts: give --prompts FILE (one prompt per line) or --prompt TEXT."
-            )
-        prompts = "world:validation"
+        prompts = default_prompts(source)
     prompt_set = named_prompts(prompts, prompt or [], num_prompts)
     where = choose_device(device)
     dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
@@ -159,6 +156,15 @@ def parse_shard(text: str | None) -> tuple[int, int]:
             f"--shard {text} must be I/N with I from 1 to N, as in 1/4, and N at most {MAX_SHARDS:,}."
         )
     return int(part), int(parts)
+
+
+def default_prompts(source: ModelSource) -> str:
+    """The prompts of a model that is given none. Raises UserError if it needs some."""
+    if source.is_tiny:
+        return f"{WORLD}validation"
+    raise UserError(
+        f"{source.name} needs prompts: give --prompts FILE (one prompt per line) or --prompt TEXT."
+    )
 
 
 def named_prompts(prompts: str | None, prompt: list[str], first: int | None) -> PromptSet:

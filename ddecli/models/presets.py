@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from dataclasses import dataclass, replace
@@ -55,6 +56,7 @@ class ModelSource:
         return self.resolution is not None and self.resolution <= SMALL_PIXELS
 
 
+@functools.cache
 def presets() -> dict[str, dict[str, Any]]:
     """The presets of presets.yaml by name."""
     return read_yaml(Path(str(resources.files("ddecli.models").joinpath("presets.yaml"))))

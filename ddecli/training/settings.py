@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -139,11 +140,16 @@ def recipe(
         family: `sd` or `sdxl`, if known.
         lora: whether adapters are trained, not the whole U-Net.
     """
-    recipes = read_yaml(Path(str(resources.files("ddecli.training").joinpath("recipes.yaml"))))
+    recipes = _recipes()
     kind = "tiny" if tiny else FAMILY_RECIPES.get(family or "", "default")
     entry = recipes.get(model) or recipes[kind]
     entry = dict(entry.get("lora" if lora else "full", entry))
     return entry | entry.pop("losses")[loss]
+
+
+@functools.cache
+def _recipes() -> dict[str, Any]:
+    return read_yaml(Path(str(resources.files("ddecli.training").joinpath("recipes.yaml"))))
 
 
 def run_name(settings: dict[str, Any]) -> str:

@@ -63,6 +63,7 @@ def test_an_experiment_of_ones_own_is_served_by_its_report(tmp_path: Path) -> No
 
 
 def test_three_models_are_planned(tmp_path: Path) -> None:
+    smoke.make(tmp_path / "smoke")
     file = own(tmp_path)
     settings = yaml.safe_load(file.read_text())
     (model,) = settings["models"].values()

@@ -16,16 +16,16 @@ MEASURED = {2: "scores.parquet", 3: "scores.parquet", 4: "inception.json"}
 def choice_of(wildcards):
     """The file with beta and learning rate of a run's loss; none for the grid itself, or where the recipe rules."""
     chosen = MODELS[wildcards.model]["choices"] != "recipe" and not wildcards.run.startswith("grid/")
-    loss = RUNS[wildcards.model][wildcards.run]["loss"]
+    loss = RUNS[wildcards.model][wildcards.run].loss
     return [f"<results>/choices/{wildcards.model}/{loss}.yaml"] if chosen else []
 
 
 def train_options(wildcards):
     run = RUNS[wildcards.model][wildcards.run]
     return flags(
-        {"model": MODELS[wildcards.model]["source"], "loss": run["loss"]}
+        {"model": MODELS[wildcards.model]["source"], "loss": run.loss}
         | MODELS[wildcards.model]["train"]
-        | run["options"]
+        | run.options
     )
 
 
@@ -78,7 +78,7 @@ def record_of(wildcards):
 
 
 def grid_scores(wildcards):
-    return scores(wildcards.model, ["base", *grid_runs(wildcards.model)], "validation")
+    return scores(wildcards.model, ["base", *grid_runs(config, wildcards.model)], "validation")
 
 
 def judges(wildcards):
@@ -86,7 +86,7 @@ def judges(wildcards):
 
 
 def grid_folders(wildcards):
-    return images(wildcards.model, ["base", *grid_runs(wildcards.model)], "validation")
+    return images(wildcards.model, ["base", *grid_runs(config, wildcards.model)], "validation")
 
 
 def compared(number):

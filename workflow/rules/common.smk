@@ -2,6 +2,8 @@
 import shlex
 
 import ddecli
+from ddecli.workflow.options import words_of
+from ddecli.workflow.runs import all_runs, grid_runs, methods, segment_run
 
 MODELS = config["models"]
 VERSION = ddecli.__version__
@@ -20,57 +22,15 @@ wildcard_constraints:
 
 
 def flags(options):
-    """Options as a command line: {"steps": 80, "metric": ["clip", "hps"]} is --steps 80 --metric clip --metric hps."""
-    words = []
-    for name, value in options.items():
-        for each in value if isinstance(value, list) else [value]:
-            words += [f"--{name}"] if each is True else [f"--{name}", str(each)]
-    return shlex.join(words)
+    """Options as a command line."""
+    return shlex.join(words_of(options))
 
 
-def methods(model):
-    """Every trained run of a model that is reported, segments included: its loss, options and number of seeds."""
-    found = {
-        name: {
-            "loss": method["loss"],
-            "options": method.get("train", {}),
-            "seeds": method["seeds"],
-        }
-        for name, method in MODELS[model]["methods"].items()
-    }
-    segments = MODELS[model].get("segments")
-    if segments:
-        for part in segments["ranges"]:
-            found[segment_run(model, part)] = {
-                "loss": segments["loss"],
-                "options": {"segment": part},
-                "seeds": segments["seeds"],
-            }
-    return found
-
-
-def segment_run(model, part):
-    """Name of the run that trains one part of the trajectory."""
-    return f"{MODELS[model]['segments']['loss']}-{part}"
-
-
-def grid_runs(model):
-    """The cells of the grid: every loss of the model's methods at every beta (but for SFT) and learning rate."""
-    grid, found = MODELS[model].get("grid", {"lr": []}), {}
-    for loss in dict.fromkeys(method["loss"] for method in MODELS[model]["methods"].values()):
-        for lr in grid["lr"]:
-            for beta in [None] if loss == "sft" else grid["beta"]:
-                options = config["grid"]["train"] | {"lr": lr} | ({} if beta is None else {"beta": beta})
-                name = f"grid/{loss}-lr{lr}" + ("" if beta is None else f"-beta{beta}")
-                found[name] = {"loss": loss, "options": options, "seeds": grid.get("seeds", 1)}
-    return found
-
-
-RUNS = {model: methods(model) | grid_runs(model) for model in MODELS}
+RUNS = all_runs(config)
 
 
 def seeds(model, run):
-    return range(RUNS[model][run]["seeds"])
+    return range(RUNS[model][run].seeds)
 
 
 def trained(model, run):
@@ -83,7 +43,7 @@ def label(model, run):
     if run == "base":
         return model
     method = MODELS[model]["methods"].get(run)
-    return method["label"] if method else RUNS[model][run]["options"].get("segment", run)
+    return method["label"] if method else RUNS[model][run].options.get("segment", run)
 
 
 def images(model, runs, split="test"):

@@ -5,7 +5,7 @@ def everything(wildcards):
     """All scores, Inception Scores and runs that the claims are judged by."""
     found = []
     for model in MODELS:
-        found += scores(model, ["base", *methods(model)]) + credits(model, methods(model))
+        found += scores(model, ["base", *methods(config, model)]) + credits(model, methods(config, model))
     return found + (measured(4) if 4 in config["tables"] else []) + list(experiment_grids(wildcards).values())
 
 
@@ -24,7 +24,9 @@ def experiment_models(wildcards):
         }
         if settings.get("segments"):
             parts = settings["segments"]["ranges"]
-            found[model]["segments"] = {part: images(model, [segment_run(model, part)]) for part in parts}
+            found[model]["segments"] = {
+                part: images(model, [segment_run(config, model, part)]) for part in parts
+            }
         if model in config["tables"].get(4, {}):
             after = config["tables"][4][model]
             found[model]["inception"] = {run: images(model, [run], "classes") for run in ("base", after)}

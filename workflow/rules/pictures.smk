@@ -6,16 +6,13 @@ CORRECTED = [run for run in REPORTED[FIRST] if MODELS[FIRST]["methods"][run]["lo
 
 
 def segment_runs():
-    return [segment_run(FIRST, part) for part in MODELS[FIRST]["segments"]["ranges"]]
+    return [segment_run(config, FIRST, part) for part in MODELS[FIRST]["segments"]["ranges"]]
 
 
 def full_range():
     """The run on all timesteps with the loss of the segments."""
     loss = MODELS[FIRST]["segments"]["loss"]
-    for run in REPORTED[FIRST]:
-        if MODELS[FIRST]["methods"][run]["loss"] == loss:
-            return run
-    raise WorkflowError(f"The segments of {FIRST} need a method with the loss {loss} on all timesteps.")
+    return next(run for run in REPORTED[FIRST] if MODELS[FIRST]["methods"][run]["loss"] == loss)
 
 
 def figure_table():

@@ -15,6 +15,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.hub import gated, hub_problem
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import Part, Source, Wanted
+from ddecli.data.sources.names import NICKNAMES
 from ddecli.data.sources.parquet import columns_of, open_parquet, rows_to_pairs
 from ddecli.data.sources.split_names import of_split, split_of
 from ddecli.data.sources.subsets import (
@@ -25,8 +26,6 @@ from ddecli.data.sources.subsets import (
 )
 from ddecli.data.sources.webdataset import first_layout, is_tar, tar_part
 
-NICKNAMES = {"pickapic": "yuvalkirstain/pickapic_v2"}
-"""Names that stand for a data set of the hub."""
 CONVERTED = "refs/convert/parquet"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,9 @@ from ddecli.core.files import read_json
 from ddecli.core.paths import readable_file
 from ddecli.data.shards import AGAIN
 from ddecli.data.sources.base import Source, Wanted
-from ddecli.data.sources.hub import NICKNAMES, hub_source
+from ddecli.data.sources.hub import hub_source
 from ddecli.data.sources.json_list import json_list_source, split_list
+from ddecli.data.sources.names import is_hub_name, missing
 from ddecli.data.sources.pair_folders import pair_folders_source, side_folders
 from ddecli.data.sources.parquet import parquet_source
 from ddecli.data.sources.rows import rows_source
@@ -21,7 +21,6 @@ from ddecli.data.sources.split_names import DEFAULT
 from ddecli.data.sources.webdataset import is_tar, webdataset_source
 from ddecli.data.store import MANIFEST
 
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 TABLES = (".jsonl", ".csv", ".tsv")
 
 
@@ -39,12 +38,9 @@ def open_source(data: str | Path, wanted: Wanted = Wanted()) -> Source:
                 f"{wanted.subset}."
             )
         return replace(_local(path, wanted), name=str(path.resolve()))
-    if str(data) in NICKNAMES or HUB_ID.fullmatch(str(data)):
+    if is_hub_name(str(data)):
         return hub_source(str(data), wanted)
-    raise UserError(
-        f"{path} does not exist. Give --data a folder or file of pairs, a hub id (owner/name), "
-        f"{', '.join(NICKNAMES)}, or world."
-    )
+    raise missing(str(path))
 
 
 def _local(path: Path, wanted: Wanted) -> Source:

@@ -1,0 +1,69 @@
+"""The trainings of an experiment: its methods, the segments of the trajectory, and the cells of its grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Config = Mapping[str, Any]
+GRID = "grid/"
+"""How the names of the grid's runs begin."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of a table, or one cell of a grid.
+
+    options: of `ddecli train`, on top of those that all trainings of the model have.
+    seeds: number of trainings.
+    place: where the configuration says it.
+    """
+
+    loss: str
+    seeds: int
+    options: dict[str, Any] = field(default_factory=dict)
+    place: str = ""
+
+
+def all_runs(config: Config) -> dict[str, dict[str, Run]]:
+    """Every run of every model, by its name in paths."""
+    return {model: methods(config, model) | grid_runs(config, model) for model in config["models"]}
+
+
+def methods(config: Config, model: str) -> dict[str, Run]:
+    """The trained runs of a model that are reported, segments included."""
+    settings, place = config["models"][model], f"models.{model}"
+    found = {
+        name: Run(
+            method["loss"], method["seeds"], dict(method.get("train", {})), f"{place}.methods.{name}.train"
+        )
+        for name, method in settings["methods"].items()
+    }
+    segments = settings.get("segments")
+    for part in segments["ranges"] if segments else ():
+        found[segment_run(config, model, part)] = Run(
+            segments["loss"], segments["seeds"], {"segment": part}, f"{place}.segments.ranges"
+        )
+    return found
+
+
+def segment_run(config: Config, model: str, part: str) -> str:
+    """Name of the run that trains one part of the trajectory."""
+    return f"{config['models'][model]['segments']['loss']}-{part}"
+
+
+def grid_runs(config: Config, model: str) -> dict[str, Run]:
+    """The cells of a grid: every loss of the model's methods at every beta (but for SFT) and learning rate."""
+    settings = config["models"][model]
+    grid = settings.get("grid")
+    found: dict[str, Run] = {}
+    if not grid:
+        return found
+    for loss in dict.fromkeys(method["loss"] for method in settings["methods"].values()):
+        for lr in grid["lr"]:
+            for beta in [None] if loss == "sft" else grid["beta"]:
+                options = config["grid"]["train"] | {"lr": lr} | ({} if beta is None else {"beta": beta})
+                name = f"{GRID}{loss}-lr{lr}" + ("" if beta is None else f"-beta{beta}")
+                found[name] = Run(loss, grid.get("seeds", 1), options, "grid.train")
+    return found

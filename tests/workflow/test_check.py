@@ -1,0 +1,203 @@
+"""What is wrong with an experiment's configuration is said before anything runs, in a sentence with file and key."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+import yaml
+
+from ddecli.core.errors import UserError
+from ddecli.workflow.check import check_experiment
+from ddecli.workflow.keys import check_keys
+from ddecli.workflow.options import SET_BY_RULES, check_options, words_of
+from ddecli.workflow.runs import all_runs
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
+CONFIG: dict[str, Any] = {
+    "name": "own",
+    "title": "An experiment of one's own",
+    "pathvars": {"results": "results", "paper": "paper", "logs": "logs", "benchmarks": "benchmarks"},
+    "models": {
+        "m": {
+            "source": "tiny",
+            "paper": "SD15",
+            "choices": "recipe",
+            "grid": {"beta": ["5"], "lr": ["1e-05"], "seeds": 2},
+            "prepare": {},
+            "train": {"steps": 3},
+            "sample": {"prompts": "world:test"},
+            "classes": {"prompts": "world:classes"},
+            "score": {"metric": ["clip", "hps"]},
+            "inception": {"classifier": "tiny"},
+            "methods": {
+                "uniform": {"label": "Uni", "loss": "uniform", "seeds": 1, "train": {}},
+                "dde": {"label": "DDE", "loss": "dde", "seeds": 2, "train": {"beta": 30}},
+            },
+            "segments": {"loss": "uniform", "seeds": 1, "ranges": ["0-0.1"]},
+        }
+    },
+    "grid": {"sample": {"prompts": "world:validation"}, "train": {}, "judges": ["clip"]},
+    "tables": {2: {"model": "m", "methods": ["uniform", "dde"]}, 4: {"m": "dde"}},
+    "gpus": {},
+    "shards": 1,
+}
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """The configuration with another value at `a.b.c`; None removes the key."""
+    config = copy.deepcopy(CONFIG)
+    *path, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    place: Any = config
+    for part in path:
+        place = place[part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return config
+
+
+def refusal(config: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        check_keys(config, SCHEMA, ["own.yaml"])
+        check_experiment(config, ["own.yaml"])
+    said = str(caught.value)
+    assert said.startswith("own.yaml: ") and "\n" not in said and said[-1] in ".?"
+    return said.removeprefix("own.yaml: ")
+
+
+def test_a_right_one_is_taken() -> None:
+    check_keys(CONFIG, SCHEMA, ["own.yaml"])
+    check_experiment(CONFIG, ["own.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("tables.2.methods", ["uniform", "dda"], "2.methods: the model m has no method 'dda'; did you mean dde?"),
+        ("tables.2.model", "mm", "tables.2.model: there is no model 'mm'; did you mean m?"),
+        ("tables.2.methods", ["dde", "dde"], "tables.2.methods names a method twice."),
+        ("tables.4", {"m": "uniforn"}, "tables.4.m: the model m has no method 'uniforn'; did you mean u"),
+        ("tables.4", {"mm": "dde"}, "tables.4: there is no model 'mm'; did you mean m?"),
+        ("models.m.sedes", 3, "models.m.sedes is no known key; did you mean segments?"),
+        ("models.m.methods.dde.loss", "dd", "models.m.methods.dde.loss: there is no 'dd'; did you mean dde?"),
+        ("models.m.sample", None, "models.m has no 'sample', which it needs."),
+        ("shards", 0, "shards: 0 is less than the minimum of 1"),
+        ("models.m.train", {"compile": False}, "models.m.train.compile: False cannot be used here"),
+        ("grid", None, "models.m.grid: the configuration has no `grid`"),
+        ("grid.judges", ["pickscore"], "grid.judges: 'pickscore' is no metric of models.m.score; there is clip, hps."),
+        ("models.m.methods.dde.label", "Uni", "models.m.methods: the label 'Uni' stands for 2 rows"),
+        ("models.m.methods.dde.label", "m", "models.m.methods: the label 'm' stands for 2 rows"),
+        ("models.m.segments.loss", "sft", "models.m.segments.loss: no method has the loss 'sft'"),
+        ("models.m.segments.ranges", ["0.5-0.1"], "models.m.segments.ranges: The segment '0.5-0.1' is not"),
+        ("models.m.source", "tiney", "models.m.source: Unknown model 'tiney'"),
+        ("models.m.choices", "nothing.json", "models.m.choices: nothing.json does not exist."),
+        # Options, by the rules of the command line.
+        ("models.m.train", {"stepz": 3}, ".train.stepz: ddecli train has no option --stepz; did you mean steps"),
+        ("models.m.train", {"batch_size": 3}, "has no option --batch_size; did you mean batch-size?"),
+        ("models.m.train", {"steps": "many"}, "models.m.train.steps: Invalid value for '--steps'"),
+        ("models.m.train", {"steps": 0}, "models.m.train: --steps 0: input should be greater than"),
+        ("models.m.train", {"steps": [3, 4]}, "models.m.train.steps: --steps is given once, not as a list."),
+        ("models.m.train", {"steps": True}, "models.m.train.steps: Option '--steps' requires an argument."),
+        ("models.m.train", {"compile": 3}, "models.m.train.compile: Got unexpected extra argument(s) (3)."),
+        ("models.m.train", {"seed": 3}, "models.m.train.seed: the workflow itself decides about --seed"),
+        ("models.m.train", {"optimizer": "adam"}, "models.m.train: --optimizer 'adam': input should be 'adamw'"),
+        ("models.m.train", {"config": "mine.yaml"}, "models.m.train: mine.yaml does not exist."),
+        ("models.m.methods.dde.train", {"beta": -3}, "models.m.methods.dde.train: --beta -3.0: input should"),
+        ("models.m.methods.dde.train", {"segment": "1-0"}, "models.m.methods.dde.train: The segment '1-0'"),
+        ("models.m.grid.lr", ["0"], "grid.train: --lr 0.0: input should be greater than 0"),
+        ("models.m.grid.beta", ["0"], "grid.train: --beta 0.0: input should be greater than 0"),
+        ("grid.train", {"warmupp": 3}, "train.warmupp: ddecli train has no option --warmupp; did you mean warmup"),
+        ("grid.sample", {"prompts": "p.txt"}, "grid.sample.prompts: Prompt file p.txt does not exist."),
+        ("models.m.prepare", {"data": "my-pairs"}, "models.m.prepare.data: my-pairs does not exist."),
+        ("models.m.prepare", {"holdout": 0.9}, "models.m.prepare.holdout: Invalid value for '--holdout'"),
+        ("models.m.prepare", {"columns": "prompt"}, "models.m.prepare.columns: --columns prompt: write it"),
+        ("models.m.prepare", {"exclude-prompts": "p.txt"}, "models.m.prepare.exclude-prompts: Prompt file p.txt"),
+        ("models.m.sample", {"prompts": "world:tset"}, "models.m.sample.prompts: The world has no prompts 'tset'"),
+        ("models.m.sample", {"prompts": "hpsv2=copy"}, "models.m.sample.prompts: copy does not exist"),
+        ("models.m.sample", {"steps": 0}, "models.m.sample.steps: Invalid value for '--steps'"),
+        ("models.m.classes", {"guidance": 2}, "has no option --guidance; did you mean guidance-scale?"),
+        ("models.m.score", {"metric": ["clip", "hsp"]}, "models.m.score.metric: There is no metric 'hsp'"),
+        ("models.m.score", {"metric": ["clip", "imagereward"]}, "models.m.score.metric: The tiny world has no image"),
+        ("models.m.score", {"metric": "clip", "scorer": "clip=w"}, "models.m.score.scorer: w, the scorer of clip"),
+        ("models.m.score", {"metric": "clip", "scorer": "w"}, "models.m.score.scorer: --scorer w must be METRIC="),
+        ("models.m.inception", {"classifier": "tinny"}, "models.m.inception.classifier: tinny is neither a folder"),
+        ("models.m.inception", {"splits": 0}, "models.m.inception.splits: Invalid value for '--splits'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_key(key: str, value: Any, said: str) -> None:
+    assert said in refusal(changed(key, value))
+
+
+def test_a_grid_that_is_asked_for_must_be_there() -> None:
+    config = changed("models.m.grid", None)
+    for choices in ("grid", "results/grid/m.json"):
+        config["models"]["m"]["choices"] = choices
+        assert f"models.m.choices: {choices} needs a grid" in refusal(config)
+
+
+def test_a_record_must_have_a_choice_for_every_loss(tmp_path: Path) -> None:
+    config = changed("models.m.choices", "record.json")
+    (tmp_path / "record.json").write_text(json.dumps({"chosen": {"uniform": {"beta": 5.0, "lr": 1e-5}}}))
+    assert "record.json has no choice for the loss 'dde' of dde; there is uniform." in refusal(config)
+    (tmp_path / "record.json").write_text("{}")
+    assert "record.json is no record of ddecli choose" in refusal(config)
+
+
+def test_a_file_of_settings_and_chosen_settings_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("gamma: 0.8\n")
+    check_experiment(changed("models.m.train", {"config": "mine.yaml"}), ["own.yaml"])
+    (tmp_path / "mine.yaml").write_text("gama: 0.8\n")
+    assert "models.m.train: mine.yaml has an unknown setting 'gama'" in refusal(
+        changed("models.m.train", {"config": "mine.yaml"})
+    )
+    config = changed("models.m.train", {"config": "mine.yaml"})
+    config["models"]["m"]["choices"] = "grid"
+    assert "models.m.train.config: beta and learning rate come from `choices`" in refusal(config)
+
+
+def test_a_real_model_needs_data_and_prompts(tmp_path: Path) -> None:
+    tiny_models.sd_pipeline().save_pretrained(tmp_path / "model")
+    config = changed("models.m.source", "model")
+    assert "models.m.prepare.data: Give --data for --model model" in refusal(config)
+    (tmp_path / "pairs").mkdir()
+    config["models"]["m"]["prepare"] = {"data": "pairs"}
+    config["models"]["m"]["sample"] = {}
+    assert "models.m.sample: model needs prompts" in refusal(config)
+
+
+@pytest.mark.parametrize("command", SET_BY_RULES)
+def test_options_that_the_rules_give_cannot_be_given_twice(command: str) -> None:
+    """What the rules' shell lines name is refused in the configuration."""
+    rules = "\n".join(path.read_text() for path in (WORKFLOW / "rules").glob("*.smk"))
+    line = rules[rules.index(f"ddecli {command} ") :].split('"\n')[0]
+    given = {word.removeprefix("--") for word in line.split() if word.startswith("--")} - {"workers"}
+    for option in given:
+        with pytest.raises(UserError, match=f"x.{option}: the workflow itself decides about --{option}"):
+            check_options(command, {option: "y"}, "x")
+
+
+def test_options_are_words() -> None:
+    assert words_of({"steps": 80, "compile": True, "metric": ["clip", "hps"]}) == [
+        "--steps", "80", "--compile", "--metric", "clip", "--metric", "hps",
+    ]  # fmt: skip
+
+
+def test_every_configuration_of_the_project_has_its_runs() -> None:
+    config = yaml.safe_load((WORKFLOW / "config" / "tiny.yaml").read_text())
+    runs = all_runs(config)
+    assert sum(run.seeds for name, run in runs["tiny"].items() if name.startswith("grid/")) == 3 * (
+        5 * 5 * 3 + 3
+    )
+    assert runs["tiny"]["uniform-0-0.1"].options == {"segment": "0-0.1"}
