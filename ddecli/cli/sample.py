@@ -169,8 +169,9 @@ def default_prompts(source: ModelSource) -> str:
 
 def named_prompts(prompts: str | None, prompt: list[str], first: int | None) -> PromptSet:
     """The prompts asked for: a split of the world, a published set, a file, or those of the command line."""
+    from ddecli.core.prompts import read_prompts
     from ddecli.sampling.prompt_sets import NAMES, prompts_by_name
-    from ddecli.sampling.prompts import make_prompt_set, read_prompts
+    from ddecli.sampling.prompts import make_prompt_set
 
     if prompts is None:
         return make_prompt_set("command line", prompt, first)
@@ -183,4 +184,10 @@ def named_prompts(prompts: str | None, prompt: list[str], first: int | None) -> 
     name, equals, path = prompts.partition("=")
     if name in NAMES:
         return make_prompt_set(name, prompts_by_name(name, Path(path) if equals else None), first)
-    return make_prompt_set(Path(prompts).name, read_prompts(Path(prompts)), first)
+    file = Path(prompts)
+    if not file.exists():
+        raise UserError(
+            f"Prompt file {file} does not exist. Give a file, world:validation, world:test, or one of the sets that "
+            "`ddecli sample --help` names."
+        )
+    return make_prompt_set(file.name, read_prompts(file), first)

@@ -37,8 +37,9 @@ def score(
     prompts: Annotated[
         Path | None,
         typer.Option(
-            help="A text file with one prompt per line, in the order of the files' names, or a .jsonl file with "
-            "file_name and prompt. If not given: metadata.jsonl, metadata.csv, or a .txt beside each image."
+            help="A table with file_name and prompt (.csv, .tsv, .jsonl, .json), or any list that ddecli sample "
+            "--prompts takes, a prompt an image in the order of the files' names. If not given: metadata.jsonl, "
+            "metadata.csv, or a .txt beside each image."
         ),
     ] = None,
     family: Annotated[

@@ -241,7 +241,7 @@ def sampled_sha256(path: Path) -> str:
 
     It tells a file from the one that replaced it, not from a copy in which some bits flipped.
     """
-    size = path.stat().st_size
+    size = readable_file(path).stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as file:
         for number in range(SAMPLES):

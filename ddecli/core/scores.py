@@ -7,7 +7,6 @@ scores-skipped.jsonl   images that could not be scored
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, read_json, write_json, write_text
 from ddecli.core.paths import readable_file
 from ddecli.core.text import to_json
+from ddecli.core.text_tables import read_records
 from ddecli.core.world import world_of
 
 SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
@@ -166,13 +166,7 @@ def load_skipped(folder: Path) -> list[dict[str, str]]:
     Raises:
         UserError: the list is missing or damaged.
     """
-    try:
-        return [
-            json.loads(line)
-            for line in readable_file(folder / SKIPPED).read_text(encoding="utf-8").splitlines()
-        ]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / SKIPPED} cannot be read ({error}): score the images again.") from error
+    return read_records(folder / SKIPPED, "score the images again")
 
 
 def check_same_protocol(sets: Sequence[Any]) -> None:

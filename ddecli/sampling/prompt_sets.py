@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.hub import hub_files
-from ddecli.sampling.prompts import COLUMNS, read_prompts
+from ddecli.core.prompts import COLUMNS, read_prompts
 
 IMAGENET = "imagenet-classes"
 RENAMED_CLASSES = {

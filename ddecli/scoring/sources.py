@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ddecli.core.console import console
+from ddecli.core.encoding import read_text
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import IMAGE_SUFFIXES, open_image
 from ddecli.core.inside import inside
-from ddecli.core.parsing import parse_json
 from ddecli.core.paths import readable_file
+from ddecli.core.prompts import COLUMNS, column_of, read_prompts
 from ddecli.core.protocol import (
     CONTACT_SHEET,
     METADATA,
@@ -24,9 +25,12 @@ from ddecli.core.protocol import (
     prompt_id,
 )
 from ddecli.core.text import is_text
+from ddecli.core.text_tables import SUFFIXES, place, read_items, read_rows
 from ddecli.core.world import TINY, WORLD_PIXELS, world_of
 
 METADATA_CSV = "metadata.csv"
+FILE_NAME = "file_name"
+ROWS_TRIED = 100
 NO_PROMPTS = (
     "give --prompt TEXT (one for all), --prompts FILE, metadata.jsonl or .csv, or a .txt beside each image"
 )
@@ -170,46 +174,48 @@ def _with_prompts(
         yield from ({**file, "prompt": prompt} for file in files)
     elif prompts_file is None:
         yield from ({**_sidecar(file["path"]), **file} for file in files)
-    elif prompts_file.suffix.lower() == ".jsonl":
+    elif _names_files(prompts_file):
         yield from _metadata_rows(prompts_file, folder)
     else:
-        lines = _read_text(prompts_file).splitlines()
-        if len(lines) != len(files):
+        prompts = read_prompts(prompts_file)
+        if len(prompts) != len(files):
             raise UserError(
-                f"{prompts_file} has {len(lines)} lines for {len(files)} images: give one line an image."
+                f"{prompts_file} has {len(prompts)} prompts for {len(files)} images: give one an image, or a table "
+                "with a column file_name."
             )
-        yield from ({**file, "prompt": line} for file, line in zip(files, lines, strict=True))
+        yield from ({**file, "prompt": prompt} for file, prompt in zip(files, prompts, strict=True))
 
 
 def _sidecar(file: Path) -> dict[str, Any]:
-    """The `prompt` in the text file beside an image, or the `error` where that lies elsewhere."""
+    """The `prompt` in the text file beside an image, or the `error` where it cannot be read, or lies elsewhere."""
     try:
         text = inside(file.parent, file.with_suffix(".txt").name)
+        return {"prompt": read_text(text) if text.is_file() else None}
     except BadRow as error:
         return {"error": error}
-    return {"prompt": _read_text(text) if text.is_file() else None}
+    except UserError as error:
+        return {"error": BadRow("unreadable prompt", str(error))}
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return readable_file(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 text: {error}.") from error
+def _names_files(table: Path) -> bool:
+    """Whether a table says of each prompt which image it belongs to."""
+    if table.suffix.lower() not in SUFFIXES:
+        return False
+    return any(
+        isinstance(row, dict) and FILE_NAME in row for _, row, _ in islice(read_items(table), ROWS_TRIED)
+    )
 
 
 def _metadata_rows(file: Path, folder: Path) -> Iterator[dict[str, Any]]:
     """Rows of a metadata file, each with the image's `path`; what is wrong with a row is its `error`."""
-    text = _read_text(file)
-    if file.suffix.lower() == ".csv":
-        rows: Iterable[Any] = csv.DictReader(text.splitlines())
-    else:
-        rows = (_json_row(line) for line in text.splitlines() if line.strip())
-    for number, row in enumerate(rows, 1):
-        name = row.get("file_name") if isinstance(row, dict) else None
-        if not isinstance(name, str) or not name:
-            yield {"path": Path(f"{file.name}, row {number}"), "error": BadRow("row without file_name")}
+    for number, row, _ in read_rows(file):
+        name = None if isinstance(row, BadRow) else row.get(FILE_NAME)
+        if isinstance(row, BadRow) or not isinstance(name, str) or not name:
+            error = row if isinstance(row, BadRow) else BadRow("row without file_name")
+            yield {"path": Path(f"{file.name}, {place(file, number)}"), "error": error}
         else:
-            yield {**row, **_found(folder, name), "prompt": row.get("prompt", row.get("text"))}
+            column = column_of(list(row), COLUMNS)
+            yield {**row, **_found(folder, name), "prompt": row[column] if column else None}
 
 
 def _found(folder: Path, name: str) -> dict[str, Any]:
@@ -218,13 +224,6 @@ def _found(folder: Path, name: str) -> dict[str, Any]:
         return {"path": inside(folder, name)}
     except BadRow as error:
         return {"path": Path(name), "error": error}
-
-
-def _json_row(line: str) -> Any:
-    try:
-        return parse_json(line)
-    except ValueError:
-        return None
 
 
 def _add(source: ImageSet, rows: Iterable[dict[str, Any]]) -> None:
@@ -260,7 +259,9 @@ def _scored_image(row: dict[str, Any], numbers: Counter[str]) -> ScoredImage:
         index = numbers[identifier]
     try:
         index = int(index)
-    except (TypeError, ValueError) as error:
+        if not 0 <= index < 2**31:
+            raise ValueError("too large, or negative")
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadRow("image_index is no number", str(index)) from error
     numbers[identifier] += 1
     return ScoredImage(row["path"], prompt, identifier, index)

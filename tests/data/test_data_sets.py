@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pair_data import png, tar
 
+from ddecli.core import text_tables
 from ddecli.core.errors import UserError
 from ddecli.data.pairs import Pair, Rejects, read_image_bytes
 from ddecli.data.sources import pair_folders, parquet, rows
@@ -242,7 +243,7 @@ def test_rows_are_read_in_parts_from_their_places_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     monkeypatch.setattr(rows, "PART_ROWS", 3)
-    monkeypatch.setattr(rows, "CHUNK", 50)
+    monkeypatch.setattr(text_tables, "CHUNK", 50)
     prompts = ["plain", 'with "quotes", and\na line', "ein Füchslein 狐 🦊", "[}", "", *map(str, range(6))]
     found = [{"prompt": prompt, "chosen": "0.png", "rejected": "1.png"} for prompt in prompts]
     file = tmp_path / f"pairs.{suffix}"
@@ -328,7 +329,8 @@ def test_yes_and_no_in_csv(tmp_path: Path, word: str, kept: int) -> None:
 
 
 def test_half_a_surrogate_pair_is_a_bad_row(tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl").write_text('{"prompt": "a \\ud83d", "chosen": "0.png", "rejected": "1.png"}\n')
+    row = '{"prompt": "a %s", "chosen": "0.png", "rejected": "1.png"}\n'
+    (tmp_path / "x.jsonl").write_text(row % "\\ud83d\\ude00" + row % "\\ud83d")
     assert read(open_source(tmp_path / "x.jsonl"))[1].counts == {"prompt is no Unicode text": 1}
 
 

@@ -12,9 +12,10 @@ import pytest
 from hub_cache import AddToHub, make_hub
 
 from ddecli.core.errors import UserError
+from ddecli.core.prompts import read_prompts
 from ddecli.core.protocol import prompt_id
 from ddecli.sampling.prompt_sets import NAMES, PUBLISHED, imagenet_classes, prompts_by_name
-from ddecli.sampling.prompts import make_prompt_set, read_prompts
+from ddecli.sampling.prompts import make_prompt_set
 
 PROMPTS = ['a "red" circle, or so', "a blue star", "", "赤い丸"]
 
@@ -74,11 +75,12 @@ def test_quotation_marks_of_a_tsv_belong_to_the_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.json", '{"prompt": "a"}', "must be a JSON list"),
-        ("a.json", "[", "is not JSON"),
+        ("a.json", '{"prompt": "a"}', "holds no JSON list"),
+        ("a.json", "[", "is cut or no JSON"),
         ("a.json", "[3]", "item 1: the prompt must be a text, not int"),
-        ("a.json", '[{"title": "a"}]', "item 1 has none of the keys"),
-        ("a.csv", "", "has columns ; none"),
+        ("a.json", '[{"title": "a"}]', "item 1 has columns title; none is called prompt"),
+        ("a.csv", "title\na", "line 2 has columns title; none is called prompt"),
+        ("a.csv", "prompt\na cat, sitting", "line 2: malformed row: 2 cells for 1 columns"),
         ("a.parquet", "<html>", "cannot be read as parquet"),
     ],
 )

@@ -8,8 +8,9 @@ import pytest
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
+from ddecli.core.prompts import read_prompts
 from ddecli.core.protocol import prompt_id
-from ddecli.sampling.prompts import make_prompt_set, read_prompts
+from ddecli.sampling.prompts import make_prompt_set
 
 
 def test_empty_and_repeated_prompts_are_left_out_and_counted() -> None:
@@ -41,11 +42,11 @@ def test_text_file_with_byte_order_mark_and_other_scripts(tmp_path: Path) -> Non
 
 def test_jsonl_file(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
-    file.write_text('{"prompt": "a", "other": 1}\n\n{"prompt": "b"}\n')
-    assert read_prompts(file) == ["a", "b"]
+    file.write_text('{"prompt": "a", "other": 1}\n\n{"prompt": "b"}\n"c"\n')
+    assert read_prompts(file) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("line", ["{", '{"title": "a"}', '{"prompt": 3}', "[1]", '"a"', "[" * 200_000])
+@pytest.mark.parametrize("line", ["{", '{"title": "a"}', '{"prompt": 3}', "[1]", "[" * 200_000])
 def test_bad_jsonl_line_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "a"}\n' + line + "\n")
@@ -57,7 +58,7 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_prompts(tmp_path / "none.txt")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(UserError, match="UTF-8"):
+    with pytest.raises(UserError, match="UTF-16"):
         read_prompts(tmp_path / "binary.txt")
     with pytest.raises(UserError, match="is a folder, not a file"):
         read_prompts(tmp_path)

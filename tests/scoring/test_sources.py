@@ -49,17 +49,26 @@ def test_prompts_by_line(folder: Path, tmp_path: Path) -> None:
     source = read_source([folder], prompts_file=tmp_path / "prompts.txt")
     assert found(source) == [("a.jpg", "one", 0), ("b.png", "two", 0), ("c.PNG", "one", 1)]
     (tmp_path / "prompts.txt").write_text("one\ntwo\n")
-    with pytest.raises(UserError, match="2 lines for 3 images"):
+    with pytest.raises(UserError, match="2 prompts for 3 images"):
         read_source([folder], prompts_file=tmp_path / "prompts.txt")
 
 
-@pytest.mark.parametrize("kind", ["option", "jsonl", "csv"])
+def test_prompts_of_any_list_one_an_image(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv").write_text('number,prompt\n1,"one\ntwo"\n2,two\n3,three\n')
+    source = read_source([folder], prompts_file=tmp_path / "prompts.csv")
+    assert found(source) == [("a.jpg", "one two", 0), ("b.png", "two", 0), ("c.PNG", "three", 0)]
+
+
+@pytest.mark.parametrize("kind", ["option", "table", "jsonl", "csv"])
 def test_prompts_by_file_name(folder: Path, tmp_path: Path, kind: str) -> None:
     rows = [{"file_name": "c.PNG", "prompt": "three, or so"}, {"file_name": "a.jpg", "prompt": "one"}]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     if kind == "option":
         (tmp_path / "prompts.jsonl").write_text(lines)
         source = read_source([folder], prompts_file=tmp_path / "prompts.jsonl")
+    elif kind == "table":
+        (tmp_path / "prompts.csv").write_text('file_name,prompt\nc.PNG,"three, or so"\na.jpg,one\n')
+        source = read_source([folder], prompts_file=tmp_path / "prompts.csv")
     else:
         text = lines if kind == "jsonl" else 'file_name,prompt\nc.PNG,"three, or so"\na.jpg,one\n'
         (folder / f"metadata.{kind}").write_text(text)
@@ -73,6 +82,8 @@ def test_sidecars(folder: Path) -> None:
     source = read_source([folder])
     assert found(source) == [("a.jpg", "one", 0), ("b.png", "two", 0)]
     assert [(Path(name).name, error.reason) for name, error in source.bad] == [("c.PNG", "no prompt")]
+    (folder / "c.txt").write_text("drei K\u00e4tzchen", encoding="latin-1")
+    assert [error.reason for _, error in read_source([folder]).bad] == ["unreadable prompt"]
 
 
 def test_bad_metadata_rows_are_listed(folder: Path) -> None:
@@ -94,7 +105,7 @@ def test_bad_metadata_rows_are_listed(folder: Path) -> None:
         "path leaves the folder",
         "path leaves the folder",
         "row without file_name",
-        "row without file_name",
+        "malformed row",
         "empty prompt",
         "no prompt",
         "image_index is no number",

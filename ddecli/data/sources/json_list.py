@@ -7,8 +7,9 @@ from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.inside import inside
+from ddecli.core.text_tables import Mark, read_rows
 from ddecli.data.sources.base import Source, Wanted
-from ddecli.data.sources.rows import Mark, read_rows, rows_source
+from ddecli.data.sources.rows import rows_source
 
 SPLITS = ("train", "test")
 ROWS_TRIED = 100

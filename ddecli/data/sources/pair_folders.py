@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from ddecli.core.encoding import read_text
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_text
 from ddecli.core.images import IMAGE_SUFFIXES
@@ -96,9 +97,9 @@ def _prompt(name: str, folder: Path, sides: tuple[Path, Path]) -> str:
         file = inside(folder, place.relative_to(folder) / f"{name}.txt")
         if file.is_file():
             try:
-                prompt = file.read_text(encoding="utf-8-sig").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise BadRow("unreadable prompt", f"{file} ({error})") from error
+                prompt = read_text(file).strip()
+            except UserError as error:
+                raise BadRow("unreadable prompt", str(error)) from error
             if not prompt:
                 raise BadRow("empty prompt", str(file))
             return prompt

@@ -114,6 +114,10 @@ def rows_to_pairs(
                 yield from columns.pairs(row, row_id, name, folder)
             except BadRow as error:
                 rejects.add(row_id, error)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name} holds text that is not UTF-8 behind row {number - 1}: write the table again, from text."
+        ) from error
     except _damage(folder is not None) as error:
         raise UserError(f"{name} is damaged at row {number}: {error}. Fetch this shard again.") from error
 

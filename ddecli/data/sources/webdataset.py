@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from ddecli.core.encoding import decode
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sampled_sha256
 from ddecli.core.images import IMAGE_SUFFIXES
@@ -115,18 +116,20 @@ def _columns(field: str, content: bytes) -> dict[str, Any]:
     suffix = suffix.lower()
     if f".{suffix}" in IMAGE_SUFFIXES:
         return {name or suffix: content}
+    if suffix not in ("txt", "json"):
+        return {}
     try:
+        text = decode(content, f".{field}")
         if suffix == "txt":
-            return {name or "prompt": content.decode("utf-8-sig").strip()}
-        if suffix == "json":
-            values = parse_json(content)
-            if isinstance(values, dict):
-                return values
+            return {name or "prompt": text.strip()}
+        values = parse_json(text)
+    except UserError as error:
+        raise BadRow("malformed row", str(error)) from error
     except ValueError as error:
         raise BadRow("malformed row", f".{field}: {error}") from error
-    if suffix == "json":
+    if not isinstance(values, dict):
         raise BadRow("malformed row", f".{field} is no JSON object")
-    return {}
+    return values
 
 
 def _pairs(name: str, opened: Open, wanted: Wanted, rejects: Rejects) -> Iterator[Pair]:

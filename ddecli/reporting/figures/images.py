@@ -6,7 +6,6 @@ everywhere.
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 from typing import Any, Literal
@@ -19,9 +18,9 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
 from ddecli.core.images import load_image
 from ddecli.core.inside import inside
-from ddecli.core.paths import readable_file
 from ddecli.core.protocol import METADATA, PROTOCOL
 from ddecli.core.scores import ScoreSet, check_same_protocol
+from ddecli.core.text_tables import read_records
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import PAGE, literal, title_lines
 from ddecli.reporting.rows import Folders
@@ -82,13 +81,10 @@ def _sample(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     """The rows of a sample's metadata by prompt and image number."""
     if not (folder / METADATA).is_file() or not (folder / PROTOCOL).is_file():
         raise UserError(f"{folder} is no finished sample: make its images with `ddecli sample`.")
+    rows = read_records(folder / METADATA, "sample the images again")
     try:
-        rows = [
-            json.loads(line)
-            for line in readable_file(folder / METADATA).read_text(encoding="utf-8").splitlines()
-        ]
         return {(row["prompt_id"], row["image_index"]): row for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{folder / METADATA} is damaged: sample the images again.") from error
 
 

@@ -1,0 +1,83 @@
+"""Lists of prompts: every command reads them here, whatever their format."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ddecli.core.encoding import read_text
+from ddecli.core.errors import BadRow, UserError
+from ddecli.core.paths import readable_file
+from ddecli.core.text_tables import SUFFIXES, place, read_items
+
+COLUMNS = ("prompt", "caption", "text")
+"""Names of the column of prompts that are looked for, upper or lower case."""
+
+
+def read_prompts(path: Path, columns: Sequence[str] = COLUMNS) -> list[str]:
+    """Read the prompts of a file in their order, empty ones included.
+
+    By its suffix it is a table (.parquet, .csv, .tsv), a list of texts or objects (.json), an object a line (.jsonl),
+    or else a prompt a line, which ends with LF, CRLF or CR.
+
+    Args:
+        columns: names of the column, or of the objects' key; the first that is there is taken.
+
+    Raises:
+        UserError: the file is missing or damaged, is not UTF-8, or has no such column.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _parquet(path, columns)
+    if suffix in SUFFIXES:
+        return [
+            _of_item(item, f"{path}, {place(path, number)}", columns) for number, item, _ in read_items(path)
+        ]
+    return [line.removesuffix("\n") for line in io.StringIO(read_text(path), newline=None)]
+
+
+def column_of(found: Sequence[str], columns: Sequence[str]) -> str | None:
+    """The actual name of the column of prompts, None if there is none."""
+    by_lower = {name.lower(): name for name in reversed(found)}
+    return next((by_lower[name.lower()] for name in columns if name.lower() in by_lower), None)
+
+
+def _column(found: Sequence[str], columns: Sequence[str], where: str) -> str:
+    name = column_of(found, columns)
+    if name is None:
+        raise UserError(f"{where} has columns {', '.join(found)}; none is called {' or '.join(columns)}.")
+    return name
+
+
+def _parquet(path: Path, columns: Sequence[str]) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(readable_file(path)) as file:
+            column = _column(file.schema_arrow.names, columns, str(path))
+            values = file.read([column])[column].to_pylist()  # no other column: those may be pictures
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} holds a prompt that is not UTF-8: write the table again, from text."
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} cannot be read as parquet: {error}.") from error
+    return [_prompt(value, f"{path}, row {number}") for number, value in enumerate(values, 1)]
+
+
+def _of_item(item: Any, where: str, columns: Sequence[str]) -> str:
+    if isinstance(item, BadRow):
+        raise UserError(f"{where}: {item}.")
+    if isinstance(item, dict):
+        item = item[_column([str(key) for key in item], columns, where)]
+    return _prompt(item, where)
+
+
+def _prompt(value: Any, where: str) -> str:
+    """A text; what is missing counts as empty."""
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{where}: the prompt must be a text, not {type(value).__name__}.")
+    return value or ""
