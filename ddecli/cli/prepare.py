@@ -254,7 +254,7 @@ def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) 
     given = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", folders)}
     check_metrics(given)
     scorer = load_scorer(metric, scorer_source(metric, "tiny" if tiny else "real", given), device)
-    return Relabel(scorer.card, scorer.score)
+    return Relabel(scorer.card, scorer.preprocess, scorer.score_pixels)
 
 
 def _print(summary: PrepareSummary, as_json: bool) -> None:

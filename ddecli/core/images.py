@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from ddecli.core.colours import to_rgb
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.paths import readable_file
 
@@ -20,7 +21,12 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 (Ghostscript for EPS), and all of them look at a file's bytes, not at its name."""
 SAVE_AS = "PNG or JPEG"
 MAX_PIXELS = 128_000_000
-"""A picture with more pixels than this is refused before it is decoded (16,000 x 8,000)."""
+"""A picture with more pixels than this is refused before it is decoded (16,000 x 8,000): it takes 4 bytes a pixel."""
+LARGE = 16_000_000
+"""Of pictures with more pixels than this (4000 x 4000) one is decoded at a time, whatever the number of threads."""
+MAX_FILE_BYTES = 256 * 2**20
+"""A file of more bytes is not read whole: photographs of `MAX_PIXELS` have some 50 MB as JPEG and 200 MB as PNG."""
+_TURN = threading.Lock()
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
@@ -60,11 +66,29 @@ def open_image(source: Path | bytes) -> Iterator[Image.Image]:
         raise BadRow("unreadable image", f"{name} ({why})") from error
 
 
-def load_image(source: Path | bytes) -> Image.Image:
-    """Decode a picture whole, turn it upright (EXIF), and convert it to 8-bit RGB.
+@contextlib.contextmanager
+def loaded_image(source: Path | bytes) -> Iterator[Image.Image]:
+    """What `load_image` gives, for as long as the block lasts; large pictures take turns, so that one is in memory.
 
-    Transparent pixels are laid on white; 16-bit grey is scaled to 8 bits; CMYK and palettes are converted;
-    of an animation the first frame is taken.
+    Raises:
+        BadRow: as `load_image`; what the block raises goes on as it is.
+    """
+    with contextlib.ExitStack() as turn:
+        with open_image(source) as image:
+            if image.width * image.height > LARGE:
+                turn.enter_context(_TURN)
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            rgb = to_rgb(image)
+        del image
+        yield rgb
+
+
+def load_image(source: Path | bytes) -> Image.Image:
+    """Decode a picture whole, turn it upright (EXIF), and convert it to 8-bit sRGB (see `to_rgb`).
+
+    Of an animation the first frame is taken. In memory are at most the decoded picture and the converted one, 4
+    bytes a pixel each: 1 GB for a picture of `MAX_PIXELS`, half of it for one that is RGB already.
 
     Args:
         source: a file's path, or a file's bytes.
@@ -72,9 +96,8 @@ def load_image(source: Path | bytes) -> Image.Image:
     Raises:
         BadRow: missing, truncated, no picture of the `FORMATS`, or larger than `MAX_PIXELS`.
     """
-    with open_image(source) as image:
-        image.load()
-        return _as_rgb(ImageOps.exif_transpose(image))
+    with loaded_image(source) as image:
+        return image
 
 
 @functools.cache
@@ -88,14 +111,25 @@ def readable_image(path: Path) -> Path:
     """The path of a picture, if it is a file that may be read.
 
     Raises:
-        BadRow: it is missing, may not be read, or is a pipe or the like.
+        BadRow: it is missing, may not be read, is a pipe or the like, or is larger than `MAX_FILE_BYTES`.
     """
     try:
-        return readable_file(path)
+        check_bytes(readable_file(path).stat().st_size, str(path))
+        return path
     except UserError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise BadRow("missing image", str(path)) from error
         raise BadRow("unreadable image", str(error).rstrip(".")) from error
+
+
+def check_bytes(size: int, name: str) -> None:
+    """Refuse a picture's file, or what should be one, by its size.
+
+    Raises:
+        BadRow: it is larger than `MAX_FILE_BYTES`.
+    """
+    if size > MAX_FILE_BYTES:
+        raise BadRow("file too large", f"{name}: {size:,} bytes, at most {MAX_FILE_BYTES:,} are read")
 
 
 def _no_picture(source: Path | bytes) -> str:
@@ -124,17 +158,3 @@ _OTHERS: dict[tuple[bytes, ...], str] = {
 }
 """What people take for pictures, by how it begins, letters in lower case."""
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # 16- and 32-bit grey: Pillow would clip at 255
-        grey: Any = image
-        high = 65535.0 if image.mode != "F" else max(1.0, grey.getextrema()[1])
-        return (
-            image.convert("F").point(lambda value: value * (255.0 / high) + 0.5).convert("L").convert("RGB")
-        )
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")

@@ -11,10 +11,9 @@ train/, holdout/              for each split:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from ddecli.data.encoding import EncodedImages, EncodedPrompts
 from ddecli.data.index import Encoded
 from ddecli.data.pairs import SAME_PICTURE, Pair, Rejects
 from ddecli.data.pictures import Picture, read_picture
+from ddecli.data.read_ahead import read_ahead
 from ddecli.data.relabel import Relabel, first_won
 from ddecli.data.shards import EMBEDDINGS, LATENTS
 from ddecli.data.sources.base import Part
@@ -41,10 +41,6 @@ if TYPE_CHECKING:
     from ddecli.models.base import DiffusionModel
 
 PART = "part.json"
-LOOK_AHEAD = 2
-"""Chunks of pairs decoded in threads while one is encoded."""
-READ_AHEAD = 64
-"""Pairs read from the source, still undecoded, in a thread of its own: a shard of the hub is fetched meanwhile."""
 PAIRS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -103,7 +99,9 @@ def encode_part(
     of_source, rejects = Rejects(), Rejects()
     writers = {name: _SplitWriter(folder / name, encoder, encoded[name]) for name in encoder.split.names}
     taken = 0
-    for chunk in _read_ahead(islice(part.read(of_source), limit), encoder, encoded):
+    pairs = islice(part.read(of_source), limit)
+    decode = partial(_decode, encoder, encoded)
+    for chunk in read_ahead(pairs, max(1, encoder.batch_size // 2), decode, encoder.workers):
         taken += len(chunk)
         readable: list[tuple[Pair, str, tuple[Picture, Picture]]] = []
         for pair, seen in chunk:
@@ -204,42 +202,20 @@ class _SplitWriter:
         }
 
 
-def _read_ahead(
-    pairs: Iterable[Pair], encoder: Encoder, encoded: Mapping[str, Encoded]
-) -> Iterator[list[Read]]:
-    """Read and decode pairs in threads, `LOOK_AHEAD` chunks before they are asked for."""
-    resolution, relabel = encoder.model.resolution, encoder.relabel is not None
-
-    def read(pair: Pair) -> Read:
-        try:
-            if not pair.prompt.strip():
-                raise BadRow("empty prompt")
-            split = encoder.split.of(pair.prompt)
-            known = () if relabel else encoded[split]
-            chosen, rejected = (
-                read_picture(image, resolution, known, keep_whole=relabel)
-                for image in (pair.chosen, pair.rejected)
-            )
-            return pair, (split, (chosen, rejected))
-        except BadRow as error:
-            return pair, error
-
-    source = iter(pairs)
-    size = max(1, encoder.batch_size // 2)
-    depth = max(LOOK_AHEAD, READ_AHEAD // size)
-    chunks: deque[Future[list[Pair]]] = deque()
-    waiting: deque[list[Future[Read]]] = deque()
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(encoder.workers) as decoders:
-        try:
-            for _ in range(depth):
-                chunks.append(reader.submit(lambda: list(islice(source, size))))
-            while chunk := chunks.popleft().result():
-                chunks.append(reader.submit(lambda: list(islice(source, size))))
-                waiting.append([decoders.submit(read, pair) for pair in chunk])
-                if len(waiting) > LOOK_AHEAD:
-                    yield [future.result() for future in waiting.popleft()]
-            while waiting:
-                yield [future.result() for future in waiting.popleft()]
-        finally:
-            reader.shutdown(cancel_futures=True)
-            decoders.shutdown(cancel_futures=True)
+def _decode(encoder: Encoder, encoded: Mapping[str, Encoded], pair: Pair) -> Read:
+    """A pair's split and pictures; the pair itself lets go of their bytes."""
+    light = replace(pair, chosen=b"", rejected=b"")
+    relabel = encoder.relabel
+    try:
+        if not pair.prompt.strip():
+            raise BadRow("empty prompt")
+        split = encoder.split.of(pair.prompt)
+        known = () if relabel else encoded[split]
+        for_scorer = relabel.preprocess if relabel else None
+        chosen, rejected = (
+            read_picture(image, encoder.model.resolution, known, for_scorer)
+            for image in (pair.chosen, pair.rejected)
+        )
+        return light, (split, (chosen, rejected))
+    except BadRow as error:
+        return light, error

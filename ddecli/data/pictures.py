@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ddecli.core.colours import strips
 from ddecli.core.errors import BadRow
-from ddecli.core.images import load_image
+from ddecli.core.images import loaded_image
 from ddecli.data.pairs import ImageRef, read_image_bytes
 
 MIN_SIDE = 8
@@ -28,11 +30,14 @@ class Picture:
     height: int = 0
     crop_top: int = 0  # in the resized picture
     crop_left: int = 0
-    whole: Image.Image | None = None  # before it was resized and cropped, if it is asked for
+    for_scorer: Any = None  # what a scorer needs of the whole picture, if one is asked
 
 
 def read_picture(
-    image: ImageRef, resolution: int, known: Container[bytes] = (), keep_whole: bool = False
+    image: ImageRef,
+    resolution: int,
+    known: Container[bytes] = (),
+    for_scorer: Callable[[Image.Image], Any] | None = None,
 ) -> Picture:
     """Read, decode and crop a picture, unless its bytes are `known`.
 
@@ -43,7 +48,7 @@ def read_picture(
         image: the picture's file or bytes.
         resolution: the model's, in pixels.
         known: SHA-256 digests of the files already encoded; those are not decoded again.
-        keep_whole: keep the decoded picture too, for a scorer.
+        for_scorer: makes of the whole picture what a scorer needs of it.
 
     Raises:
         BadRow: missing, unreadable, too large or too small.
@@ -52,22 +57,29 @@ def read_picture(
     digest = hashlib.sha256(content).digest()
     if digest in known:
         return Picture(digest)
-    picture = load_image(content)
-    width, height = picture.size
-    side = min(width, height)
-    if side < MIN_SIDE:
-        raise BadRow("image too small", f"{width}x{height} pixels, the shorter side needs {MIN_SIDE}")
-    left, top = (width - side) / 2, (height - side) / 2
-    square = picture.resize(
-        (resolution, resolution), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
-    )
-    return Picture(
-        digest=digest,
-        pixel_digest=hashlib.sha256(f"{width}x{height}".encode() + picture.tobytes()).digest(),
-        pixels=np.asarray(square),
-        width=width,
-        height=height,
-        crop_top=int(top * resolution / side),
-        crop_left=int(left * resolution / side),
-        whole=picture if keep_whole else None,
-    )
+    with loaded_image(content) as picture:
+        width, height = picture.size
+        side = min(width, height)
+        if side < MIN_SIDE:
+            raise BadRow("image too small", f"{width}x{height} pixels, the shorter side needs {MIN_SIDE}")
+        left, top = (width - side) / 2, (height - side) / 2
+        square = picture.resize(
+            (resolution, resolution), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
+        )
+        return Picture(
+            digest=digest,
+            pixel_digest=_pixel_digest(picture),
+            pixels=np.asarray(square),
+            width=width,
+            height=height,
+            crop_top=int(top * resolution / side),
+            crop_left=int(left * resolution / side),
+            for_scorer=for_scorer(picture) if for_scorer else None,
+        )
+
+
+def _pixel_digest(picture: Image.Image) -> bytes:
+    digest = hashlib.sha256(f"{picture.width}x{picture.height}".encode())
+    for _, strip in strips(picture):
+        digest.update(strip.tobytes())
+    return digest.digest()

@@ -15,8 +15,8 @@ from ddecli.core.scores import score_signs
 from ddecli.data.pairs import TIE, Pair
 from ddecli.data.pictures import Picture
 
-Score = Callable[[Sequence[Image.Image], Sequence[str]], Any]
-"""RGB pictures and a prompt for each -> (N,) float32, larger is better."""
+Score = Callable[[Sequence[Any], Sequence[str]], Any]
+"""Prepared pictures and a prompt for each -> (N,) float32, larger is better."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,11 @@ class Relabel:
     """A scorer to decide by.
 
     card: what the scorer is, for the manifest.
+    preprocess: makes of an RGB picture, as it is read, what `score` takes: whole pictures would fill the memory.
     """
 
     card: dict[str, Any]
+    preprocess: Callable[[Image.Image], Any]
     score: Score
 
     def margins(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float]:
@@ -34,7 +36,7 @@ class Relabel:
         if not pairs:
             return []
         pictures = [picture for _, both in pairs for picture in both]
-        images = [picture.whole for picture in pictures if picture.whole is not None]
+        images = [picture.for_scorer for picture in pictures]
         scores = self.score(images, [pair.prompt for pair, _ in pairs for _ in range(2)])
         values = np.asarray(scores, dtype=np.float32).reshape(len(pairs), 2)
         first, second = values.T

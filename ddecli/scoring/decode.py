@@ -11,7 +11,7 @@ from typing import TypeVar
 from PIL import Image
 
 from ddecli.core.errors import BadRow
-from ddecli.core.images import load_image
+from ddecli.core.images import loaded_image
 
 T = TypeVar("T")
 
@@ -25,12 +25,13 @@ def decoded_batches(
     """Yield (positions in `paths`, transformed RGB images); `bad` gets what cannot be decoded."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
 
+        def decoded(path: Path) -> T:
+            with loaded_image(path) as image:
+                return transform(image)
+
         def submit(start: int) -> list[tuple[int, Future[T]]]:
             stop = min(start + batch_size, len(paths))
-            return [
-                (position, pool.submit(lambda path: transform(load_image(path)), paths[position]))
-                for position in range(start, stop)
-            ]
+            return [(position, pool.submit(decoded, paths[position])) for position in range(start, stop)]
 
         ahead = submit(0)
         for start in range(0, len(paths), batch_size):

@@ -100,5 +100,8 @@ class Scorer(ABC):
 
     def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Tensor:
         """Score RGB pictures with one prompt each, all in one batch: (N,) float32."""
-        pixels = torch.stack([self.preprocess(image) for image in images])
-        return self.score_embeddings(self.embed(pixels, prompts), prompts)
+        return self.score_pixels([self.preprocess(image) for image in images], prompts)
+
+    def score_pixels(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
+        """Score preprocessed pictures, each (3, height, width), as `score` does."""
+        return self.score_embeddings(self.embed(torch.stack(list(pixels)), prompts), prompts)

@@ -19,7 +19,7 @@ from full_disk import full_disk
 from pair_data import png
 
 from ddecli.core.errors import BadRow, UserError
-from ddecli.data import job, join, parts, shards, tables, work
+from ddecli.data import job, join, parts, read_ahead, shards, tables, work
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.prepare import prepare_source
 from ddecli.data.sources.base import Part, Source
@@ -405,7 +405,7 @@ def test_a_picture_whose_latent_is_not_finite_is_tried_once_however_often_it_is_
 def test_memory_does_not_grow_with_the_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's and NumPy's memory at its highest, for five times the pairs; pictures are drawn as they are read."""
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 20)
-    monkeypatch.setattr(parts, "READ_AHEAD", 8)
+    monkeypatch.setattr(read_ahead, "READ_AHEAD", 8)
     monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
 
     def drawn(size: int) -> Source:

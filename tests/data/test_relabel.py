@@ -12,7 +12,7 @@ from PIL import Image
 from ddecli.core.errors import BadRow
 from ddecli.data.relabel import Relabel, first_won
 
-BRIGHT, DARK = (SimpleNamespace(whole=Image.new("L", (1, 1), value)) for value in (200, 100))
+BRIGHT, DARK = (SimpleNamespace(for_scorer=Image.new("L", (1, 1), value)) for value in (200, 100))
 
 
 def brightness(images: Any, prompts: Any) -> np.ndarray:
@@ -23,7 +23,7 @@ def brightness(images: Any, prompts: Any) -> np.ndarray:
 def test_margins_and_ties() -> None:
     pair: Any = SimpleNamespace(prompt="a")
     both: Any = [(pair, (BRIGHT, DARK)), (pair, (DARK, BRIGHT)), (pair, (BRIGHT, BRIGHT))]
-    margins = Relabel({"name": "brightness"}, brightness).margins(both)
+    margins = Relabel({"name": "brightness"}, Image.Image.copy, brightness).margins(both)
     assert margins[:2] == pytest.approx([100 / 255, -100 / 255], abs=1e-5)
     assert first_won(margins[0]) and not first_won(margins[1])
     with pytest.raises(BadRow, match="tie"):
