@@ -21,8 +21,8 @@ def sample(
     model: Annotated[
         str,
         typer.Argument(
-            help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder or a hub id "
-            "(owner/name or owner/name@revision)."
+            help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder, a checkpoint file "
+            "(.safetensors) or a hub id (owner/name or owner/name@revision)."
         ),
     ],
     prompts: Annotated[
@@ -46,12 +46,19 @@ def sample(
     ] = 8,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_STEPS, help="DDIM steps; 15 for tiny models, else 50, if not given."),
+        typer.Option(
+            min=1,
+            max=MAX_STEPS,
+            help="Of DDIM; 15 for tiny models, else 50, if not given. Models made for few steps (LCM, turbo) take 4 of "
+            "their own scheduler.",
+        ),
     ] = None,
     guidance_scale: Annotated[
         float | None,
         typer.Option(
-            min=0, help="Classifier-free guidance; 2 for tiny models, 7.5 for SD, 5 for SDXL, if not given."
+            min=0,
+            help="Classifier-free guidance, none up to 1; 2 for tiny models, 7.5 for SD, 5 for SDXL, if not given. Of "
+            "models made for few steps: turbo 0, LCM 1, or 8 where the U-Net takes it as an input.",
         ),
     ] = None,
     seed: Annotated[

@@ -61,14 +61,22 @@ class NoiseSchedule:
 
     @classmethod
     def from_scheduler(cls, scheduler: Any) -> NoiseSchedule:
-        """The training schedule of any diffusers scheduler that has `alphas_cumprod`."""
+        """The training schedule of any diffusers scheduler that has `alphas_cumprod`.
+
+        Raises:
+            UserError: a scheduler of EDM or flow models, which noise in another way, or one of a continuous time.
+        """
         alphas_cumprod = getattr(scheduler, "alphas_cumprod", None)
+        kind, config = type(scheduler).__name__, scheduler.config
         if alphas_cumprod is None:
-            raise UserError(
-                f"{type(scheduler).__name__} has no alphas_cumprod: "
-                "only models trained with a discrete diffusion schedule (SD15, SDXL) can be aligned."
-            )
-        return cls(alphas_cumprod, scheduler.config.prediction_type)
+            reason = f"{kind} has no alphas_cumprod"
+        elif config.get("timestep_type") == "continuous" or config.get("use_flow_sigmas"):
+            reason = f"{kind} is set to continuous timesteps or to a flow"
+        else:
+            return cls(alphas_cumprod, config.get("prediction_type", "epsilon"))
+        raise UserError(
+            f"{reason}: only models trained with a discrete diffusion schedule (SD15, SDXL) can be trained and sampled."
+        )
 
     @property
     def num_timesteps(self) -> int:

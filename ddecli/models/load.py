@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
 from ddecli.models.digests import model_sha256
+from ddecli.models.few_steps import takes_guidance
 from ddecli.models.parts import INDEX, PARTS, TEXT_ENCODERS, is_whole, needed_files, plain_folder, read_index
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
 from ddecli.models.sd import StableDiffusion
@@ -57,6 +59,7 @@ def load_pipeline(
     if not (folder / INDEX).is_file():
         raise UserError(f"{source.name} holds no diffusers pipeline (no {INDEX} in {folder}).")
     _check_bases(source, folder)
+    _schedule_in(folder)
     world = source.world or read_index(folder).get(WORLD_KEY)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
@@ -120,6 +123,11 @@ def load_model(
             getattr(pipeline, part).to(device)
     if source.loras:
         _fuse_lora(pipeline)
+    if takes_guidance(pipeline.unet):
+        raise UserError(
+            f"The U-Net in {folder} takes the guidance as an input (a latent consistency model), which no loss here "
+            "gives: train the model that it was distilled from."
+        )
     family = FAMILIES[type(pipeline).__name__]
     if family == "sdxl" and dtype == torch.float16 and pipeline.vae.config.force_upcast:
         pipeline.vae.to(torch.float32)  # it overflows in float16; a repaired one's configuration says False
@@ -132,11 +140,7 @@ def load_schedule(name: str) -> NoiseSchedule:
     Raises:
         UserError: as `load_pipeline`, or a scheduler that has no discrete diffusion schedule.
     """
-    folder = local_folder(resolve(name), ["scheduler"])
-    kind = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name")
-    if not hasattr(diffusers, str(kind)):
-        raise UserError(f"The scheduler of {name} is a {kind}, which diffusers does not know.")
-    return NoiseSchedule.from_scheduler(getattr(diffusers, kind).from_pretrained(folder / "scheduler"))
+    return _schedule_in(local_folder(resolve(name), ["scheduler"]))
 
 
 def local_folder(source: ModelSource, parts: Sequence[str] | None = None) -> Path:
@@ -156,6 +160,24 @@ def local_folder(source: ModelSource, parts: Sequence[str] | None = None) -> Pat
     if not source.location.count("/") == 1 or source.location.startswith("/"):
         raise UserError(f"{source.location} does not exist. Is the package installed whole?")
     return _from_hub(source.location, source.revision, parts)
+
+
+def _schedule_in(folder: Path) -> NoiseSchedule:
+    """The noise schedule of the model in a folder."""
+    config = read_json(folder / "scheduler" / "scheduler_config.json")
+    kind = str(config.get("_class_name") if isinstance(config, dict) else None)
+    scheduler: Any = getattr(diffusers, kind, None)
+    known = inspect.isclass(scheduler) and issubclass(scheduler, diffusers.SchedulerMixin)
+    if not known:
+        raise UserError(f"The scheduler of the model in {folder} is a {kind}, which diffusers does not know.")
+    try:
+        return NoiseSchedule.from_scheduler(scheduler.from_config(config))
+    except UserError as error:
+        raise UserError(f"The model in {folder} cannot be used: {error}") from error
+    except Exception as error:  # whatever a scheduler makes of values that are none
+        raise UserError(
+            f"The scheduler of the model in {folder} is damaged: {first_sentence(error)}"
+        ) from error
 
 
 def revision_of(source: ModelSource, folder: Path) -> str | None:

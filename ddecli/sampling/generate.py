@@ -11,7 +11,8 @@ A stock diffusers call repeats an image from its line of metadata.jsonl:
     generator = torch.Generator().manual_seed(image_seed(row["prompt"], row["image_index"], row["seed"]))
     pipeline(row["prompt"], generator=generator, num_inference_steps=steps, guidance_scale=guidance_scale)
 
-in float32; in half precision diffusers draws the noise itself in half precision, so give it as
+in float32 (models of few steps keep their scheduler and take their own steps and guidance: `samplers.py`); in half
+precision diffusers draws the noise itself in half precision, so give it as
 `latents=initial_latents(...)`.
 """
 
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 from transformers.utils import logging as transformers_logging
@@ -40,17 +41,16 @@ from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
 from ddecli.core.seeds import seed_of
-from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY
+from ddecli.core.world import SMALL_PIXELS, WORLD_KEY
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
+from ddecli.sampling.samplers import Sampler, family_of, sampler_of
 from ddecli.sampling.sheet import contact_sheet
-
-SAMPLER = "DDIM (eta 0)"
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How images are made. `steps`, `guidance_scale` and `batch_size` of None take the family's default."""
+    """How images are made. `steps`, `guidance_scale` and `batch_size` of None take what suits the model."""
 
     images_per_prompt: int = 8
     steps: int | None = None
@@ -86,28 +86,6 @@ def resolution_of(pipeline: DiffusionPipeline) -> int:
     return _latent_shape(pipeline)[-1] * pipeline.vae_scale_factor
 
 
-def is_tiny(pipeline: DiffusionPipeline) -> bool:
-    """Whether a pipeline of `load_pipeline` belongs to the tiny world."""
-    return pipeline.config.get(WORLD_KEY) == TINY
-
-
-def family_of(pipeline: DiffusionPipeline) -> str:
-    """`sdxl` for a pipeline with two text encoders, else `sd`."""
-    return "sdxl" if hasattr(pipeline, "text_encoder_2") else "sd"
-
-
-def default_steps(pipeline: DiffusionPipeline) -> int:
-    """DDIM steps when none are asked for: 15 in the tiny world, else 50."""
-    return 15 if is_tiny(pipeline) else 50
-
-
-def default_guidance_scale(pipeline: DiffusionPipeline) -> float:
-    """Guidance when none is asked for: 2 in the tiny world, 7.5 for SD, 5 for SDXL (the pipelines' own)."""
-    if is_tiny(pipeline):
-        return 2.0
-    return 5.0 if family_of(pipeline) == "sdxl" else 7.5
-
-
 def sample_images(
     pipeline: DiffusionPipeline, model_name: str, prompts: PromptSet, settings: SamplingSettings, out: Path
 ) -> SampleSummary:
@@ -116,20 +94,22 @@ def sample_images(
     Whichever call finds the whole set complete writes metadata.jsonl and the contact sheet.
 
     Args:
-        pipeline: a Stable Diffusion or Stable Diffusion XL pipeline; its scheduler is replaced by DDIM.
+        pipeline: a Stable Diffusion or Stable Diffusion XL pipeline; its scheduler is replaced by DDIM, unless the
+            model was made for few steps.
         model_name: the model's name for protocol.json.
 
     Raises:
-        UserError: more steps or images than can be; `out` holds images of other settings; an image is not
+        UserError: as `sampler_of`; more images than can be; `out` holds images of other settings; an image is not
             finite; memory ran out.
     """
     began = time.monotonic()
-    steps = settings.steps or default_steps(pipeline)
-    guidance_scale = (
-        default_guidance_scale(pipeline) if settings.guidance_scale is None else settings.guidance_scale
-    )
-    _prepare(pipeline)
-    _check_steps(pipeline, steps)
+    sampler = sampler_of(pipeline, settings.steps, settings.guidance_scale)
+    if sampler.reason:
+        console.print(
+            f"{model_name} was made for few steps ({sampler.reason}): it is sampled in {sampler.steps} steps of "
+            f"{sampler.name}, guidance {sampler.guidance_scale:g}."
+        )
+    _prepare(pipeline, sampler)
     count = len(prompts.prompts) * settings.images_per_prompt
     if count > MAX_IMAGES:
         raise UserError(
@@ -143,9 +123,10 @@ def sample_images(
             "prompts_sha256": prompts.sha256,
             "num_prompts": len(prompts.prompts),
             "images_per_prompt": settings.images_per_prompt,
-            "sampler": SAMPLER,
-            "steps": steps,
-            "guidance_scale": guidance_scale,
+            "sampler": sampler.name,
+            **({"sampler_reason": sampler.reason} if sampler.reason else {}),
+            "steps": sampler.steps,
+            "guidance_scale": sampler.guidance_scale,
             "seed": settings.seed,
             "resolution": resolution_of(pipeline),
             "world": pipeline.config.get(WORLD_KEY),
@@ -179,7 +160,7 @@ def sample_images(
             missing = [task in todo for task in batch]
             if not any(missing):
                 continue
-            pixels = generate(pipeline, batch, settings.seed, steps, guidance_scale)
+            pixels = generate(pipeline, batch, settings.seed, sampler.steps, sampler.guidance_scale)
             _wait_for(saving)
             saving = [
                 writers.submit(_save, picture, out / task.file_name)
@@ -234,13 +215,15 @@ def generate(
     Raises:
         UserError: a pixel is not finite, or the batch does not fit into memory.
     """
-    latents = torch.stack([initial_latents(pipeline, task, seed) for task in tasks])
+    generators = [_generator(task, seed) for task in tasks]
+    latents = torch.stack([torch.randn(_latent_shape(pipeline), generator=each) for each in generators])
     try:
         images = pipeline(
             prompt=[task.prompt for task in tasks],
             latents=latents.to(pipeline.device, pipeline.unet.dtype),
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
+            generator=generators,  # some samplers draw noise at every step
             eta=0.0,
             output_type="pt",
         ).images
@@ -269,8 +252,7 @@ def image_seed(prompt: str, image_index: int, seed: int) -> int:
 
 def initial_latents(pipeline: DiffusionPipeline, task: ImageTask, seed: int) -> torch.Tensor:
     """The noise an image starts from: (C, H, W) float32 on the CPU."""
-    generator = torch.Generator().manual_seed(image_seed(task.prompt, task.image_index, seed))
-    return torch.randn(_latent_shape(pipeline), generator=generator)
+    return torch.randn(_latent_shape(pipeline), generator=_generator(task, seed))
 
 
 def count_truncated(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> int:
@@ -290,34 +272,25 @@ def weights_sha256(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _generator(task: ImageTask, seed: int) -> torch.Generator:
+    """Of all random numbers of an image, on the CPU."""
+    return torch.Generator().manual_seed(image_seed(task.prompt, task.image_index, seed))
+
+
 def _latent_shape(pipeline: DiffusionPipeline) -> tuple[int, int, int]:
     size = pipeline.unet.config.sample_size
     height, width = (size, size) if isinstance(size, int) else size
     return pipeline.unet.config.in_channels, height, width
 
 
-def _prepare(pipeline: DiffusionPipeline) -> None:
-    """Set the sampler to DDIM; no safety checker, no watermark, no bars of the library's own."""
-    # A schedule saved for another sampler may lack clip_sample, and DDIM would then clip the latents.
-    pipeline.scheduler = DDIMScheduler.from_config(
-        pipeline.scheduler.config, clip_sample=False, thresholding=False
-    )
+def _prepare(pipeline: DiffusionPipeline, sampler: Sampler) -> None:
+    """Set the sampler; no safety checker, no watermark, no bars of the library's own."""
+    pipeline.scheduler = sampler.scheduler
     if hasattr(pipeline, "safety_checker"):
         pipeline.safety_checker = None
     if hasattr(pipeline, "watermark"):
         pipeline.watermark = None
     pipeline.set_progress_bar_config(disable=True)
-
-
-def _check_steps(pipeline: DiffusionPipeline, steps: int) -> None:
-    """Refuse more steps than the schedule has timesteps, or a first step behind its end."""
-    schedule = pipeline.scheduler.config
-    T = schedule.num_train_timesteps
-    most = T - schedule.steps_offset if schedule.timestep_spacing == "leading" else T
-    if steps > most:
-        raise UserError(
-            f"--steps {steps}: the schedule of this model has {T} timesteps; give at most {most} steps."
-        )
 
 
 @contextlib.contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
 
+from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.data.store import PairStore
 from ddecli.models.base import DiffusionModel, hold_frozen_in
+from ddecli.models.few_steps import few_steps_of
 from ddecli.models.load import load_model
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import is_sharded_launch
@@ -20,6 +23,12 @@ def load_policy(settings: TrainSettings, device: torch.device, dtype: torch.dtyp
     What is trained is float32. Under LoRA the matrices that are not are held in `dtype`, the forward passes' precision.
     """
     model = load_model(settings.model, "cpu", encoders=False, revision=settings.model_revision)
+    few = few_steps_of(model.pipeline)
+    if few is not None and os.environ.get("RANK", "0") == "0":
+        console.print(
+            f"{model.name} was made for few steps ({few.reason}): it is trained at all timesteps, as if it were not, "
+            "which may cost it that."
+        )
     model = model.with_errors_of(settings.error)
     unet = model.unet.requires_grad_(True).train()
     if settings.lora:

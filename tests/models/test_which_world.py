@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from ddecli.core.world import TINY, WORLD_KEY, world_of
 from ddecli.models.load import load_model, load_pipeline
 from ddecli.models.presets import resolve
-from ddecli.sampling.generate import default_guidance_scale, default_steps
+from ddecli.sampling.samplers import default_guidance_scale, default_steps
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-xl"])

@@ -16,12 +16,11 @@ from ddecli.core.errors import UserError
 from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import (
     SamplingSettings,
-    default_guidance_scale,
-    default_steps,
     initial_latents,
     sample_images,
 )
 from ddecli.sampling.prompts import PromptSet, make_prompt_set
+from ddecli.sampling.samplers import default_guidance_scale, default_steps
 
 SETTINGS = SamplingSettings(images_per_prompt=2, steps=2, seed=3)
 

@@ -1,0 +1,122 @@
+"""How a model is sampled: DDIM, or a model of few steps with its own scheduler; and what is not asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, DiffusionPipeline
+
+from ddecli.core.errors import UserError
+from ddecli.core.world import TINY, WORLD_KEY
+from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.models.few_steps import CONSISTENCY, few_steps_of, takes_guidance
+
+DDIM = "DDIM (eta 0)"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A scheduler, how many steps it takes, and the strength of classifier-free guidance.
+
+    name: as protocol.json says it.
+    reason: why it is not DDIM; None where it is.
+    """
+
+    name: str
+    scheduler: Any
+    steps: int
+    guidance_scale: float
+    reason: str | None = None
+
+
+def is_tiny(pipeline: DiffusionPipeline) -> bool:
+    """Whether a pipeline of `load_pipeline` belongs to the tiny world."""
+    return pipeline.config.get(WORLD_KEY) == TINY
+
+
+def family_of(pipeline: DiffusionPipeline) -> str:
+    """`sdxl` for a pipeline with two text encoders, else `sd`."""
+    return "sdxl" if hasattr(pipeline, "text_encoder_2") else "sd"
+
+
+def default_steps(pipeline: DiffusionPipeline) -> int:
+    """DDIM steps when none are asked for: 15 in the tiny world, else 50."""
+    return 15 if is_tiny(pipeline) else 50
+
+
+def default_guidance_scale(pipeline: DiffusionPipeline) -> float:
+    """Guidance when none is asked for: 2 in the tiny world, 7.5 for SD, 5 for SDXL (the pipelines' own)."""
+    if is_tiny(pipeline):
+        return 2.0
+    return 5.0 if family_of(pipeline) == "sdxl" else 7.5
+
+
+def sampler_of(
+    pipeline: DiffusionPipeline, steps: int | None = None, guidance_scale: float | None = None
+) -> Sampler:
+    """The sampler of a model.
+
+    Args:
+        pipeline: of `load_pipeline`.
+        steps: as asked for, or None for what suits the model; so `guidance_scale`.
+
+    Raises:
+        UserError: the model was trained on another schedule than DDIM's, takes guidance and has no scheduler for it, or
+            its sampler does not take that many steps.
+    """
+    few = few_steps_of(pipeline)
+    if few is None:
+        default, guidance = default_steps(pipeline), default_guidance_scale(pipeline)
+        name, scheduler = DDIM, _ddim(pipeline)
+    else:
+        default, guidance = few.steps, few.guidance_scale
+        name, scheduler = f"{type(pipeline.scheduler).__name__} (the model's own)", pipeline.scheduler
+        if takes_guidance(pipeline.unet) and type(scheduler).__name__ not in CONSISTENCY:
+            raise UserError(
+                f"The U-Net takes the guidance as an input, as latent consistency models do, and the scheduler is "
+                f"{type(scheduler).__name__}: put the configuration of an LCMScheduler into the model's folder "
+                "scheduler/, and name it in model_index.json."
+            )
+    sampler = Sampler(
+        name,
+        scheduler,
+        default if steps is None else steps,
+        guidance if guidance_scale is None else guidance_scale,
+        few.reason if few else None,
+    )
+    _check_steps(sampler)
+    return sampler
+
+
+def _check_steps(sampler: Sampler) -> None:
+    """Refuse more steps than the schedule has timesteps, a first step behind its end, and what a scheduler refuses."""
+    schedule, steps = sampler.scheduler.config, sampler.steps
+    most = T = schedule.num_train_timesteps
+    if schedule.get("timestep_spacing") == "leading":
+        most -= schedule.get("steps_offset", 0)
+    if steps > most:
+        raise UserError(
+            f"--steps {steps}: the schedule of this model has {T} timesteps; give at most {most} steps."
+        )
+    try:
+        sampler.scheduler.set_timesteps(steps)
+    except ValueError as error:  # of models made for few steps: more than they were distilled from
+        raise UserError(f"--steps {steps}: {sampler.name} takes no more than its own ({error}).") from error
+
+
+def _ddim(pipeline: DiffusionPipeline) -> DDIMScheduler:
+    """DDIM on the schedule that the model was trained on."""
+    trained = pipeline.scheduler
+    # A schedule saved for another sampler may lack clip_sample, and DDIM would then clip the latents.
+    ddim = DDIMScheduler.from_config(trained.config, clip_sample=False, thresholding=False)
+    schedule = NoiseSchedule.from_scheduler(trained).alphas_cumprod
+    if len(schedule) != len(ddim.alphas_cumprod) or not torch.allclose(
+        ddim.alphas_cumprod.double(), schedule, rtol=1e-4, atol=1e-6
+    ):
+        raise UserError(
+            f"The noise schedule of {type(trained).__name__} is none that DDIM has, which samples here: give the "
+            "model a scheduler/scheduler_config.json of DDIM or PNDM with the betas it was trained with."
+        )
+    return ddim
