@@ -209,7 +209,11 @@ def margin(model: ModelEvidence, metric: str) -> float:
 
 def _remarks(model: ModelEvidence, rows: Sequence[str]) -> tuple[str, ...]:
     trained = {row: model.scores[row] for row in rows if row != BASE}
-    return single_trainings(model, trained, ": how much results change from training to training is unknown")
+    return single_trainings(
+        model,
+        trained,
+        ": the interval speaks of that one, and how results change from training to training is unknown",
+    )
 
 
 def _rows(rows: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def _seen_prompts(model: ModelEvidence, grid: Choice | None) -> Iterator[str]:
     protocol = model.base.protocol
     chosen_on = grid.protocol.get("prompts_sha256") if grid else None
     if chosen_on and chosen_on == protocol.get("prompts_sha256"):
-        yield "the reported prompts are those that beta and learning rates were chosen on, so every gain is too rosy."
+        yield "the reported prompts are those that beta and learning rates were chosen on, so gains may be too rosy."
     elif "validation" in str(protocol.get("prompt_set", "")):
         yield f"the reported prompts are {protocol['prompt_set']}, which are meant for choosing settings."
 
