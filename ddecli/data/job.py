@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.console import console, progress
-from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_file, atomic_folder, read_json, replace_folder, sha256_text, write_json
+from ddecli.core.digests import file_entry
+from ddecli.core.errors import NotPermitted, UserError
+from ddecli.core.files import atomic_file, atomic_folder, replace_folder, sha256_text
 from ddecli.core.manifest import versions
+from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.data.index import Encoded
 from ddecli.data.join import join_split
 from ddecli.data.pairs import DUPLICATE, EXPECTED_REASONS, NOT_FINITE, Rejects, count_bad
-from ddecli.data.parts import PART, Encoder, Watch, encode_part, file_entry, recall_part
+from ddecli.data.parts import PART, Encoder, Watch, encode_part, read_part, recall_part
+from ddecli.data.shards import PREPARE_AGAIN
 from ddecli.data.sources.base import Source
 from ddecli.data.splits import HOLDOUT, TRAIN
 from ddecli.data.store import BAD_ROWS, FORMAT_VERSION, MANIFEST
@@ -83,7 +86,14 @@ class Job:
     def is_published(self, split: str = TRAIN) -> bool:
         """Whether the store of a split is there, made from the same plan."""
         manifest = self.output(split) / MANIFEST
-        return manifest.is_file() and read_json(manifest).get("inputs_sha256") == self.inputs_sha256
+        if not manifest.is_file():
+            return False
+        try:
+            return read_sealed(manifest, PREPARE_AGAIN).get("inputs_sha256") == self.inputs_sha256
+        except NotPermitted:
+            raise
+        except UserError:  # a damaged store is none, and --overwrite may replace it
+            return False
 
     def check_contents(self) -> None:
         """Refuse finished parts of data that have been replaced since; later parts may rest on what they hold.
@@ -167,7 +177,7 @@ class Job:
         if self.work.is_joined:
             return
         parts = list(self._needed())
-        abouts = [read_json(part / PART) for part in parts]
+        abouts = [read_part(part) for part in parts]
         dropped = sum((Counter(about["dropped"]) for about in abouts), Counter[str]())
         rows = sum(map(rows_of, abouts))
         self._check_bad(dropped, rows)
@@ -188,7 +198,7 @@ class Job:
                 if count_bad(dropped):
                     self._list_bad(folder / BAD_ROWS)
                     entries["files"][BAD_ROWS] = file_entry(folder / BAD_ROWS)
-            write_json(folder / MANIFEST, self._common_entries() | about_rows | entries)
+            write_sealed(folder / MANIFEST, self._common_entries() | about_rows | entries)
 
     def publish(self) -> None:
         """Rename the joined stores to where they belong; the training pairs come last.
@@ -246,7 +256,7 @@ class Job:
             taken += self._about(number)["taken"]
 
     def _about(self, number: int) -> dict[str, Any]:
-        return read_json(self.work.part(number) / PART)
+        return read_part(self.work.part(number))
 
     def _encode_part(self, number: int, encoded: dict[str, Encoded], limit: int | None, watch: Watch) -> None:
         with atomic_folder(self.work.part(number)) as folder:

@@ -17,10 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ddecli.core.digests import check_files, file_entry
 from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_file, read_json
+from ddecli.core.files import atomic_file
 from ddecli.data.index import DiskTables, prompt_key
-from ddecli.data.parts import PART, file_entry
+from ddecli.data.parts import check_tables, read_part
 from ddecli.data.shards import EMBEDDINGS, LATENTS, shard_name
 from ddecli.data.tables import TableWriter, read_rows
 
@@ -57,6 +58,8 @@ def join_split(
         UserError: a file cannot be written, or a part's tensors are gone.
     """
     folder.mkdir(exist_ok=True)
+    for part in parts:
+        check_tables(part, split, read_part(part))
     with ExitStack() as stack:
         pairs, images, prompts = (
             stack.enter_context(atomic_file(folder / f"{table}.parquet")) for table in TABLES
@@ -68,7 +71,7 @@ def join_split(
     hashes: dict[str, dict[str, Any]] = {}
     shapes: dict[str, list[int]] = {}
     for part, fresh in zip(parts, new, strict=True):
-        about = read_json(part / PART)
+        about = read_part(part)
         here = about["splits"][split]
         shapes = shapes or here["conditioning"]
         for stem, rows in here["shard_rows"].items():
@@ -78,11 +81,12 @@ def join_split(
                 if not shard.any():
                     source.unlink(missing_ok=True)
                     continue
+                entry = about["files"][f"{split}/{source.name}"]
                 if shard.all():
                     _move(source, target)
-                    hashes[target.name] = about["files"][f"{split}/{source.name}"]
+                    hashes[target.name] = entry
                 else:
-                    _select(source, target, shard)
+                    _select(source, target, shard, entry)
                     hashes[target.name] = file_entry(target)
                 shard_rows[stem].append(int(shard.sum()))
     for table in TABLES:
@@ -155,11 +159,14 @@ def _move(source: Path, target: Path) -> None:
         raise UserError(f"{source} is missing. Remove {source.parents[3]} and run ddecli prepare again.")
 
 
-def _select(source: Path, target: Path, rows: Tensor) -> None:
+def _select(source: Path, target: Path, rows: Tensor, entry: dict[str, Any]) -> None:
     """Write some rows of a shard, and remove it, unless a join that was stopped did so already."""
     if not source.is_file():
         _move(source, target)
         return
+    check_files(
+        source.parent, {source.name: entry}, f"remove {source.parents[1]} and run ddecli prepare again"
+    )
     with safe_open(source, framework="pt") as file:
         tensors = {key: file.get_tensor(key)[rows] for key in file.keys()}  # noqa: SIM118 - no mapping
     with atomic_file(target) as temporary:

@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
+from pydantic import BaseModel, NonNegativeInt
 from torch import Tensor
 
+from ddecli.core.digests import check_files, file_entry
 from ddecli.core.errors import BadRow
-from ddecli.core.files import read_json, sha256_file, write_json, write_text
+from ddecli.core.files import write_text
+from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.core.text import printable
 from ddecli.data.encoding import EncodedImages, EncodedPrompts
 from ddecli.data.index import Encoded
@@ -51,6 +54,20 @@ PAIRS = pa.schema(
         ("margin", pa.float32()),
     ]
 )
+
+
+class _OfSplit(BaseModel):
+    pairs: NonNegativeInt
+    shard_rows: dict[str, list[NonNegativeInt]]
+    conditioning: dict[str, list[int]]
+    not_finite: list[str]
+
+
+class _About(BaseModel):
+    taken: NonNegativeInt
+    dropped: dict[str, NonNegativeInt]
+    splits: dict[str, _OfSplit]
+    files: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -125,8 +142,8 @@ def encode_part(
     if rejects.bad_rows:
         write_text(folder / BAD_ROWS, rejects.lines())
     splits = {name: writer.close() for name, writer in writers.items()}
-    tensors = sorted(folder.glob("*/*.safetensors"))
-    write_json(
+    files = sorted(folder.glob("*/*"))
+    write_sealed(
         folder / PART,
         {
             "name": part.name,
@@ -134,20 +151,42 @@ def encode_part(
             "taken": taken,
             "dropped": dict(rejects.counts),
             "splits": splits,
-            "files": {f"{file.parent.name}/{file.name}": file_entry(file) for file in tensors},
+            "files": {f"{file.parent.name}/{file.name}": file_entry(file) for file in files},
         },
     )
 
 
-def file_entry(file: Path) -> dict[str, Any]:
-    """What a manifest says of a file."""
-    return {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+def read_part(folder: Path) -> dict[str, Any]:
+    """What a finished part says of itself.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return read_sealed(folder / PART, _way_out(folder), _About)
+
+
+def check_tables(folder: Path, split: str, about: Mapping[str, Any]) -> None:
+    """Compare the tables of a part with what was noted when they were written (not by earlier versions).
+
+    Raises:
+        UserError: one has changed.
+    """
+    tables = {name: entry for name, entry in about["files"].items() if name.startswith(f"{split}/")}
+    check_files(
+        folder, {name: each for name, each in tables.items() if name.endswith(".parquet")}, _way_out(folder)
+    )
+
+
+def _way_out(folder: Path) -> str:
+    return f"remove {folder} and run ddecli prepare again"
 
 
 def recall_part(folder: Path, encoded: Mapping[str, Encoded]) -> None:
     """Note what a part encoded, as `encode_part` did when it was made."""
-    splits = read_json(folder / PART)["splits"]
+    about = read_part(folder)
+    splits = about["splits"]
     for name, index in encoded.items():
+        check_tables(folder, name, about)
         for row in read_rows(folder / name / "images.parquet"):
             index.add_file(bytes.fromhex(row["sha256"]), row["pixels"])
             index.add_picture(row["pixels"], finite=True)

@@ -17,8 +17,9 @@ from ddecli.core.paths import readable_file
 LATENTS, EMBEDDINGS = "latents", "prompt-embeddings"
 """What the two kinds of shards are called."""
 
-AGAIN = "Run ddecli prepare again with --overwrite."
+PREPARE_AGAIN = "run ddecli prepare again with --overwrite"
 """The way out of a damaged store."""
+AGAIN = f"{PREPARE_AGAIN[0].upper()}{PREPARE_AGAIN[1:]}."
 
 SHARD_BYTES = 256 * 2**20
 """A shard's size; also the most that is held in memory while writing."""

@@ -22,16 +22,42 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pydantic import BaseModel, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from ddecli.core.digests import check_files
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json, sha256_file
+from ddecli.core.parsing import check_shape
 from ddecli.core.paths import readable_file
-from ddecli.data.shards import AGAIN, EMBEDDINGS, LATENTS, ShardReader
+from ddecli.core.sealed import read_sealed
+from ddecli.data.shards import AGAIN, EMBEDDINGS, LATENTS, PREPARE_AGAIN, ShardReader
 
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 BAD_ROWS = "bad-rows.jsonl"
+
+
+class _OfModel(BaseModel):
+    name: str
+    fingerprint: str
+    resolution: PositiveInt
+
+
+class _OfFile(BaseModel):
+    bytes: NonNegativeInt
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """What of a manifest is needed to read the store."""
+
+    source: str
+    model: _OfModel
+    counts: dict[str, NonNegativeInt]
+    shard_rows: dict[str, list[NonNegativeInt]]
+    empty_prompt_index: NonNegativeInt
+    latent_shape: list[PositiveInt]
+    files: dict[str, _OfFile]
 
 
 @dataclass(frozen=True)
@@ -80,15 +106,14 @@ class PairStore:
         self._embeddings = ShardReader(folder, EMBEDDINGS, shard_rows[EMBEDDINGS])
 
     @classmethod
-    def open(
-        cls, folder: Path, fingerprints: Collection[str] | None = None, verify: bool = False
-    ) -> PairStore:
-        """Open a store and check that it is whole (sizes of its files) and fits the model.
+    def open(cls, folder: Path, fingerprints: Collection[str] | None = None) -> PairStore:
+        """Open a store and check that it fits the model, and that its files are those that were written.
+
+        For that all are read, the big ones once a machine.
 
         Args:
             folder: the store.
             fingerprints: `DiffusionModel.fingerprints` of the model to be trained; None: any model.
-            verify: also compare every file's SHA-256 (reads the whole store).
 
         Raises:
             UserError: no store, another format version, another model, or a damaged file.
@@ -103,24 +128,15 @@ class PairStore:
             raise UserError(
                 f"{folder} is no pair store (no {MANIFEST}). Make one with ddecli prepare and give its folder."
             )
-        manifest = read_json(folder / MANIFEST)
-        version = manifest.get("format") if isinstance(manifest, dict) else None
-        if version != FORMAT_VERSION:
+        manifest = read_manifest(folder)
+        model = manifest["model"]
+        if fingerprints is not None and model["fingerprint"] not in fingerprints:
             raise UserError(
-                f"{folder} is a pair store of format {version}, this version reads format {FORMAT_VERSION}. "
-                + AGAIN
+                f"{folder} was prepared for another model ({model['name']}): its latents or text "
+                "embeddings do not fit. Run ddecli prepare with the model that is trained."
             )
-        try:
-            model = manifest["model"]
-            if fingerprints is not None and model["fingerprint"] not in fingerprints:
-                raise UserError(
-                    f"{folder} was prepared for another model ({model['name']}): its latents or text "
-                    "embeddings do not fit. Run ddecli prepare with the model that is trained."
-                )
-            _check_files(folder, manifest["files"], verify)
-            return cls(folder, manifest)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). {AGAIN}") from error
+        check_files(folder, manifest["files"], f"the store is damaged, {PREPARE_AGAIN}")
+        return cls(folder, manifest)
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -179,20 +195,34 @@ class PairStore:
         )
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a store's manifest says.
+
+    Raises:
+        UserError: it is missing, damaged, or of another format version.
+    """
+    manifest = read_sealed(folder / MANIFEST, PREPARE_AGAIN)
+    if manifest.get("format") != FORMAT_VERSION:
+        raise UserError(
+            f"{folder} is a pair store of format {manifest.get('format')}, this version reads format "
+            f"{FORMAT_VERSION}. {AGAIN}"
+        )
+    try:
+        check_shape(manifest, _Manifest)
+        if not {"pairs.parquet", "images.parquet", "prompts.parquet"} <= set(manifest["files"]):
+            raise ValueError("a table is not among its files")
+        if set(manifest["shard_rows"]) != {LATENTS, EMBEDDINGS}:
+            raise ValueError("the shards are not those of latents and embeddings")
+        if manifest["empty_prompt_index"] >= manifest["counts"].get("prompts", 0):
+            raise ValueError("the empty prompt is not among its prompts")
+    except ValueError as error:
+        raise UserError(f"{folder / MANIFEST} is damaged ({error}). {AGAIN}") from error
+    return manifest
+
+
 def work_folder(out: Path) -> Path:
     """Where finished parts of a store lie while it is made."""
     return out.with_name(f"{out.name}.parts")
-
-
-def _check_files(folder: Path, files: dict[str, dict[str, Any]], verify: bool) -> None:
-    for name, expected in files.items():
-        path = folder / name
-        size = path.stat().st_size if path.is_file() else None
-        if size != expected["bytes"]:
-            seen = "is missing" if size is None else f"has {size} bytes, not {expected['bytes']}"
-            raise UserError(f"{path} {seen}: the store is damaged. {AGAIN}")
-        if verify and sha256_file(path) != expected["sha256"]:
-            raise UserError(f"{path} has changed since it was written. {AGAIN}")
 
 
 def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

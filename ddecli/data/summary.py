@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddecli.core.files import read_json
 from ddecli.data.shards import EMBEDDINGS, LATENTS
-from ddecli.data.store import MANIFEST
+from ddecli.data.store import read_manifest
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def rows_of(about: dict[str, Any]) -> int:
 def of_stores(out: Path, holdout: Path | None, seconds: float) -> PrepareSummary:
     """Summary of a store, and of its held-out pairs if there are any."""
     stores = [out] if holdout is None else [out, holdout]
-    manifests = [read_json(store / MANIFEST) for store in stores]
+    manifests = [read_manifest(store) for store in stores]
     manifest, counts = manifests[0], manifests[0]["counts"]
     return PrepareSummary(
         out=str(out),

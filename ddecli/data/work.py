@@ -18,8 +18,8 @@ from typing import Any
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json, write_json
 from ddecli.core.scratch import clear_stale
+from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.data.parts import PART
 from ddecli.data.splits import TRAIN
 from ddecli.data.store import MANIFEST, work_folder
@@ -54,9 +54,9 @@ class WorkFolder:
         file = self.path / "plan.json"
         nothing_yet = alone and not self.is_joined and not any(self.parts.glob(f"[0-9]*/{PART}"))
         if not file.is_file() or nothing_yet:
-            write_json(file, plan)
+            write_sealed(file, plan)
             return
-        before = read_json(file)
+        before = read_sealed(file, f"remove {self.path} and run ddecli prepare again")
         differ = [key for key in plan if before.get(key) != plan[key]]
         if differ:
             raise UserError(

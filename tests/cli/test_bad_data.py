@@ -89,7 +89,7 @@ def test_prepare_uses_every_kind_of_picture_and_lists_every_bad_row(
     reasons = [reason for _, reason in [*broken.values(), *BAD_ROWS]]
     summary = json.loads(typed.out)
     assert summary["dropped"] == {"duplicate of another pair": len(GOOD), **Counter(reasons)}
-    store = PairStore.open(Path("store"), verify=True)
+    store = PairStore.open(Path("store"))
     assert [store.pair(i).prompt for i in range(len(store))] == list(GOOD)
     assert summary["images"] == len(GOOD) + 1  # with other.png
     listed = [json.loads(line) for line in Path("store/bad-rows.jsonl").read_text().splitlines()]

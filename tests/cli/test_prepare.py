@@ -34,7 +34,7 @@ def test_a_folder_of_pictures(ddecli: Run, sd_folder: Path) -> None:
         "chosen and rejected are the same picture": 1,
     }
     assert summary["long_prompts"] == 2
-    store = PairStore.open(Path("pairs/data-random-sd"), verify=True)
+    store = PairStore.open(Path("pairs/data-random-sd"))
     assert store.pair(2).prompt == "ein Fuchs im Schnee, 狐, лиса, 🦊"
     assert store.manifest["source"] == str(Path("data").resolve())
 

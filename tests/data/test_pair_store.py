@@ -13,7 +13,9 @@ import pytest
 import torch
 from pair_data import pairs, png
 
+from ddecli.core.digests import file_entry
 from ddecli.core.errors import UserError
+from ddecli.core.sealed import SEAL, write_sealed
 from ddecli.data.pairs import Pair
 from ddecli.data.prepare import prepare
 from ddecli.data.shards import ShardReader, ShardWriter
@@ -63,7 +65,8 @@ def edit_manifest(change: Callable[[dict], object]) -> Callable[[Path], None]:
         path = store / "manifest.json"
         manifest = json.loads(path.read_text())
         change(manifest)
-        path.write_text(json.dumps(manifest))
+        del manifest[SEAL]
+        write_sealed(path, manifest)
 
     return damage
 
@@ -81,8 +84,7 @@ def cut_and_hidden(name: str) -> Callable[[Path], None]:
 
     def damage(store: Path) -> None:
         cut(name)(store)
-        size = (store / name).stat().st_size
-        edit_manifest(lambda manifest: manifest["files"][name].update(bytes=size))(store)
+        edit_manifest(lambda manifest: manifest["files"].update({name: file_entry(store / name)}))(store)
 
     return damage
 
@@ -93,12 +95,26 @@ def cut_and_hidden(name: str) -> Callable[[Path], None]:
         (lambda store: shutil.rmtree(store), "is no pair store"),
         (lambda store: (store / "manifest.json").unlink(), "is no pair store"),
         (lambda store: (store / "manifest.json").write_text("{"), "cannot be read as JSON"),
-        (lambda store: (store / "manifest.json").write_text("[]"), "of format None"),
+        (lambda store: (store / "manifest.json").write_text("[]"), "manifest.json is damaged"),
+        (lambda store: (store / "manifest.json").write_text("{}"), "of format None"),
+        (
+            lambda store: (store / "manifest.json").write_text(
+                (store / "manifest.json").read_text().replace('"resolution": 32', '"resolution": 33')
+            ),
+            "manifest.json has changed since it was written: run ddecli prepare again with --overwrite",
+        ),
         (
             edit_manifest(lambda manifest: manifest.update(format=1)),
             "of format 1, this version reads format 2",
         ),
         (edit_manifest(lambda manifest: manifest.pop("shard_rows")), "manifest.json is damaged"),
+        (edit_manifest(lambda manifest: manifest["shard_rows"].pop("latents")), "manifest.json is damaged"),
+        (edit_manifest(lambda manifest: manifest["files"].pop("pairs.parquet")), "manifest.json is damaged"),
+        (edit_manifest(lambda manifest: manifest.update(empty_prompt_index=99)), "manifest.json is damaged"),
+        (
+            edit_manifest(lambda manifest: manifest.update(latent_shape=[4, -8, 8])),
+            "manifest.json is damaged",
+        ),
         (lambda store: (store / "images.parquet").unlink(), "images.parquet is missing"),
         (cut("latents-00000.safetensors"), "latents-00000.safetensors has .* bytes"),
         (cut("pairs.parquet"), "pairs.parquet has .* bytes"),
@@ -113,14 +129,23 @@ def test_a_damaged_store_is_named(store: Path, damage: Callable[[Path], None], s
         PairStore.open(store)
 
 
-def test_verify_sees_a_flipped_bit(store: Path) -> None:
-    path = store / "latents-00000.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    PairStore.open(store)
-    with pytest.raises(UserError, match="has changed"):
-        PairStore.open(store, verify=True)
+@pytest.mark.parametrize(
+    "name",
+    ["latents-00000.safetensors", "prompt-embeddings-00000.safetensors", "pairs.parquet", "images.parquet"],
+)
+def test_a_flipped_bit_is_noticed_when_the_store_is_opened(store: Path, name: str) -> None:
+    content = bytearray((store / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (store / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name} has changed since it was written: .* --overwrite\.$"):
+        PairStore.open(store)
+
+
+def test_a_manifest_of_an_earlier_version_has_no_digest(store: Path) -> None:
+    manifest = json.loads((store / "manifest.json").read_text())
+    del manifest[SEAL]
+    (store / "manifest.json").write_text(json.dumps(manifest))
+    assert len(PairStore.open(store)) == manifest["counts"]["pairs"]
 
 
 def test_reading_maps_the_file_and_does_not_load_it(tmp_path: Path) -> None:
@@ -140,8 +165,8 @@ def test_reading_maps_the_file_and_does_not_load_it(tmp_path: Path) -> None:
 def test_texts_are_read_when_they_are_asked_for(store: Path) -> None:
     texts = pa.table({"text": [letter * 8_000_000 for letter in "abcdefg"]})  # 56 MB
     pq.write_table(texts, store / "prompts.parquet", use_dictionary=False)
-    size = (store / "prompts.parquet").stat().st_size
-    edit_manifest(lambda manifest: manifest["files"]["prompts.parquet"].update(bytes=size))(store)
+    entry = file_entry(store / "prompts.parquet")
+    edit_manifest(lambda manifest: manifest["files"].update({"prompts.parquet": entry}))(store)
     before = pa.total_allocated_bytes()
     opened = PairStore.open(store)
     assert pa.total_allocated_bytes() - before < 1e6

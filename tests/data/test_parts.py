@@ -66,7 +66,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def latents_by_pair(folder: Path) -> dict[str, tuple[str, torch.Tensor, torch.Tensor, torch.Tensor]]:
-    store = PairStore.open(folder, verify=True)
+    store = PairStore.open(folder)
     words = store.conditioning(store.prompt_index)["prompt_embeds"]
     chosen, rejected = store.latents(store.chosen_index), store.latents(store.rejected_index)
     return {
@@ -122,12 +122,12 @@ def die_at(number: int, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PLACES: list[tuple[Any, str, int]] = [
-    (parts, "write_json", 0),  # a part is encoded, but not whole
-    (parts, "write_json", 3),
+    (parts, "write_sealed", 0),  # a part is encoded, but not whole
+    (parts, "write_sealed", 3),
     (job, "join_split", 0),  # all parts are whole
     (job, "join_split", 1),
-    (job, "write_json", 0),  # the tensors are moved, the manifest is not written
-    (job, "write_json", 1),
+    (job, "write_sealed", 0),  # the tensors are moved, the manifest is not written
+    (job, "write_sealed", 1),
     (shutil, "rmtree", 0),  # the parts are to be removed
     (job, "replace_folder", 0),
     (job, "replace_folder", 1),  # the held-out pairs are in place, the others are not
@@ -145,7 +145,28 @@ def test_killed_and_gone_on_with_gives_the_same_store(
         killed(lambda: run(tmp_path / "b" / "store", in_parts(pairs, 6), Averaging(rounds=True), split=split))
     run(tmp_path / "b" / "store", in_parts(pairs, 6), Averaging(rounds=True), split=split)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert len(PairStore.open(tmp_path / "b" / "store-holdout", verify=True)) > 0
+    assert len(PairStore.open(tmp_path / "b" / "store-holdout")) > 0
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize(
+    "name", ["part.json", "train/pairs.parquet", "train/images.parquet", "train/prompts.parquet"]
+)
+def test_a_part_that_has_changed_is_not_gone_on_with(tmp_path: Path, name: str, shards: int) -> None:
+    source, out = in_parts(some_pairs(30), 6), tmp_path / "store"
+    run(out, source, shard=(1, 2))
+    file = tmp_path / "store.parts" / "parts" / "00000" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 2
+    file.write_bytes(content)
+    with pytest.raises(
+        UserError, match=rf"{file.name} .*[:;] remove .*parts/00000 and run ddecli prepare again"
+    ):
+        run(out, source, shard=(shards, shards))
+    shutil.rmtree(tmp_path / "store.parts" / "parts" / "00000")
+    run(out, source)
+    run(tmp_path / "whole", source)
+    assert latents_by_pair(out).keys() == latents_by_pair(tmp_path / "whole").keys()
 
 
 @pytest.mark.parametrize("name", ["_move", "_select", "save_file", "file_entry"])
@@ -373,7 +394,7 @@ def test_bad_rows_of_all_parts_are_listed_and_a_larger_share_goes_on(tmp_path: P
     assert "an HTML page" in listed.read_text()
     run(tmp_path / "store", unknown, max_bad=0.2)
     assert (tmp_path / "store" / "bad-rows.jsonl").read_bytes() == listed.read_bytes()
-    assert "bad-rows.jsonl" in PairStore.open(tmp_path / "store", verify=True).manifest["files"]
+    assert "bad-rows.jsonl" in PairStore.open(tmp_path / "store").manifest["files"]
 
 
 def test_a_picture_whose_latent_is_not_finite_is_tried_once_however_often_it_is_stopped(

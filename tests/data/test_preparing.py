@@ -36,7 +36,7 @@ def test_latents_and_embeddings_are_the_models_own(model: Any, tmp_path: Path) -
     some = pairs(7)
     summary = run(model, tmp_path / "store", some)
     assert (summary.pairs, summary.images, summary.prompts, summary.rows) == (7, 14, 6, 7)
-    store = PairStore.open(tmp_path / "store", model.fingerprints, verify=True)
+    store = PairStore.open(tmp_path / "store", model.fingerprints)
     pixels = torch.stack([torch.from_numpy(np.array(picture(number))) for number in range(14)])
     expected = model.encode_images(pixels.permute(0, 3, 1, 2) / 127.5 - 1)
     torch.testing.assert_close(store.latents(store.chosen_index), expected[0::2])
@@ -85,7 +85,7 @@ def test_batch_and_shard_sizes_change_nothing(
     monkeypatch.setattr(shards, "SHARD_BYTES", 3 * 4 * 8 * 8 * 4)
     run(model, tmp_path / "parts", some, batch_size=5)
     assert "latents-00007.safetensors" in names(tmp_path / "parts")
-    whole, parts = PairStore.open(tmp_path / "whole"), PairStore.open(tmp_path / "parts", verify=True)
+    whole, parts = PairStore.open(tmp_path / "whole"), PairStore.open(tmp_path / "parts")
     order = torch.randperm(22)
     torch.testing.assert_close(whole.latents(order), parts.latents(order))
     prompts = torch.tensor([5, 0, 3, 3])
@@ -124,7 +124,7 @@ def test_a_latent_that_is_not_finite_is_a_bad_row(
     some = [*pairs(4), Pair("again", png(2), png(1), "uses it too", "test")]
     summary = run(model, tmp_path / "store", some, max_bad=0.5)
     assert (summary.pairs, summary.dropped) == (3, {"latent not finite": 2})
-    store = PairStore.open(tmp_path / "store", verify=True)
+    store = PairStore.open(tmp_path / "store")
     assert store.pair(0).pair_id == "row:1"
     assert store.latents(store.chosen_index).isfinite().all()
     assert '"row:0"' in (tmp_path / "store" / "bad-rows.jsonl").read_text()
@@ -186,7 +186,7 @@ def test_a_full_disk_damages_nothing_that_was_whole(model: Any, tmp_path: Path, 
         run(model, tmp_path / "store", pairs(60), overwrite=True)
     assert {path.name: path.read_bytes() for path in (tmp_path / "store").iterdir()} == before
     assert names(tmp_path) == ["store"]
-    PairStore.open(tmp_path / "store", verify=True)
+    PairStore.open(tmp_path / "store")
 
 
 def test_a_source_that_breaks_leaves_nothing(model: Any, tmp_path: Path) -> None:

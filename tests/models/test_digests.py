@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,7 @@ def test_stores_of_earlier_versions(sd_folder: Path, sd_store: Path, tmp_path: P
     store = Path(shutil.copytree(sd_store, tmp_path / "pairs"))
     manifest = json.loads((store / "manifest.json").read_text())
     manifest["model"]["fingerprint"] = older(base)
+    del manifest["content_sha256"]
     (store / "manifest.json").write_text(json.dumps(manifest))
     PairStore.open(store, load_model(str(base)).fingerprints)
     with_twins = with_other_files(sd_folder, tmp_path / "twins")
@@ -144,6 +147,23 @@ def test_a_big_file_is_read_once(
         if kept.is_file():
             kept.write_text("damaged")
     assert counted(file)[0] == hashlib.sha256(b"two").hexdigest()
+
+
+def test_several_processes_read_a_big_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_ASSETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(core_digests, "BIG", 0)
+    monkeypatch.setattr(core_digests, "JUST_NOW", -1.0)
+    file, reads = tmp_path / "weights", []
+    file.write_bytes(b"one")
+
+    def compute() -> str:
+        reads.append(1)
+        time.sleep(0.2)
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: core_digests.remembered("content", [file], compute), range(4)))
+    assert (set(found), len(reads)) == ({hashlib.sha256(b"one").hexdigest()}, 1)
 
 
 def test_a_number_in_the_middle_of_a_big_file(tmp_path: Path) -> None:

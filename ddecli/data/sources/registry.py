@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json
 from ddecli.core.paths import readable_file
-from ddecli.data.shards import AGAIN
 from ddecli.data.sources.base import Source, Wanted
 from ddecli.data.sources.hub import hub_source
 from ddecli.data.sources.json_list import json_list_source, split_list
@@ -19,7 +17,7 @@ from ddecli.data.sources.parquet import parquet_source
 from ddecli.data.sources.rows import rows_source
 from ddecli.data.sources.split_names import DEFAULT
 from ddecli.data.sources.webdataset import is_tar, webdataset_source
-from ddecli.data.store import MANIFEST
+from ddecli.data.store import MANIFEST, read_manifest
 
 TABLES = (".jsonl", ".csv", ".tsv")
 
@@ -59,11 +57,8 @@ def _refuse_store(folder: Path) -> None:
     """Say of a pair store, whose tables look like data, that it needs no preparing."""
     if not (folder / MANIFEST).is_file() or not (folder / "pairs.parquet").is_file():
         return
-    manifest = read_json(folder / MANIFEST)
-    try:
-        model, source = manifest["model"]["name"], manifest["source"]
-    except (LookupError, TypeError) as error:
-        raise UserError(f"{folder / MANIFEST} is damaged ({error!r}). {AGAIN}") from error
+    manifest = read_manifest(folder)
+    model, source = manifest["model"]["name"], manifest["source"]
     raise UserError(
         f"{folder} is a pair store, prepared already for the model {model}: give it to ddecli train --data. To prepare "
         f"its pairs for another model, give the data it was made from ({source})."
