@@ -26,6 +26,8 @@ def peak_memory(before: str, work: str) -> int:
         work: what is measured; it may print, but last.
     """
     program = PROGRAM.format(before=before, work=work)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    # A shell stands between, since the number of a process begins with what the one had that started it.
+    command = ["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout.splitlines()[-1])
