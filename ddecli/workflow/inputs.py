@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ READ = {
     "inception": {"classifier"},
 }
 """Options that may name a file or a folder to read."""
+ENCODERS = tuple(part for part in PARTS if part not in ("unet", "scheduler"))
+"""The parts of a model that decide what a pair store holds."""
 NAMES = {"data": {"world"}, "classifier": {"auto", "inception", "tiny"}}
 """What they take besides paths."""
 
@@ -59,10 +61,13 @@ def named_path(option: str, value: str) -> str | None:
     return None if value in NAMES.get(option, ()) else value
 
 
-def model_paths(source: str) -> list[str]:
+def model_paths(source: str, parts: Collection[str] = PARTS) -> list[str]:
     """The files that a model is loaded from, where it lies here; none of a preset or a hub id.
 
     What else its folder holds (a card, half precision beside full) does not count.
+
+    Args:
+        parts: that are used of it, where they are files of their own.
 
     Raises:
         UserError: it is no model.
@@ -70,12 +75,12 @@ def model_paths(source: str) -> list[str]:
     if source in presets() or not Path(source).exists():
         return []
     found = resolve(source)
-    files = [folder / LORA_WEIGHTS for folder in found.loras]
+    files = [folder / LORA_WEIGHTS for folder in found.loras if "unet" in parts]
     location = Path(found.location)
     if location.is_file():
         files.append(location)
     elif location.is_dir() and not location.is_relative_to(builtin_weights("")):
-        files += [file for part in PARTS for file in loaded_files(location, part).values()]
+        files += [file for part in parts for file in loaded_files(location, part).values()]
     return [str(file) for file in files]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import smoke
 import yaml
-from test_workflow import ROOT, jobs, snakemake
+from plans import ROOT, jobs, snakemake
 
 METRICS = ("clip", "hps")
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,39 +11,12 @@ from typing import Any
 import pytest
 import smoke
 import yaml
+from plans import ROOT, jobs, snakemake
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"
 GPUS = (("prepare", 8), ("train", 8), ("sample", 1), ("score", 1), ("inception", 1))
 """GPUs of a job in the paper's configuration."""
-
-
-def snakemake(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the workflow in a folder of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        ROOT / "workflow" / "Snakefile",
-        "--directory",
-        folder,
-    ]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        [str(word) for word in [*command, "--cores", "2", *arguments]],
-        env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def jobs(output: str) -> dict[str, int]:
-    """The numbers of jobs in a dry run's statistics."""
-    lines = output[output.rindex("Job stats:") :].splitlines()[3:]
-    return {name: int(count) for name, count in (line.split() for line in lines[: lines.index("")])}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,6 @@
 # Functions that the rules call: which files a job reads, and the options of its command.
+from ddecli.workflow.inputs import ENCODERS, content, files_of, model_paths, read_paths
+from ddecli.workflow.options import NotRecorded, split_rounding
 
 FOLDER = "<results>/images/{model}/{trained}/{split}"
 TABLES = collect(
@@ -20,13 +22,59 @@ def choice_of(wildcards):
     return [f"<results>/choices/{wildcards.model}/{loss}.yaml"] if chosen else []
 
 
-def train_options(wildcards):
+def options_of(command, settings):
+    """The options of a job that decide what it makes; `settings` gives all of them."""
+
+    def found(wildcards):
+        return flags(split_rounding(command, settings(wildcards))[0])
+
+    return found
+
+
+def speed_of(command, settings):
+    """The others, of speed, memory and rounding: a job is not done again for them."""
+
+    def found(wildcards):
+        return NotRecorded(flags(split_rounding(command, settings(wildcards))[1]))
+
+    return found
+
+
+def files(paths):
+    """The files among the paths that a job reads, as its input."""
+
+    def found(wildcards):
+        return files_of(paths(wildcards))
+
+    return found
+
+
+def contents(paths):
+    """What tells that something changed at these paths: Snakemake does not look into folders."""
+
+    def found(wildcards):
+        return content(paths(wildcards))
+
+    return found
+
+
+def prepare_settings(wildcards):
+    return MODELS[wildcards.model]["prepare"]
+
+
+def prepare_paths(wildcards):
+    data = read_paths("prepare", prepare_settings(wildcards), RESULTS)
+    return model_paths(source(wildcards), ENCODERS) + data
+
+
+def train_settings(wildcards):
     run = RUNS[wildcards.model][wildcards.run]
-    return flags(
-        {"model": MODELS[wildcards.model]["source"], "loss": run.loss}
-        | MODELS[wildcards.model]["train"]
-        | run.options
-    )
+    of_all = MODELS[wildcards.model]["train"]
+    return {"model": MODELS[wildcards.model]["source"], "loss": run.loss} | of_all | run.options
+
+
+def train_paths(wildcards):
+    return model_paths(source(wildcards)) + read_paths("train", train_settings(wildcards), RESULTS)
 
 
 def config_option(wildcards, input):
@@ -37,10 +85,6 @@ def source(wildcards):
     return MODELS[wildcards.model]["source"]
 
 
-def prepare_options(wildcards):
-    return flags(MODELS[wildcards.model]["prepare"])
-
-
 def sampled_from(wildcards):
     """The finished training that images are made with; a base model needs none."""
     if wildcards.trained == "base":
@@ -49,13 +93,19 @@ def sampled_from(wildcards):
 
 
 def model_argument(wildcards, input):
-    return str(Path(input[0]).parent) if input else MODELS[wildcards.model]["source"]
+    return str(Path(input.run[0]).parent) if input.run else MODELS[wildcards.model]["source"]
 
 
-def sample_options(wildcards):
+def sample_settings(wildcards):
     if wildcards.split == "validation":
-        return flags(config["grid"]["sample"])
-    return flags(MODELS[wildcards.model]["classes" if wildcards.split == "classes" else "sample"])
+        return config["grid"]["sample"]
+    return MODELS[wildcards.model]["classes" if wildcards.split == "classes" else "sample"]
+
+
+def sample_paths(wildcards):
+    """The prompts, and of base models the model: that of a run was read by its training."""
+    prompts = read_paths("sample", sample_settings(wildcards), RESULTS)
+    return model_paths(source(wildcards)) + prompts if wildcards.trained == "base" else prompts
 
 
 def shard(wildcards):
@@ -63,12 +113,20 @@ def shard(wildcards):
     return wildcards.scatteritem.replace("-of-", "/")
 
 
-def score_options(wildcards):
-    return flags(MODELS[wildcards.model]["score"])
+def score_settings(wildcards):
+    return MODELS[wildcards.model]["score"]
 
 
-def inception_options(wildcards):
-    return flags(MODELS[wildcards.model]["inception"])
+def score_paths(wildcards):
+    return read_paths("score", score_settings(wildcards), RESULTS)
+
+
+def inception_settings(wildcards):
+    return MODELS[wildcards.model]["inception"]
+
+
+def inception_paths(wildcards):
+    return read_paths("inception", inception_settings(wildcards), RESULTS)
 
 
 def record_of(wildcards):

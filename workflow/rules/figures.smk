@@ -20,6 +20,7 @@ rule figure:
         kind=figure_kind,
         rows=figure_rows,
         options=figure_options,
+        read=contents(figure_paths),
         stem=subpath(output[0], strip_suffix=".png"),
         version=VERSION,
     shell:

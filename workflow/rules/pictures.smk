@@ -67,11 +67,17 @@ def figure_table():
     return found
 
 
+def figure_paths(wildcards):
+    """What a figure of a model alone reads."""
+    model = PICTURES[wildcards.name].get("options", {}).get("model")
+    return model_paths(model) if model else []
+
+
 def figure_inputs(wildcards):
     picture = PICTURES[wildcards.name]
     if "images" in picture:
         return scores(*picture["images"])
-    return credits(*picture["runs"]) if "runs" in picture else []
+    return credits(*picture["runs"]) if "runs" in picture else files_of(figure_paths(wildcards))
 
 
 def figure_rows(wildcards):

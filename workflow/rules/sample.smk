@@ -7,7 +7,8 @@ scattergather:
 
 rule sample:
     input:
-        sampled_from,
+        run=sampled_from,
+        read=files(sample_paths),
     output:
         touch(f"{FOLDER}/.shards/{{scatteritem}}.done"),
     log:
@@ -22,13 +23,15 @@ rule sample:
     params:
         model=model_argument,
         folder=subpath(output[0], ancestor=2),
-        options=sample_options,
+        options=options_of("sample", sample_settings),
+        speed=speed_of("sample", sample_settings),
+        read=contents(sample_paths),
         shard=shard,
         version=VERSION,
     shell:
         "on_gpus {resources.gpu}"
         " ddecli sample {params.model} --out {params.folder} --shard {params.shard} --overwrite"
-        " {params.options} > {log} 2>&1"
+        " {params.options} {params.speed} > {log} 2>&1"
 
 
 # The last of the jobs that share the images has written their list.

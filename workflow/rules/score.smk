@@ -4,6 +4,7 @@
 rule score:
     input:
         f"{FOLDER}/.complete",
+        files(score_paths),
     output:
         f"{FOLDER}/scores.parquet",
         f"{FOLDER}/scores.json",
@@ -18,15 +19,18 @@ rule score:
         runtime="4h",
     params:
         folder=subpath(input[0], parent=True),
-        options=score_options,
+        options=options_of("score", score_settings),
+        speed=speed_of("score", score_settings),
+        read=contents(score_paths),
         version=VERSION,
     shell:
-        "on_gpus {resources.gpu}" " ddecli score {params.folder} {params.options} > {log} 2>&1"
+        "on_gpus {resources.gpu}" " ddecli score {params.folder} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule inception:
     input:
         f"{FOLDER}/.complete",
+        files(inception_paths),
     output:
         f"{FOLDER}/inception.json",
     log:
@@ -40,7 +44,10 @@ rule inception:
         runtime="4h",
     params:
         folder=subpath(input[0], parent=True),
-        options=inception_options,
+        options=options_of("inception", inception_settings),
+        speed=speed_of("inception", inception_settings),
+        read=contents(inception_paths),
         version=VERSION,
     shell:
-        "on_gpus {resources.gpu}" " ddecli inception {params.folder} {params.options} > {log} 2>&1"
+        "on_gpus {resources.gpu}"
+        " ddecli inception {params.folder} {params.options} {params.speed} > {log} 2>&1"

@@ -3,8 +3,10 @@
 
 
 rule prepare:
+    input:
+        files(prepare_paths),
     output:
-        "<results>/pairs/{model}/manifest.json",
+        directory("<results>/pairs/{model}"),
     log:
         "<logs>/prepare/{model}.log",
     benchmark:
@@ -15,19 +17,22 @@ rule prepare:
         mem_mb=16000,
         runtime="2d",
     params:
-        folder=subpath(output[0], parent=True),
         model=source,
-        options=prepare_options,
+        options=options_of("prepare", prepare_settings),
+        speed=speed_of("prepare", prepare_settings),
+        read=contents(prepare_paths),
         version=VERSION,
     shell:
         "on_gpus {resources.gpu}"
-        " ddecli prepare --model {params.model} --out {params.folder} --workers {threads} {params.options} > {log} 2>&1"
+        " ddecli prepare --model {params.model} --out {output} --overwrite --workers {threads}"
+        " {params.options} {params.speed} > {log} 2>&1"
 
 
 rule train:
     input:
-        pairs="<results>/pairs/{model}/manifest.json",
+        pairs="<results>/pairs/{model}",
         choice=choice_of,
+        read=files(train_paths),
     output:
         model=directory(f"{RUN}/model"),
         credit=f"{RUN}/credit.npz",
@@ -42,12 +47,13 @@ rule train:
         mem_mb=24000,
         runtime="2d",
     params:
-        pairs=subpath(input.pairs, parent=True),
         folder=subpath(output.perf, parent=True),
-        options=train_options,
+        options=options_of("train", train_settings),
+        speed=speed_of("train", train_settings),
         config=config_option,
+        read=contents(train_paths),
         version=VERSION,
     shell:
         "on_gpus {resources.gpu}"
-        " ddecli train --data {params.pairs} --out {params.folder} --seed {wildcards.seed} --overwrite"
-        " {params.config} {params.options} > {log} 2>&1"
+        " ddecli train --data {input.pairs} --out {params.folder} --seed {wildcards.seed} --overwrite"
+        " {params.config} {params.options} {params.speed} > {log} 2>&1"
