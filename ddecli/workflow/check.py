@@ -14,6 +14,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
 from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve
+from ddecli.reporting.evidence import LABELS
 from ddecli.workflow.commands import (
     at,
     check_inception,
@@ -41,6 +42,7 @@ def check_experiment(config: Config, files: Sequence[str | Path]) -> None:
         UserError: one sentence that names the file and the key.
     """
     with at(" and ".join(map(str, files))):
+        _check_papers(config)
         for name, settings in config["models"].items():
             with at(f"models.{name}.source"):
                 resolve(settings["source"])
@@ -48,8 +50,22 @@ def check_experiment(config: Config, files: Sequence[str | Path]) -> None:
             _check_choices(config, name)
         for number, table in config["tables"].items():
             _check_table(config, number, table)
-        for name in config["models"]:
+        for name, settings in config["models"].items():
             _check_commands(config, name)
+            _check_names(name, settings)
+
+
+def _check_papers(config: Config) -> None:
+    """Each of the paper's models is played by one."""
+    played: dict[str, str] = {}
+    for name, settings in config["models"].items():
+        paper = settings.get("paper")
+        if paper in played:
+            raise UserError(
+                f"models.{name}.paper: {played[paper]} stands for the paper's {paper} already; leave one out."
+            )
+        if paper:
+            played[paper] = name
 
 
 def _check_methods(model: str, settings: Mapping[str, Any]) -> None:
@@ -74,6 +90,16 @@ def _check_methods(model: str, settings: Mapping[str, Any]) -> None:
             f"{place}.segments.loss: no method has the loss {segments['loss']!r}, with which the segments would be "
             f"compared; choose one of {', '.join(losses)}."
         )
+
+
+def _check_names(model: str, settings: Mapping[str, Any]) -> None:
+    """A method that is called like a loss is that loss on the whole trajectory: the report takes it for it."""
+    for name, method in settings["methods"].items():
+        if name in LABELS and (method["loss"] != name or "segment" in method.get("train", {})):
+            raise UserError(
+                f"models.{model}.methods.{name}: what is called {name} must be trained with that loss on all "
+                "timesteps; give this method another name."
+            )
 
 
 def _check_choices(config: Config, model: str) -> None:
