@@ -12,16 +12,20 @@ from typing import Any, BinaryIO
 from ddecli.core.encoding import decode
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sampled_sha256
-from ddecli.core.images import IMAGE_SUFFIXES
+from ddecli.core.images import IMAGE_SUFFIXES, check_bytes
 from ddecli.core.parsing import parse_json
 from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import Part, Source, Wanted
 from ddecli.data.sources.split_names import of_split, splits_of
+from ddecli.data.sources.tars import tar_files
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 SAMPLES_TRIED = 100
+TEXTS = ("txt", "json")
+FEWEST = 3
+"""Columns of a pair; a sample of fewer is one in pieces, more likely than one with other names."""
 Open = Callable[[], BinaryIO]
 
 
@@ -62,15 +66,16 @@ def first_layout(name: str, opened: Open, wanted: Wanted) -> str:
     Raises:
         UserError: none of the first `SAMPLES_TRIED` has.
     """
-    failure = UserError(f"{name} holds no sample.")
-    for _, row in islice(samples(name, opened), SAMPLES_TRIED):
+    failure = f"{name} holds no sample."
+    for key, row in islice(samples(name, opened), SAMPLES_TRIED):
         if isinstance(row, BadRow):
+            failure = f"{name}, sample {key}: {row}."
             continue
         try:
             return resolve_columns(list(row), wanted.mapping, name, wanted.labelled).layout
         except UserError as error:
-            failure = error
-    raise failure
+            failure = f"{_why_incomplete(key, row)}. {error}"
+    raise UserError(failure)
 
 
 def samples(name: str, opened: Open) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:
@@ -79,27 +84,32 @@ def samples(name: str, opened: Open) -> Iterator[tuple[str, dict[str, Any] | Bad
     Raises:
         UserError: the tar is damaged.
     """
-    key = ""
+    key, size = "", 0
     row: dict[str, Any] = {}
     bad: BadRow | None = None
     try:
-        with opened() as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-            for member in tar:
+        with opened() as file:
+            for member, extract in tar_files(file):
                 path = PurePosixPath(member.name)
-                if not member.isfile() or path.name.startswith("."):
+                if path.name.startswith("."):
                     continue
                 stem, _, field = path.name.partition(".")
                 this = str(path.parent / stem)
                 if this != key:
                     if row or bad:
                         yield key, bad or row
-                    key, row, bad = this, {}, None
-                extracted = tar.extractfile(member)
-                assert extracted is not None  # it is a regular file
+                    key, size, row, bad = this, 0, {}, None
+                if bad or not _is_read(field):
+                    continue
                 try:
+                    size += member.size
+                    check_bytes(member.size, path.name)
+                    check_bytes(size, f"the files of sample {stem} together")
+                    extracted = extract()
+                    assert extracted is not None  # it is a regular file
                     row |= _columns(field, extracted.read())
                 except BadRow as error:
-                    bad = error
+                    bad, row = error, {}
     except (tarfile.TarError, EOFError, OSError) as error:
         raise UserError(f"{name} is damaged behind sample {key or 0}: {error}. Fetch it again.") from error
     if row or bad:
@@ -110,14 +120,17 @@ def _open(file: Path) -> BinaryIO:
     return readable_file(file).open("rb")
 
 
+def _is_read(field: str) -> bool:
+    suffix = field.rpartition(".")[2].lower()
+    return suffix in TEXTS or f".{suffix}" in IMAGE_SUFFIXES
+
+
 def _columns(field: str, content: bytes) -> dict[str, Any]:
     """Columns that a sample's file gives; `field` is what follows the key, such as `0.jpg` or `json`."""
     name, _, suffix = field.rpartition(".")
     suffix = suffix.lower()
     if f".{suffix}" in IMAGE_SUFFIXES:
         return {name or suffix: content}
-    if suffix not in ("txt", "json"):
-        return {}
     try:
         text = decode(content, f".{field}")
         if suffix == "txt":
@@ -138,14 +151,24 @@ def _pairs(name: str, opened: Open, wanted: Wanted, rejects: Rejects) -> Iterato
         try:
             if isinstance(row, BadRow):
                 raise row
-            yield from _resolved(row, wanted, name).pairs(row, row_id, name, None)
+            yield from _resolved(key, row, wanted, name).pairs(row, row_id, name, None)
         except BadRow as error:
             rejects.add(row_id, error)
 
 
-def _resolved(row: dict[str, Any], wanted: Wanted, name: str) -> Columns:
+def _resolved(key: str, row: dict[str, Any], wanted: Wanted, name: str) -> Columns:
     """Columns of one sample: samples of a tar need not have the same files."""
     try:
         return resolve_columns(list(row), wanted.mapping, name, wanted.labelled)
     except UserError as error:
-        raise BadRow("incomplete sample", f"it has only {', '.join(row)}") from error
+        raise BadRow("incomplete sample", _why_incomplete(key, row)) from error
+
+
+def _why_incomplete(key: str, row: dict[str, Any]) -> str:
+    """What a sample has, and what made more samples of it, as far as that can be told."""
+    has = f"Sample {key} has only {', '.join(row)}"
+    if any("." in name for name in row):
+        return f"{has}: its key ends at the first dot of a file's name, so a key may hold no dot; rename the files"
+    if len(row) < FEWEST:
+        return f"{has}: its files must stand side by side in the tar, as tar --sort=name packs them"
+    return has
