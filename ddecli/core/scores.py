@@ -24,6 +24,13 @@ from ddecli.core.world import world_of
 SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
 ROUNDING = 1e-5
 """Two scores whose difference is a smaller share of them are equal: float32 kernels round by the shape of a batch."""
+MAX_ROWS = 4_000_000
+"""Rows of a table that are read (10,000 prompts with 50 images by 8 metrics): in memory some 220 bytes each."""
+MAX_ROW_BYTES = 256
+"""Unpacked bytes a row; those that are written have some 40."""
+MAX_TEXT = 100
+"""Letters of a prompt's id, which has 12, and of a metric's name."""
+ROWS_AT_ONCE = 65_536
 COLUMNS = ("prompt_id", "image_index", "metric", "score")
 
 
@@ -121,23 +128,13 @@ def load_scores(path: str | Path) -> ScoreSet:
         UserError: a file is missing or damaged, an image was scored twice, or a score is not a finite number.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = Path(path)
     file = path if path.suffix == ".parquet" else path / SCORES_PARQUET
     if not file.exists():
         raise UserError(f"{file} does not exist: score the images first with `ddecli score {file.parent}`.")
     try:
-        rows = pq.read_table(readable_file(file))
-        for name in COLUMNS[:3]:
-            if rows.column(name).null_count:
-                raise ValueError(f"a {name} is missing")
-        table = {
-            "prompt_id": np.array(rows.column("prompt_id").to_pylist(), dtype=str),
-            "image_index": np.array(rows.column("image_index"), dtype=np.int32),
-            "metric": np.array(rows.column("metric").to_pylist(), dtype=str),
-            "score": np.array(rows.column("score").to_pylist(), dtype=np.float32),
-        }
+        table = _read_rows(readable_file(file))
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
@@ -158,6 +155,60 @@ def load_scores(path: str | Path) -> ScoreSet:
             table["prompt_id"][chosen], table["image_index"][chosen], table["score"][chosen]
         )
     return ScoreSet(str(path), metrics, about["protocol"], about["scorers"], about.get("images_sha256"))
+
+
+def _read_rows(file: Path) -> dict[str, np.ndarray]:
+    """The columns of a table of scores, each (N,), read some rows at a time.
+
+    Raises:
+        ValueError: more rows or longer texts than scores have (some kilobytes can unpack to gigabytes), or a gap.
+    """
+    import pyarrow.parquet as pq
+
+    texts = {"prompt_id": _Texts(), "metric": _Texts()}
+    with pq.ParquetFile(file, read_dictionary=list(texts)) as parquet:
+        about = parquet.metadata
+        if about.num_rows > MAX_ROWS:
+            raise ValueError(f"{about.num_rows:,} rows, at most {MAX_ROWS:,} are read")
+        size = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+        if size > MAX_ROW_BYTES * about.num_rows + 2**20:
+            raise ValueError(f"{size:,} bytes for {about.num_rows:,} scores")
+        index, score = np.empty(about.num_rows, np.int32), np.empty(about.num_rows, np.float32)
+        start = 0
+        for batch in parquet.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(COLUMNS)):
+            for name in COLUMNS[:3]:
+                if batch.column(name).null_count:
+                    raise ValueError(f"a {name} is missing")
+            for name, found in texts.items():
+                if not hasattr(batch.column(name), "dictionary"):
+                    raise ValueError(f"a {name} is no text")
+                found.add(batch.column(name))
+            rows = slice(start, start + len(batch))
+            index[rows] = np.array(batch.column("image_index"), dtype=np.int32)
+            score[rows] = np.array(batch.column("score").to_pylist(), dtype=np.float32)
+            start += len(batch)
+    prompts, metrics = (found.array() for found in texts.values())
+    return {"prompt_id": prompts, "image_index": index, "metric": metrics, "score": score}
+
+
+class _Texts:
+    """A column of a few texts that come again and again: each is kept once, as the file has it."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._rows: list[np.ndarray] = []
+
+    def add(self, column: Any) -> None:
+        """Add the rows of a batch, dictionary encoded."""
+        known = [self._numbers.setdefault(text, len(self._numbers)) for text in column.dictionary.to_pylist()]
+        self._rows.append(np.array(known, dtype=np.int32)[np.array(column.indices)])
+
+    def array(self) -> np.ndarray:
+        """All rows as texts, (N,)."""
+        texts = list(self._numbers)
+        if max(map(len, texts), default=0) > MAX_TEXT:
+            raise ValueError(f"a text of more than {MAX_TEXT} letters")
+        return np.array(texts, dtype=str)[np.concatenate([np.empty(0, np.int32), *self._rows])]
 
 
 def load_skipped(folder: Path) -> list[dict[str, str]]:

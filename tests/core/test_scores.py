@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from peak_memory import peak_memory
 from score_sets import score_set, write
 
+from ddecli.core import scores
 from ddecli.core.errors import UserError
 from ddecli.core.scores import load_scores, load_skipped
 
@@ -114,3 +116,51 @@ def test_no_scores(folder):
     pq.write_table(pq.read_table(folder / "scores.parquet").slice(0, 0), folder / "scores.parquet")
     with pytest.raises(UserError, match="holds no scores"):
         load_scores(folder)
+
+
+def test_a_text_that_is_none(folder):
+    rewrite(folder, prompt_id=list(range(16)))
+    with pytest.raises(UserError, match="a prompt_id is no text"):
+        load_scores(folder)
+
+
+def test_a_few_bytes_that_unpack_to_more_than_scores_have(folder):
+    """Refused by what the table says of itself, before it is read."""
+    rows = scores.MAX_ROWS + 1
+    few = {"prompt_id": "a", "metric": "clip"}
+    columns = {name: pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [few[name]]) for name in few}
+    table = pa.table(columns | {"image_index": np.zeros(rows, np.int32), "score": np.zeros(rows, np.float32)})
+    pq.write_table(table, folder / "scores.parquet", compression="zstd")
+    assert (folder / "scores.parquet").stat().st_size < 200_000
+    before = "import pyarrow.parquet\nfrom ddecli.core.scores import UserError, load_scores"
+    work = f"""
+try:
+    load_scores({str(folder)!r})
+except UserError as error:
+    assert "4,000,001 rows, at most 4,000,000 are read" in str(error), error
+else:
+    raise AssertionError
+"""
+    assert peak_memory(before, work) < 32 * 2**20
+    long = "a" * 2**22
+    pq.write_table(
+        pa.table(
+            {"prompt_id": [long] * 2, "image_index": [0, 1], "metric": ["clip"] * 2, "score": [1.0, 2.0]}
+        ),
+        folder / "scores.parquet",
+    )
+    with pytest.raises(UserError, match="4,1.* bytes for 2 scores"):
+        load_scores(folder)
+
+
+def test_a_table_of_many_rows_is_read_whole(folder, monkeypatch):
+    """Across batches and row groups, with texts that each writes anew."""
+    monkeypatch.setattr(scores, "ROWS_AT_ONCE", 3)
+    before = load_scores(folder)
+    table = pq.read_table(folder / "scores.parquet")
+    for options in ({"row_group_size": 5}, {"use_dictionary": False}):
+        pq.write_table(table, folder / "scores.parquet", **options)
+        after = load_scores(folder)
+        for name, found in before.metrics.items():
+            for field in ("prompt_id", "image_index", "score"):
+                np.testing.assert_array_equal(getattr(after.metrics[name], field), getattr(found, field))

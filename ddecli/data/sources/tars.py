@@ -32,7 +32,7 @@ def tar_files(file: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO
         with tarfile.open(fileobj=file, mode="r|gz" if packed else "r|", tarinfo=_Member) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
-                tar.pax_headers.clear()
+                tar.pax_headers = {}
                 if member.isfile():
                     yield member, lambda member=member: tar.extractfile(member)  # type: ignore[misc]
     except RecursionError as error:  # headers of headers
