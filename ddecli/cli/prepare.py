@@ -60,8 +60,9 @@ def prepare(
         typer.Option(
             metavar="CANONICAL=ACTUAL",
             help="Name a column of the data; repeat it, or separate with commas. Canonical names: prompt, "
-            "chosen, rejected; or prompt, image_0, image_1, label_0 (1: the first was preferred, 0: the "
-            "second, 0.5: a tie) or votes_0, votes_1. Usual names are found without it.",
+            "chosen, rejected; or prompt, image_0, image_1 with label_0 (1, True or win: the first was preferred; 0, "
+            "False or lose: the second; 0.5: a tie), votes_0, votes_1, or winner (number, name, side or model of a "
+            "picture); or prompt, images, ranks. Usual names are found without it.",
         ),
     ] = None,
     holdout: Annotated[
@@ -284,6 +285,8 @@ def _print(summary: PrepareSummary, as_json: bool) -> None:
         )
     for reason, count in sorted(summary.dropped.items(), key=lambda item: -item[1]):
         table.add_row("dropped", f"{count:,}: {reason}")
+    for note, count in summary.notes.items():
+        table.add_row("noted", f"{count:,}: {note}")
     if summary.holdout:
         table.add_row("held out", f"{summary.holdout_pairs:,} pairs, in {summary.holdout}")
     table.add_row("on disk", f"{summary.bytes / 1e6:,.1f} MB")

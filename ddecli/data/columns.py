@@ -1,13 +1,12 @@
 """From a table's columns to pairs: the names people use, and the layouts of a preference.
 
-The preferred picture is named (`prompt, chosen, rejected`: TRL, imagefolder, HPDv3), or two pictures have a
-label or votes (`caption, jpg_0, jpg_1, label_0`: Pick-a-Pic; Rapidata), or a list of pictures has a list of
-marks or ranks (HPDv2).
+The preferred picture is named (`prompt, chosen, rejected`: TRL, imagefolder, HPDv3), or two pictures have a label,
+votes or a winner (`caption, jpg_0, jpg_1, label_0`: Pick-a-Pic; Rapidata; MJ-Bench), or a list of pictures has a list
+of marks or ranks (HPDv2), or every picture has a row with its rank (ImageRewardDB).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,61 +14,105 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
-from ddecli.core.inside import inside
-from ddecli.core.text import is_text
-from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, ImageRef, Pair
+from ddecli.data.cells import image_of, prompt_of
+from ddecli.data.labels import Names, first_won, first_won_by_votes, number, says_no, side_of, votes_of
+from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, VOTES_CONTRADICT, Pair
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "caption", "text", "prompt_text", "txt"),
-    "chosen": ("chosen", "chosen_file_name", "image_w", "image_win", "winner", "preferred", "path1", "w"),
-    "rejected": (
-        "rejected",
-        "rejected_file_name",
-        "image_l",
-        "image_lose",
-        "loser",
-        "dispreferred",
-        "path2",
-        "l",
-    ),
-    "image_0": ("jpg_0", "image_0", "image1", "0"),
-    "image_1": ("jpg_1", "image_1", "image2", "1"),
     "label_0": ("label_0", "weighted_results_image1_preference"),
-    "votes_0": ("votes_0", "votes_image1"),
-    "votes_1": ("votes_1", "votes_image2"),
-    "images": ("images", "file_path", "image_path"),
+    "votes": ("choice_dist", "aggregated_results"),
+    "winner": ("winner",),
+    "images": ("images", "file_path", "image_path", "generations", "image"),
     "marks": ("marks", "human_preference"),
-    "ranks": ("ranks", "rank"),
+    "ranks": ("ranks", "rank", "ranking"),
+    "group": ("prompt_id",),
     "are_different": ("are_different",),
     "has_label": ("has_label",),
 }
 """Canonical column -> names it is found under, upper or lower case.
 
-`label_0` is the preference for the first picture, 0 to 1; `votes_0` and `votes_1` count the votes for each;
-`marks` has 1 at the preferred of two `images`; `ranks` orders any number of them, the smallest is the best.
+`label_0` is the preference for the first picture, 0 to 1; `votes_0` and `votes_1` count the votes for each, `votes`
+those for both in one cell; `winner` names one of the two; `marks` has 1 at the preferred of two `images`; `ranks`
+orders any number of them, the smallest is the best; where every picture has a row, those of one `group` are together.
 
 Columns whose meaning differs between data sets ("label", "preference") are not guessed: an inverted label
 trains the opposite of what people chose. Name them with `--columns label_0=...`.
 """
 
+PAIRED: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {
+    ("chosen", "rejected"): (
+        ("chosen", "rejected"),
+        ("chosen_file_name", "rejected_file_name"),
+        ("image_w", "image_l"),
+        ("image_win", "image_lose"),
+        ("img_win", "img_lose"),
+        ("img_better", "img_worse"),
+        ("winner", "loser"),
+        ("preferred", "dispreferred"),
+        ("path1", "path2"),
+        ("w", "l"),
+    ),
+    ("image_0", "image_1"): (
+        ("jpg_0", "jpg_1"),
+        ("image_0", "image_1"),
+        ("image0", "image1"),
+        ("image1", "image2"),
+        ("image_1", "image_2"),
+        ("image_a", "image_b"),
+        ("left_image", "right_image"),
+        ("image_left", "image_right"),
+        ("0", "1"),
+    ),
+    ("votes_0", "votes_1"): (("votes_0", "votes_1"), ("votes_image1", "votes_image2")),
+    ("model_0", "model_1"): (
+        ("model_0", "model_1"),
+        ("model1", "model2"),
+        ("model_1", "model_2"),
+        ("model_a", "model_b"),
+        ("left_model", "right_model"),
+    ),
+}
+"""The same of two columns that are found together, under names that belong together."""
+
+CANONICAL = (
+    "prompt",
+    *(name for both in PAIRED for name in both),
+    *(name for name in ALIASES if name != "prompt"),
+)
 LAYOUTS = (
     ("prompt", "chosen", "rejected"),
     ("prompt", "image_0", "image_1", "label_0"),
     ("prompt", "image_0", "image_1", "votes_0", "votes_1"),
+    ("prompt", "image_0", "image_1", "votes"),
+    ("prompt", "image_0", "image_1", "winner"),
     ("prompt", "images", "marks"),
     ("prompt", "images", "ranks"),
 )
 UNLABELLED = (("prompt", "image_0", "image_1"), ("prompt", "images"))
 """Layouts that will do where a scorer decides."""
-
-DATA_SETS = {
-    "jpg_0": "Pick-a-Pic",
-    "path1": "HPDv3",
-    "human_preference": "HPDv2",
-    "weighted_results_image1_preference": "Rapidata",
-    "votes_image1": "Rapidata",
+EXTRA = {
+    "chosen": ("votes",),
+    "votes": ("model_0", "model_1"),
+    "winner": ("model_0", "model_1"),
+    "images": ("group",),
 }
-"""Columns that give a data set away."""
+"""Columns that a layout has use for beside its own: column of the layout -> these."""
+MOST_TOGETHER = 100
+"""Pictures of one prompt that are compared with one another: 4,950 pairs."""
+
+DATA_SETS = (
+    ("Pick-a-Pic", {"jpg_0"}),
+    ("HPDv3", {"path1"}),
+    ("HPDv2", {"human_preference"}),
+    ("Rapidata", {"weighted_results_image1_preference"}),
+    ("Rapidata", {"votes_image1"}),
+    ("Rapidata", {"aggregated_results"}),
+    ("MJ-Bench", {"image0", "label"}),
+    ("verl-omni", {"img_win"}),
+    ("ImageRewardDB", {"prompt_id", "rank"}),
+)
+"""Data sets, and the columns that give them away."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +123,11 @@ class Columns:
     labelled: bool = True
 
     @property
+    def grouped(self) -> bool:
+        """Whether a row may be one picture, and rows of one group belong together."""
+        return "group" in self.actual
+
+    @property
     def names(self) -> list[str]:
         """The actual columns to read, and no others."""
         return list(dict.fromkeys(self.actual.values()))
@@ -87,8 +135,8 @@ class Columns:
     @property
     def layout(self) -> str:
         """The layout, for people."""
-        known = (DATA_SETS[name.lower()] for name in self.names if name.lower() in DATA_SETS)
-        return next(known, "") or ", ".join(self.actual)
+        lower = {name.lower() for name in self.names}
+        return next((name for name, known in DATA_SETS if known <= lower), "") or ", ".join(self.actual)
 
     def pairs(self, row: Mapping[str, Any], row_id: str, source: str, folder: Path | None) -> Iterator[Pair]:
         """Turn one row into its pair, or into one for every two pictures that are ranked differently.
@@ -101,44 +149,65 @@ class Columns:
             BadRow: the row holds no usable preference.
         """
         values = {canonical: row.get(actual) for canonical, actual in self.actual.items()}
-        if self.labelled and _is_no(values.get("has_label")):
+        if self.labelled and "has_label" in values and says_no(values["has_label"], self.actual["has_label"]):
             raise BadRow(NOT_LABELLED)
-        if _is_no(values.get("are_different")):
+        if "are_different" in values and says_no(values["are_different"], self.actual["are_different"]):
             raise BadRow(NOT_DIFFERENT)
-        prompt = values["prompt"]
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise BadRow("empty prompt")
-        if not is_text(prompt):
-            raise BadRow("prompt is no Unicode text", "it holds half of a surrogate pair")
+        prompt = prompt_of(values["prompt"])
         orders = list(self._orders(values))
-        for number, (chosen, rejected) in enumerate(orders):
-            pair_id = row_id if len(orders) == 1 else f"{row_id}#{number}"
-            yield Pair(prompt, _image(*chosen, folder), _image(*rejected, folder), pair_id, source)
+        for count, (chosen, rejected, note) in enumerate(orders):
+            pair_id = row_id if len(orders) == 1 else f"{row_id}#{count}"
+            yield Pair(prompt, image_of(*chosen, folder), image_of(*rejected, folder), pair_id, source, note)
 
-    def _orders(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str]]]:
-        """Pairs of (cell, column), the preferred one first."""
-        if "chosen" in values:
-            yield (values["chosen"], self.actual["chosen"]), (values["rejected"], self.actual["rejected"])
-            return
+    def _orders(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str], str]]:
+        """Pairs of (cell, column), the preferred one first, and what is to be noted of each."""
         if "images" in values:
             yield from self._of_list(values)
             return
-        both = [(values[name], self.actual[name]) for name in ("image_0", "image_1")]
-        if not self.labelled:
-            first_won = True
-        elif "label_0" in values:
-            first_won = _first_won(values["label_0"])
+        first, second = ("chosen", "rejected") if "chosen" in values else ("image_0", "image_1")
+        both = [(values[name], self.actual[name]) for name in (first, second)]
+        if not self.labelled or self._first_won(values):
+            yield both[0], both[1], ""
         else:
-            first, second = (_number(values[name]) for name in ("votes_0", "votes_1"))
-            if min(first, second) < 0:
-                raise BadRow("negative votes")
-            first_won = _first_won(first / (first + second) if first + second else None)
-        yield (both[0], both[1]) if first_won else (both[1], both[0])
+            yield both[1], both[0], VOTES_CONTRADICT if first == "chosen" else ""
 
-    def _of_list(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str]]]:
+    def _first_won(self, values: dict[str, Any]) -> bool:
+        if "label_0" in values:
+            return first_won(values["label_0"], self.actual["label_0"])
+        if "votes_0" in values:
+            return first_won_by_votes((values["votes_0"], values["votes_1"]), self.actual["votes_0"])
+        if "winner" in values:
+            side = side_of(values["winner"], self._names(values), self.actual["winner"])
+            if side is None:
+                raise BadRow(TIE)
+            return side == 0
+        if "votes" in values:
+            votes = votes_of(values["votes"], self.actual["votes"], self._names(values))
+            if votes is not None:
+                return first_won_by_votes(votes, self.actual["votes"])
+        if "chosen" not in values:
+            raise BadRow(NOT_LABELLED)
+        return True
+
+    def _names(self, values: dict[str, Any]) -> Names:
+        """What either picture of a row is called: its column, its model, its file."""
+        names = []
+        for picture, model in (("image_0", "model_0"), ("image_1", "model_1")):
+            picture = picture if picture in values else {"image_0": "chosen", "image_1": "rejected"}[picture]
+            cell = values[picture]
+            file = cell.get("path") if isinstance(cell, Mapping) else cell
+            others = (each for each in (values.get(model), file) if isinstance(each, str))
+            names.append((self.actual[picture], *others))
+        return names[0], names[1]
+
+    def _of_list(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str], str]]:
         images = values["images"]
         if not isinstance(images, Sequence) or isinstance(images, str | bytes) or len(images) < 2:
             raise BadRow("missing image", f"column {self.actual['images']} lists no two pictures")
+        if len(images) > MOST_TOGETHER:
+            raise BadRow(
+                "too many pictures", f"{len(images)} of one prompt, at most {MOST_TOGETHER} are compared"
+            )
         cells = [(image, self.actual["images"]) for image in images]
         chosen = list(combinations(range(len(cells)), 2))
         if self.labelled:
@@ -151,15 +220,15 @@ class Columns:
         if not chosen:
             raise BadRow(TIE)
         for better, worse in chosen:
-            yield cells[better], cells[worse]
+            yield cells[better], cells[worse], ""
 
     def _order(self, values: dict[str, Any], count: int) -> list[float]:
         """A number for each of a list's pictures; the smallest is the best."""
         kind, sign = ("ranks", 1) if "ranks" in values else ("marks", -1)
         numbers = values[kind]
-        if not isinstance(numbers, Sequence) or len(numbers) != count:
+        if not isinstance(numbers, Sequence) or isinstance(numbers, str | bytes) or len(numbers) != count:
             raise BadRow("malformed row", f"{self.actual[kind]} has not one number a picture")
-        return [sign * _number(number) for number in numbers]
+        return [sign * number(each, self.actual[kind]) for each in numbers]
 
 
 def resolve_columns(
@@ -174,30 +243,70 @@ def resolve_columns(
         labelled: False where a scorer decides: a label is not needed, and not looked at if it is there.
 
     Raises:
-        UserError: a needed column is missing, or the mapping names a column that is not there.
+        UserError: a needed column is missing, the mapping names a column that is not there, or the table prefers texts.
     """
-    by_lower = {name.lower(): name for name in reversed(found)}
-    actual: dict[str, str] = {}
     for canonical, name in mapping.items():
-        if canonical not in ALIASES:
-            raise UserError(f"--columns {canonical}={name}: {canonical!r} is none of {', '.join(ALIASES)}.")
+        if canonical not in CANONICAL:
+            raise UserError(f"--columns {canonical}={name}: {canonical!r} is none of {', '.join(CANONICAL)}.")
         if name not in found:
             raise UserError(
                 f"--columns {canonical}={name}: {where} has no column {name!r}, only {_list(found)}."
             )
-        actual[canonical] = name
-    for canonical, aliases in ALIASES.items():
-        match = next((by_lower[alias] for alias in aliases if alias in by_lower), None)
-        if match is not None:
-            actual.setdefault(canonical, match)
+    actual = {**_by_aliases(found, mapping), **mapping}
+    _refuse_texts(found, actual, mapping, where)
     for layout in LAYOUTS if labelled else (LAYOUTS[0], *UNLABELLED):
         if all(name in actual for name in layout):
-            wanted = {*layout, "are_different", "has_label"}
-            return Columns({name: actual[name] for name in actual if name in wanted}, labelled)
+            extra = [name for own in layout for name in EXTRA.get(own, ())] if labelled else ["group"]
+            wanted = {*layout, *extra, "are_different", "has_label"}
+            if "images" not in layout:
+                wanted.discard("group")
+            return Columns(
+                {name: actual[name] for name in CANONICAL if name in wanted & actual.keys()}, labelled
+            )
     raise UserError(
         f"{where} has columns {_list(found)}; needed are prompt, chosen, rejected "
         "or prompt, image_0, image_1, label_0. Name them with --columns prompt=... chosen=... rejected=..."
     )
+
+
+def _by_aliases(found: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Canonical columns by their usual names."""
+    by_lower = {name.lower(): name for name in reversed(found)}
+    actual: dict[str, str] = {}
+    taken = {name.lower() for name in mapping.values()}
+    for both, aliases in PAIRED.items():
+        if any(name in mapping for name in both):  # the other one may have any of its names
+            match: Sequence[str | None] = [
+                next((name for name in names if name in by_lower.keys() - taken), None)
+                for names in zip(*aliases, strict=True)
+            ]
+        else:
+            match = next((pair for pair in aliases if all(name in by_lower for name in pair)), ())
+        actual |= {canonical: by_lower[name] for canonical, name in zip(both, match, strict=False) if name}
+    for canonical, names in ALIASES.items():
+        name = next((name for name in names if name in by_lower), None)
+        if name is not None:
+            actual[canonical] = by_lower[name]
+    if (
+        actual.get("image_0", "").lower() == "image0" and "label" in by_lower
+    ):  # MJ-Bench: the preferred one's number
+        actual.setdefault("winner", by_lower["label"])
+    if actual.get("images", "").lower() == "image" and "group" not in {*actual, *mapping}:
+        del actual["images"]  # one picture a row, and nothing that says which rows belong together
+    return actual
+
+
+def _refuse_texts(
+    found: Sequence[str], actual: Mapping[str, str], mapping: Mapping[str, str], where: str
+) -> None:
+    """Refuse rows of chosen and rejected texts about a picture, as TRL has them for vision models."""
+    shown = next((name for name in found if name.lower() in ("images", "image")), None)
+    if shown and "chosen" in actual and not {"chosen", "rejected"} <= mapping.keys():
+        raise UserError(
+            f"{where} has a column {shown} beside {actual['chosen']} and {actual['rejected']}: rows of TRL's kind, in "
+            "which texts about a picture are compared. Pictures are needed; if those columns hold them, say so with "
+            f"--columns chosen={actual['chosen']},rejected={actual['rejected']}."
+        )
 
 
 def parse_mapping(options: Sequence[str]) -> dict[str, str]:
@@ -213,48 +322,6 @@ def parse_mapping(options: Sequence[str]) -> dict[str, str]:
             raise UserError(f"--columns {entry}: write it as canonical=actual, for example prompt=caption.")
         mapping[canonical.strip()] = actual.strip()
     return mapping
-
-
-def _is_no(value: Any) -> bool:
-    """False, also as CSV files write it; nothing is not no."""
-    return value is not None and str(value).strip().lower() in {"false", "0", "0.0"}
-
-
-def _number(value: Any) -> float:
-    """A label, vote or rank.
-
-    Raises:
-        BadRow: it is none.
-    """
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if math.isnan(number):
-        raise BadRow(NOT_LABELLED)
-    return number
-
-
-def _first_won(label: Any) -> bool:
-    value = _number(label)
-    if not 0 <= value <= 1:
-        raise BadRow("label outside 0 to 1", f"{value:g}")
-    if value == 0.5:
-        raise BadRow(TIE)
-    return value > 0.5
-
-
-def _image(value: Any, column: str, folder: Path | None) -> ImageRef:
-    """A picture cell: bytes, `{"bytes", "path"}` (as `datasets` writes), or a file name."""
-    if isinstance(value, Mapping):
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, bytes) and value:
-        return value
-    if not isinstance(value, str) or not value:
-        raise BadRow("missing image", f"column {column} is empty")
-    if folder is None:
-        raise BadRow("missing image", f"column {column} names the file {value}, which is not in the shard")
-    return inside(folder, value)
 
 
 def _list(names: Sequence[str], most: int = 20) -> str:

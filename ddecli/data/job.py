@@ -26,7 +26,7 @@ from ddecli.data.shards import PREPARE_AGAIN
 from ddecli.data.sources.base import Source
 from ddecli.data.splits import HOLDOUT, TRAIN
 from ddecli.data.store import BAD_ROWS, FORMAT_VERSION, MANIFEST
-from ddecli.data.summary import PrepareSummary, of_share, of_stores, rows_of
+from ddecli.data.summary import PrepareSummary, notes_of, of_share, of_stores, rows_of
 from ddecli.data.work import WorkFolder
 
 
@@ -195,6 +195,7 @@ class Job:
             about_rows: dict[str, Any] = {"dropped": {DUPLICATE: duplicates} if duplicates else {}}
             if split == TRAIN:
                 about_rows = {"rows": rows, "dropped": dict(dropped + Counter(about_rows["dropped"]))}
+                about_rows["notes"] = notes_of(abouts)
                 if count_bad(dropped):
                     self._list_bad(folder / BAD_ROWS)
                     entries["files"][BAD_ROWS] = file_entry(folder / BAD_ROWS)

@@ -20,7 +20,8 @@ ImageRef = Path | bytes
 class Pair:
     """One human (or annotator's) choice: for `prompt`, `chosen` was preferred to `rejected`.
 
-    `pair_id` names the row in its source ("metadata.jsonl:12"), `source` the source itself.
+    `pair_id` names the row in its source ("metadata.jsonl:12"), `source` the source itself; `note` is what the summary
+    counts of it.
     """
 
     prompt: str
@@ -28,6 +29,7 @@ class Pair:
     rejected: ImageRef
     pair_id: str
     source: str
+    note: str = ""
 
 
 def read_image_bytes(image: ImageRef) -> bytes:
@@ -50,6 +52,9 @@ NOT_DIFFERENT = "pictures marked as not different"
 SAME_PICTURE = "chosen and rejected are the same picture"
 DUPLICATE = "duplicate of another pair"
 EXCLUDED = "prompt of an excluded set"
+
+VOTES_CONTRADICT = "votes contradict the order of the pictures, and decide"
+"""Of a pair whose winner by votes stands in the loser's column."""
 
 NOT_FINITE = "latent not finite"
 

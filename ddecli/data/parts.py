@@ -11,6 +11,7 @@ train/, holdout/              for each split:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -116,10 +117,12 @@ def encode_part(
     of_source, rejects = Rejects(), Rejects()
     writers = {name: _SplitWriter(folder / name, encoder, encoded[name]) for name in encoder.split.names}
     taken = 0
+    notes: Counter[str] = Counter()
     pairs = islice(part.read(of_source), limit)
     decode = partial(_decode, encoder, encoded)
     for chunk in read_ahead(pairs, max(1, encoder.batch_size // 2), decode, encoder.workers):
         taken += len(chunk)
+        notes.update(pair.note for pair, _ in chunk if pair.note)
         readable: list[tuple[Pair, str, tuple[Picture, Picture]]] = []
         for pair, seen in chunk:
             if isinstance(seen, BadRow):
@@ -150,6 +153,7 @@ def encode_part(
             "content": part.identity,
             "taken": taken,
             "dropped": dict(rejects.counts),
+            "notes": dict(notes),
             "splits": splits,
             "files": {f"{file.parent.name}/{file.name}": file_entry(file) for file in files},
         },

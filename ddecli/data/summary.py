@@ -22,6 +22,7 @@ class PrepareSummary:
     images: int
     prompts: int  # with the empty one
     dropped: dict[str, int]  # rows by reason
+    notes: dict[str, int]  # of rows that were taken, what is to be known of them
     upscaled_images: int  # shorter side smaller than the model's resolution
     long_prompts: int  # longer than the text encoder takes: what is beyond is not seen by the model
     holdout: str | None  # store of the held-out pairs, if there is one
@@ -36,6 +37,11 @@ def rows_of(about: dict[str, Any]) -> int:
     return sum(split["pairs"] for split in about["splits"].values()) + sum(about["dropped"].values())
 
 
+def notes_of(abouts: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """What is noted of the rows of finished parts, those of earlier versions aside."""
+    return dict(sum((Counter(about.get("notes", {})) for about in abouts), Counter[str]()))
+
+
 def of_stores(out: Path, holdout: Path | None, seconds: float) -> PrepareSummary:
     """Summary of a store, and of its held-out pairs if there are any."""
     stores = [out] if holdout is None else [out, holdout]
@@ -48,6 +54,7 @@ def of_stores(out: Path, holdout: Path | None, seconds: float) -> PrepareSummary
         images=counts["images"],
         prompts=counts["prompts"],
         dropped=dict(sum((Counter(each["dropped"]) for each in manifests), Counter[str]())),
+        notes=manifest.get("notes", {}),  # stores of earlier versions have none
         upscaled_images=manifest["upscaled_images"],
         long_prompts=manifest["long_prompts"],
         holdout=str(holdout) if holdout else None,
@@ -68,6 +75,7 @@ def of_share(out: Path, abouts: Sequence[dict[str, Any]], seconds: float) -> Pre
         images=sum(sum(split["shard_rows"][LATENTS]) for split in splits),
         prompts=sum(sum(split["shard_rows"][EMBEDDINGS]) for split in splits),
         dropped=dict(sum((Counter(about["dropped"]) for about in abouts), Counter[str]())),
+        notes=notes_of(abouts),
         upscaled_images=0,
         long_prompts=0,
         holdout=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -161,15 +162,170 @@ def test_hpdv2(tmp_path: Path) -> None:
 
 
 def test_hpdv3(tmp_path: Path) -> None:
+    """The votes decide, whatever the order of the paths; rows of one annotator have none."""
     (tmp_path / "images").mkdir()
-    for number in range(3):
+    for number in range(7):
         (tmp_path / "images" / f"{number}.jpg").write_bytes(png(number))
-    row = {"prompt": "a", "confidence": None, "choice_dist": [9, 1], "model1": "x", "model2": "y"}
-    listed = [row | {"path1": f"images/{i}.jpg", "path2": f"images/{i + 1}.jpg"} for i in range(2)]
+    row = {"prompt": "a", "confidence": None, "model1": "x", "model2": "y"}
+    votes = [[9, 1], [3, 9], None, [5, 5], [0, 4], "many"]
+    listed = [
+        row | {"path1": f"images/{i}.jpg", "path2": f"images/{i + 1}.jpg", "choice_dist": each}
+        for i, each in enumerate(votes)
+    ]
     (tmp_path / "train.json").write_text(json.dumps(listed, indent=1))
     source = open_source(tmp_path)
     assert source.layout == "train.json: HPDv3"
-    assert sides(read(source)[0]) == [(png(0), png(1)), (png(1), png(2))]
+    pairs, rejects = read(source)
+    assert sides(pairs) == [(png(0), png(1)), (png(2), png(1)), (png(2), png(3)), (png(5), png(4))]
+    contradict = "votes contradict the order of the pictures, and decide"
+    assert [pair.note for pair in pairs] == ["", contradict, "", contradict]
+    assert rejects.counts == {"tie": 1, "unreadable label": 1}
+
+
+def test_rapidatas_more_results(tmp_path: Path) -> None:
+    """Votes as JSON in a text, beside a column `images` that holds no pictures."""
+    votes = ['{"image_1": 7, "image_2": 3}', '{"image_2": 9, "image_1": 1}', '{"x.jpg": 2, "y.jpg": 1}', "{}"]
+    table = [
+        {
+            "id": str(i),
+            "prompt": "a",
+            "image1": image(2 * i),
+            "image2": image(2 * i + 1),
+            "images": "[]",
+            "model1": "dev",
+            "model2": "sd",
+            "preference_responses": "[]",
+            "aggregated_results": each,
+            "detailed_results": "[]",
+        }
+        for i, each in enumerate(votes)
+    ]
+    source = open_source(write_parquet(tmp_path / "x.parquet", table))
+    assert source.layout == "1 parquet file: Rapidata"
+    pairs, rejects = read(source)
+    assert sides(pairs) == [(png(0), png(1)), (png(3), png(2))]
+    assert rejects.counts == {"unreadable label": 2}
+
+
+def test_mj_bench(tmp_path: Path) -> None:
+    """Its label is the number of the better picture, not a score of the first."""
+    table = [
+        {"caption": "a", "image0": image(2 * i), "image1": image(2 * i + 1), "label": label}
+        for i, label in enumerate((0, 1))
+    ]
+    source = open_source(write_parquet(tmp_path / "x.parquet", table))
+    assert source.layout == "1 parquet file: MJ-Bench"
+    assert sides(read(source)[0]) == [(png(0), png(1)), (png(3), png(2))]
+
+
+def test_image_reward_db(tmp_path: Path) -> None:
+    """A row a picture; those of a prompt are compared with one another, the smallest rank is the best."""
+    ranks = [("x", 2), ("x", 1), ("x", 2), ("y", 1), ("y", 1), ("z", 1), ("w", 2), ("w", 1), ("x", 3)]
+    table = [
+        {
+            "image": image(i),
+            "prompt_id": group,
+            "prompt": f"prompt {group}",
+            "rank": rank,
+            "overall_rating": 5,
+        }
+        for i, (group, rank) in enumerate(ranks)
+    ]
+    source = open_source(write_parquet(tmp_path / "x.parquet", table, row_group_size=2))
+    assert source.layout == "1 parquet file: ImageRewardDB"
+    assert [part.rows for part in source.parts] == [9]
+    pairs, rejects = read(source)
+    assert sides(pairs) == [(png(1), png(0)), (png(1), png(2)), (png(7), png(6))]
+    assert [(pair.prompt, pair.pair_id) for pair in pairs] == [
+        ("prompt x", "x.parquet:0#0"), ("prompt x", "x.parquet:0#1"), ("prompt w", "x.parquet:6")
+    ]  # fmt: skip
+    assert rejects.counts == {"tie": 1, "missing image": 1, "rows of a prompt lie apart": 1}
+
+
+def test_image_reward_db_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PART_ROWS", 2)
+    for number in range(3):
+        (tmp_path / f"{number}.webp").write_bytes(png(number))
+    table = [
+        {"image_path": f"{i}.webp", "prompt_id": "x", "prompt": "a", "rank": rank}
+        for i, rank in enumerate((3, 2, 1))
+    ]
+    (tmp_path / "x.json").write_text(json.dumps(table))
+    assert sides(read(open_source(tmp_path / "x.json"))[0]) == [
+        (png(1), png(0)), (png(2), png(0)), (png(2), png(1))
+    ]  # fmt: skip
+
+
+def test_too_many_pictures_of_one_prompt_are_not_compared(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(
+        json.dumps([{"prompt": "a", "images": ["0.png"] * 101, "ranks": [1] * 101}])
+    )
+    assert read(open_source(tmp_path / "x.json"))[1].counts == {"too many pictures": 1}
+
+
+def test_verl_omni(tmp_path: Path) -> None:
+    """Prompts as chats, and names of files beside the table."""
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    chat = [{"role": "system", "content": "You draw."}, {"role": "user", "content": "a red circle"}]
+    table = [{"prompt": chat, "img_win": "1.png", "img_lose": "0.png", "win_score": 2.0, "lose_score": 1.0}]
+    source = open_source(write_parquet(tmp_path / "x.parquet", table))
+    assert source.layout == "1 parquet file: verl-omni"
+    pairs, _ = read(source)
+    assert (pairs[0].prompt, *sides(pairs)) == ("a red circle", (png(1), png(0)))
+
+
+def test_arena_with_a_winner(tmp_path: Path) -> None:
+    winners = ["model_a", "model_b", "tie (bothbad)", "flux", "nobody"]
+    table = [
+        {
+            "prompt": "a",
+            "image_a": png(2 * i),
+            "image_b": png(2 * i + 1),
+            "model_a": "sd",
+            "model_b": "flux",
+            "winner": each,
+        }
+        for i, each in enumerate(winners)
+    ]
+    pairs, rejects = read(open_source(write_parquet(tmp_path / "x.parquet", table)))
+    assert sides(pairs) == [(png(0), png(1)), (png(3), png(2)), (png(7), png(6))]
+    assert rejects.counts == {"tie": 1, "unreadable label": 1}
+
+
+@pytest.mark.parametrize("shown", ["images", "image"])
+def test_texts_about_a_picture_are_refused(tmp_path: Path, shown: str) -> None:
+    """Rows of TRL's vision models; nothing is taken for the name of a file."""
+    answer = [{"role": "assistant", "content": [{"type": "text", "text": "a cat"}]}]
+    table = [{shown: [image(0)], "prompt": "What is it?", "chosen": answer, "rejected": answer}]
+    file = write_parquet(tmp_path / "x.parquet", table)
+    with pytest.raises(UserError, match=rf"column {shown} beside chosen and rejected: rows of TRL's kind"):
+        open_source(file)
+    own = Wanted({"chosen": "chosen", "rejected": "rejected"})
+    assert read(open_source(file, own))[1].counts == {"no picture": 1}
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (list(png(0)), None),
+        (base64.b64encode(png(0)).decode(), None),
+        (f"data:image/png;base64,{base64.b64encode(png(0)).decode()}", None),
+        (base64.encodebytes(png(0)).decode(), None),
+        ("https://example.org/0.png", "picture is an address"),
+        ("s3://bucket/0.png", "picture is an address"),
+        ("data:image/png;base64,iVBORw0KGgo!", "unreadable image"),
+        ([1.5, 2.5], "no picture"),
+        ([300, 400], "no picture"),
+        ([{"role": "user", "content": "a"}], "no picture"),
+        (7, "missing image"),
+    ],
+)
+def test_what_a_cell_of_a_picture_holds(tmp_path: Path, cell: Any, reason: str | None) -> None:
+    (tmp_path / "x.jsonl").write_text(json.dumps({"prompt": "a", "chosen": cell, "rejected": cell}) + "\n")
+    pairs, rejects = read(open_source(tmp_path / "x.jsonl"))
+    assert [pair.chosen for pair in pairs] == ([] if reason else [png(0)])
+    assert rejects.counts == ({reason: 1} if reason else {})
 
 
 def test_trl_columns_with_pictures(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sampled_sha256
 from ddecli.core.paths import readable_file
 from ddecli.data.columns import Columns, resolve_columns
+from ddecli.data.groups import gathered
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
 from ddecli.data.sources.split_names import of_split, splits_of
@@ -37,7 +39,7 @@ def parquet_source(path: Path, wanted: Wanted) -> Source:
     """A parquet file, or the parquet files of a folder (at any depth, sorted by name).
 
     Every shard's footer and columns are checked before any work is done. A part is some row groups of
-    `PART_ROWS` rows together, or a single larger one.
+    `PART_ROWS` rows together, or a single larger one; where every picture has a row of its own, a file.
 
     Raises:
         UserError: a shard is damaged (cut in half, or no parquet), lacks a needed column, or there is none
@@ -59,7 +61,9 @@ def parquet_source(path: Path, wanted: Wanted) -> Source:
     if not groups:
         raise UserError(f"{path} holds no rows.")
     contents = {file: sampled_sha256(file) for file in files}
-    parts = [_part(together, wanted, contents) for together in _gathered(groups)]
+    shards = [list(own) for _, own in groupby(groups, lambda group: group.file)]
+    pieces = shards if columns.grouped else _gathered(groups)  # pictures of a prompt are not parted
+    parts = [_part(together, wanted, contents) for together in pieces]
     layout = f"{len(files)} parquet file{'s'[: len(files) != 1]}: {columns.layout}"
     return Source(str(path.resolve()), layout, parts)
 
@@ -106,11 +110,18 @@ def rows_to_pairs(
         UserError: the file is damaged.
     """
     number = start
-    try:
+
+    def named() -> Iterator[tuple[str, dict[str, Any]]]:
+        nonlocal number
         for row in _rows(parquet, range(parquet.num_row_groups) if groups is None else groups, columns.names):
-            row_id = f"{Path(name).name}:{number}"
             number += 1
+            yield f"{Path(name).name}:{number - 1}", row
+
+    try:
+        for row_id, row in gathered(named(), columns):
             try:
+                if isinstance(row, BadRow):
+                    raise row
                 yield from columns.pairs(row, row_id, name, folder)
             except BadRow as error:
                 rejects.add(row_id, error)

@@ -15,6 +15,7 @@ from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_file
 from ddecli.core.text_tables import Mark, read_rows
 from ddecli.data.columns import Columns, resolve_columns
+from ddecli.data.groups import gathered
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
 
@@ -23,7 +24,7 @@ def rows_source(file: Path, wanted: Wanted, pictures: Path | None = None, layout
     """The pairs a text file lists.
 
     The file is read once before any work is done, to find its columns (keys of any of its rows) and count its
-    rows; then in parts of `PART_ROWS` rows, each from its own place on.
+    rows; then in parts of `PART_ROWS` rows, each from its own place on (as one part where every picture has a row).
 
     Args:
         pictures: folder of the pictures; beside the file if not given.
@@ -53,10 +54,11 @@ def rows_source(file: Path, wanted: Wanted, pictures: Path | None = None, layout
     folder = pictures or file.parent
     digest, size = sha256_file(file)[:12], file.stat().st_size
     parts = []
-    for number, mark in enumerate(marks):
-        rows = min(PART_ROWS, count - number * PART_ROWS)
+    together = count if columns.grouped else PART_ROWS  # a group is not cut
+    for number, mark in enumerate(marks[:1] if columns.grouped else marks):
+        rows = min(together, count - number * together)
         if rows:
-            name = f"{file.name} ({digest}) from row {number * PART_ROWS}"
+            name = f"{file.name} ({digest}) from row {number * together}"
             parts.append(Part(name, partial(_pairs, file, mark, rows, columns, folder), rows, size))
     return Source(str(file.parent.resolve()), f"{layout or file.name}: {columns.layout}", parts)
 
@@ -64,8 +66,8 @@ def rows_source(file: Path, wanted: Wanted, pictures: Path | None = None, layout
 def _pairs(
     file: Path, mark: Mark, rows: int, columns: Columns, folder: Path, rejects: Rejects
 ) -> Iterator[Pair]:
-    for number, row, _ in islice(read_rows(file, mark), rows):
-        row_id = f"{file.name}:{number}"
+    named = ((f"{file.name}:{number}", row) for number, row, _ in islice(read_rows(file, mark), rows))
+    for row_id, row in gathered(named, columns):
         try:
             if isinstance(row, BadRow):
                 raise row
