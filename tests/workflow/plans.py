@@ -43,11 +43,16 @@ def jobs(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in (line.split() for line in lines[: lines.index("")])}
 
 
+def planned_rules(output: str) -> list[tuple[str, str]]:
+    """The jobs of a dry run as they are printed, each with the name of its rule."""
+    texts = re.findall(r"^((?:local)?rule (\S+):\n(?:    .*\n)*)", output, re.MULTILINE)
+    return [(name, text) for text, name in texts]
+
+
 def planned(output: str) -> set[str]:
     """The jobs of a dry run: `train sd15 dde 0`, the rule and its wildcards."""
     found = set()
-    for text in re.split(r"\n(?:local)?rule ", output)[1:]:
-        name = text[: text.index(":")]
+    for name, text in planned_rules(output):
         wildcards = re.search(r"^    wildcards: (.*)$", text, re.MULTILINE)
         values = re.findall(r"=([^,]*)", wildcards[1]) if wildcards else []
         found.add(" ".join([name, *values]))

@@ -20,12 +20,13 @@ rule choose:
         "<results>/grid/{model}.json",
     log:
         "<logs>/choose/{model}.log",
+    localrule: True
     params:
         folders=grid_folders,
         judges=judges,
         version=VERSION,
     shell:
-        "ddecli choose {params.folders} {params.judges} --out {output} > {log} 2>&1"
+        "logged {log} ddecli choose {params.folders} {params.judges} --out {output}"
 
 
 rule grid:

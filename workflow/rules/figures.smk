@@ -16,6 +16,7 @@ rule figure:
         "<logs>/figure/{name}.log",
     wildcard_constraints:
         name="[^/]+",
+    localrule: True
     params:
         kind=figure_kind,
         rows=figure_rows,
@@ -24,4 +25,4 @@ rule figure:
         stem=subpath(output[0], strip_suffix=".png"),
         version=VERSION,
     shell:
-        "ddecli figure {params.kind} {params.rows} --out {params.stem} {params.options} > {log} 2>&1"
+        "logged {log} ddecli figure {params.kind} {params.rows} --out {params.stem} {params.options}"

@@ -34,11 +34,12 @@ rule report:
         "<paper>/claims.json",
     log:
         "<logs>/report.log",
+    localrule: True
     params:
         folder=subpath(output[0], parent=True),
         version=VERSION,
     shell:
-        "ddecli report {input.experiment} --out {params.folder} > {log} 2>&1"
+        "logged {log} ddecli report {input.experiment} --out {params.folder}"
 
 
 rule manifest:

@@ -29,9 +29,9 @@ rule sample:
         shard=shard,
         version=VERSION,
     shell:
-        "on_gpus {resources.gpu}"
+        "logged {log} on_gpus {resources.gpu}"
         " ddecli sample {params.model} --out {params.folder} --shard {params.shard} --overwrite"
-        " {params.options} {params.speed} > {log} 2>&1"
+        " {params.options} {params.speed}"
 
 
 # The last of the jobs that share the images has written their list.
@@ -48,4 +48,6 @@ rule images:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "test -s {params.folder}/metadata.jsonl 2> {log}"
+        "test -s {params.folder}/metadata.jsonl ||"
+        " {{ echo 'The jobs that share {params.folder} left no list of images there: run them again"
+        " (--forcerun sample).' > {log}; exit 1; }}"

@@ -24,7 +24,7 @@ rule score:
         read=contents(score_paths),
         version=VERSION,
     shell:
-        "on_gpus {resources.gpu}" " ddecli score {params.folder} {params.options} {params.speed} > {log} 2>&1"
+        "logged {log} on_gpus {resources.gpu}" " ddecli score {params.folder} {params.options} {params.speed}"
 
 
 rule inception:
@@ -49,5 +49,5 @@ rule inception:
         read=contents(inception_paths),
         version=VERSION,
     shell:
-        "on_gpus {resources.gpu}"
-        " ddecli inception {params.folder} {params.options} {params.speed} > {log} 2>&1"
+        "logged {log} on_gpus {resources.gpu}"
+        " ddecli inception {params.folder} {params.options} {params.speed}"

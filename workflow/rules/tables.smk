@@ -17,13 +17,13 @@ rule table:
         "<logs>/table/{number}.log",
     wildcard_constraints:
         number="[234]",
+    localrule: True
     params:
         rows=table_rows,
         stem=subpath(output[0], strip_suffix=".md"),
         version=VERSION,
     shell:
-        "ddecli table {wildcards.number} {params.rows:q} --out {params.stem} --json"
-        " > {params.stem}.json 2> {log}"
+        "logged {log} into {params.stem}.json ddecli table {wildcards.number} {params.rows:q} --out {params.stem} --json"
 
 
 rule side_by_side:
@@ -39,9 +39,10 @@ rule side_by_side:
         multiext("<paper>/table-{model}", ".csv", ".tex", ".json"),
     log:
         "<logs>/table/{model}.log",
+    localrule: True
     params:
         rows=model_rows,
         stem=subpath(output[0], strip_suffix=".md"),
         version=VERSION,
     shell:
-        "ddecli table {params.rows} --out {params.stem} --json > {params.stem}.json 2> {log}"
+        "logged {log} into {params.stem}.json ddecli table {params.rows} --out {params.stem} --json"

@@ -14,6 +14,7 @@ rule prepare:
     threads: 1
     resources:
         gpu=config["gpus"]["prepare"],
+        nodes=1,  # where all its GPUs are
         mem_mb=16000,
         runtime="2d",
     params:
@@ -23,9 +24,9 @@ rule prepare:
         read=contents(prepare_paths),
         version=VERSION,
     shell:
-        "on_gpus {resources.gpu}"
+        "logged {log} on_gpus {resources.gpu}"
         " ddecli prepare --model {params.model} --out {output} --overwrite --workers {threads}"
-        " {params.options} {params.speed} > {log} 2>&1"
+        " {params.options} {params.speed}"
 
 
 rule train:
@@ -44,6 +45,7 @@ rule train:
     threads: 1
     resources:
         gpu=config["gpus"]["train"],
+        nodes=1,  # where all its GPUs are
         mem_mb=24000,
         runtime="2d",
     params:
@@ -54,6 +56,6 @@ rule train:
         read=contents(train_paths),
         version=VERSION,
     shell:
-        "on_gpus {resources.gpu}"
+        "logged {log} on_gpus {resources.gpu}"
         " ddecli train --data {input.pairs} --out {params.folder} --seed {wildcards.seed} --overwrite"
-        " {params.config} {params.options} {params.speed} > {log} 2>&1"
+        " {params.config} {params.options} {params.speed}"

@@ -1,34 +1,27 @@
 """How an experiment was made: configuration, versions, machine, and the time that every kind of job took."""
 
-import csv
 import json
 import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from ddecli.workflow.times import job_times, wall_seconds
+
 PACKAGES = ("ddecli", "torch", "diffusers", "transformers", "accelerate", "torchmetrics", "snakemake")
 
 
-def seconds(file: Path) -> float:
-    with file.open(encoding="utf-8") as lines:
-        return float(next(csv.DictReader(lines, delimiter="\t"))["s"])
-
-
 folder = Path(snakemake.params.benchmarks)  # noqa: F821
-files = sorted(folder.rglob("*.tsv"))
+times = job_times(folder)
 jobs: dict[str, list[float]] = {}
-for file in files:
-    jobs.setdefault(file.relative_to(folder).parts[0], []).append(seconds(file))
-begins = [file.stat().st_mtime - seconds(file) for file in files]
-spent = sum(sum(times) for times in jobs.values())
-wall = max(file.stat().st_mtime for file in files) - min(begins) if files else 0.0
+for job in times:
+    jobs.setdefault(job.kind, []).append(job.seconds)
+wall = wall_seconds(times, folder)
 manifest = {
     "config": snakemake.params.config,  # noqa: F821
     "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
     "machine": {"cores": os.cpu_count(), "architecture": platform.machine()},
-    "jobs": {kind: {"count": len(times), "seconds": round(sum(times))} for kind, times in jobs.items()},
-    # From the first job's start to the last job's end, if the jobs were run in one go.
-    "wall_seconds": round(wall) if wall <= spent else None,
+    "jobs": {kind: {"count": len(all_of), "seconds": round(sum(all_of))} for kind, all_of in jobs.items()},
+    "wall_seconds": None if wall is None else round(wall),
 }
 Path(snakemake.output[0]).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")  # noqa: F821
