@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,22 @@ from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
 from ddecli.models.digests import model_sha256
 from ddecli.models.few_steps import takes_guidance
-from ddecli.models.parts import INDEX, PARTS, TEXT_ENCODERS, is_whole, needed_files, plain_folder, read_index
+from ddecli.models.lora import changes_text_encoder, fuse_lora, load_lora
+from ddecli.models.parts import (
+    INDEX,
+    PARTS,
+    TEXT_ENCODERS,
+    is_whole,
+    needed_files,
+    parts_of,
+    plain_folder,
+    read_index,
+)
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
+from ddecli.models.quiet import quiet_libraries
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
 from ddecli.models.single_file import pipeline_folder
-from ddecli.models.weight_files import check_lora_fits
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
 VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
@@ -59,38 +69,28 @@ def load_pipeline(
     if not (folder / INDEX).is_file():
         raise UserError(f"{source.name} holds no diffusers pipeline (no {INDEX} in {folder}).")
     _check_bases(source, folder)
+    _check_whole(folder, [part for part, value in parts.items() if value is None])
     _schedule_in(folder)
     world = source.world or read_index(folder).get(WORLD_KEY)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
     try:
-        with plain_folder(folder) as plain, _only_exceptions():
+        with plain_folder(folder) as plain, quiet_libraries(logging.CRITICAL):
+            # At weights in torch's own format diffusers logs an error, and loads them all the same.
             pipeline = DiffusionPipeline.from_pretrained(plain, dtype=dtype, local_files_only=True, **parts)
         pipeline.register_to_config(**{WORLD_KEY: world})  # diffusers drops it
         _check_family(pipeline, folder)
         _check_parts(pipeline, folder)
         for number, lora in enumerate(source.loras):
             if number:  # what an earlier run trained becomes part of the base
-                _fuse_lora(pipeline)
-            check_lora_fits(lora / LORA_WEIGHTS, pipeline.unet, str(folder))
-            pipeline.load_lora_weights(lora, local_files_only=True)
+                fuse_lora(pipeline)
+            load_lora(pipeline, lora, folder)
     except (OSError, ValueError, RuntimeError) as error:
         check_readable(folder)
         said = first_sentence(error).replace(str(plain), str(folder))
         raise UserError(f"The model in {folder} cannot be loaded: {said}") from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
-
-
-@contextlib.contextmanager
-def _only_exceptions() -> Iterator[None]:
-    """Keep quiet what diffusers logs as an error and then loads all the same: weights in torch's own format."""
-    verbosity = diffusers_logging.get_verbosity()
-    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)
-    try:
-        yield
-    finally:
-        diffusers_logging.set_verbosity(verbosity)
 
 
 def load_model(
@@ -111,6 +111,12 @@ def load_model(
         UserError: as `load_pipeline`.
     """
     source = resolve(name, revision)
+    for lora in source.loras:
+        if changes_text_encoder(lora / LORA_WEIGHTS):
+            raise UserError(
+                f"The LoRA weights in {lora / LORA_WEIGHTS} change the text encoder too: pairs are prepared and runs "
+                "are trained with the base's own. Sample them, or train the base."
+            )
     folder = local_folder(source)
     parts: dict[str, Any] = {}
     if not encoders:
@@ -122,7 +128,7 @@ def load_model(
         if getattr(pipeline, part, None) is not None:
             getattr(pipeline, part).to(device)
     if source.loras:
-        _fuse_lora(pipeline)
+        fuse_lora(pipeline)
     if takes_guidance(pipeline.unet):
         raise UserError(
             f"The U-Net in {folder} takes the guidance as an input (a latent consistency model), which no loss here "
@@ -253,6 +259,19 @@ def _float16_vae(hub_id: str) -> AutoencoderKL:
         ) from error
 
 
+def _check_whole(folder: Path, left_out: Sequence[str]) -> None:
+    """Refuse a folder that lacks a part that its index names, or that every pipeline has."""
+    named = parts_of(folder)
+    for part in PARTS:
+        needed = part in named or not part.endswith("_2")
+        if needed and part not in left_out and not is_whole(folder, [part]):
+            check_readable(folder)
+            raise UserError(
+                f"The model in {folder} is not whole: its folder {part}/ is missing, or lacks its configuration or "
+                "weights. Fetch the model again."
+            )
+
+
 def _check_family(pipeline: Any, folder: Path) -> None:
     """Refuse a pipeline whose U-Net is of another family than its model_index.json says."""
     kind = type(pipeline).__name__
@@ -284,8 +303,3 @@ def _check_parts(pipeline: Any, folder: Path) -> None:
             f"The U-Net in {folder} takes text embeddings of width {unet.cross_attention_dim}, its text encoders make "
             f"{width}: its parts are of different models."
         )
-
-
-def _fuse_lora(pipeline: Any) -> None:
-    pipeline.fuse_lora()
-    pipeline.unload_lora_weights()

@@ -172,4 +172,9 @@ def _run(folder: Path) -> ModelSource:
     if (model / LORA_WEIGHTS).is_file():
         bases = (*base.bases, settings.get("model_sha256"))
         return replace(base, name=str(folder), loras=(*base.loras, model), bases=bases)
+    if not (model / "model_index.json").is_file():
+        raise UserError(
+            f"{model} holds neither {LORA_WEIGHTS} nor a diffusers pipeline (model_index.json): LoRA weights must have "
+            "that name, whoever wrote them."
+        )
     return replace(base, name=str(folder), location=str(model), revision=None, loras=(), bases=())

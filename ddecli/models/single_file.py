@@ -28,6 +28,7 @@ from ddecli.core.files import atomic_folder, read_json
 from ddecli.models.parts import INDEX, TOKENIZERS, loaded_files, plain_folder, weights_of
 from ddecli.models.prediction import check_prediction, configuration_beside, said_prediction
 from ddecli.models.presets import FAMILIES
+from ddecli.models.quiet import quiet_libraries
 from ddecli.models.weight_files import (
     WRAPPING,
     checkpoint_family,
@@ -125,7 +126,11 @@ def _load(file: Path, family: str, beside: Path | None, missing: list[str], temp
     dtype = DTYPES.get(next(iter(kinds)), torch.float32) if len(kinds) == 1 else torch.float32
     said = said_prediction(file)
     try:
-        with _as_diffusers_reads_it(file, temporary) as readable, _configurations(beside) as config:
+        with (
+            _as_diffusers_reads_it(file, temporary) as readable,
+            _configurations(beside) as config,
+            quiet_libraries(),
+        ):
             taken = {
                 part: NETWORKS[part].from_pretrained(config, subfolder=part, torch_dtype=dtype)
                 for part in missing

@@ -1,10 +1,9 @@
-"""What a .safetensors file holds, from its header alone: parts of a model, its family, the shapes of LoRA weights."""
+"""What a .safetensors file holds, from its header alone: names and shapes, parts of a model, and its family."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -39,9 +38,6 @@ OTHER_KINDS = {
     "control_model.": "a ControlNet",
 }
 """What a file without a U-Net of these names may be, by a part of a name."""
-
-LORA_DOWN = (".lora.down.weight", ".lora_A.weight")
-"""Ends of the names of a LoRA's first matrix, (rank, in_features), as diffusers and peft write them."""
 
 
 def tensor_shapes(file: Path) -> dict[str, list[int]]:
@@ -119,31 +115,5 @@ def missing_parts(file: Path, family: str) -> list[str]:
     return [part for part in parts if not any(_some_begin(names, key) for key in PART_KEYS[part])]
 
 
-def check_lora_fits(file: Path, unet: Any, base: str) -> None:
-    """Compare LoRA weights with the U-Net they are to be loaded into.
-
-    Raises:
-        UserError: they were trained on another model.
-    """
-    modules = dict(unet.named_modules())
-    for name, (_, width, *_) in _first_matrices(file).items():
-        module = modules.get(name)
-        if module is None or module.weight.shape[1] != width:
-            raise UserError(
-                f"The LoRA weights in {file} do not fit {base} (see its {name}): they were trained on another "
-                "model. Give the run whose run.yaml names that model."
-            )
-
-
 def _some_begin(names: Collection[str], key: str, inside: bool = False) -> bool:
     return any(key in name if inside else name.startswith(key) for name in names)
-
-
-def _first_matrices(file: Path) -> dict[str, list[int]]:
-    """Shapes of a LoRA's first matrices by the module of the U-Net they belong to."""
-    return {
-        name.removeprefix("unet.").removesuffix(end): shape
-        for name, shape in tensor_shapes(file).items()
-        for end in LORA_DOWN
-        if name.startswith("unet.") and name.endswith(end)
-    }

@@ -18,11 +18,9 @@ precision diffusers draws the noise itself in half precision, so give it as
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,9 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
 from PIL import Image
-from transformers.utils import logging as transformers_logging
 
 from ddecli.core.console import console, progress
 from ddecli.core.errors import UserError
@@ -42,6 +38,7 @@ from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
 from ddecli.core.seeds import seed_of
 from ddecli.core.world import SMALL_PIXELS, WORLD_KEY
+from ddecli.models.quiet import quiet_libraries
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
 from ddecli.sampling.samplers import Sampler, family_of, sampler_of
@@ -151,7 +148,8 @@ def sample_images(
         )
     batch_size = settings.batch_size or (64 if resolution_of(pipeline) <= SMALL_PIXELS else 8)
     bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
-    with bar as advance, _quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
+    # The pipelines' own warnings would repeat each truncated prompt in each batch.
+    with bar as advance, quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
         saving: list[Future[None]] = []  # while the next batch is made: a PNG takes as long as a GPU's image
         for start in range(0, len(mine), batch_size):
             batch = mine[
@@ -258,7 +256,7 @@ def initial_latents(pipeline: DiffusionPipeline, task: ImageTask, seed: int) -> 
 def count_truncated(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> int:
     """How many prompts have more tokens than the text encoder takes."""
     tokenizer = pipeline.tokenizer
-    with _quiet_libraries():
+    with quiet_libraries():
         token_ids = tokenizer(list(prompts), truncation=False).input_ids
     return sum(len(ids) > tokenizer.model_max_length for ids in token_ids)
 
@@ -291,16 +289,3 @@ def _prepare(pipeline: DiffusionPipeline, sampler: Sampler) -> None:
     if hasattr(pipeline, "watermark"):
         pipeline.watermark = None
     pipeline.set_progress_bar_config(disable=True)
-
-
-@contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Keep the pipelines' own warnings off the screen: they repeat each truncated prompt in each batch."""
-    kept = [(library, library.get_verbosity()) for library in (diffusers_logging, transformers_logging)]
-    try:
-        for library, _ in kept:
-            library.set_verbosity_error()
-        yield
-    finally:
-        for library, verbosity in kept:
-            library.set_verbosity(verbosity)

@@ -91,19 +91,17 @@ def sampler_of(
 
 
 def _check_steps(sampler: Sampler) -> None:
-    """Refuse more steps than the schedule has timesteps, a first step behind its end, and what a scheduler refuses."""
+    """Refuse more steps than the schedule has timesteps, or the model was distilled from, or a step behind its end."""
     schedule, steps = sampler.scheduler.config, sampler.steps
     most = T = schedule.num_train_timesteps
-    if schedule.get("timestep_spacing") == "leading":
-        most -= schedule.get("steps_offset", 0)
+    if type(sampler.scheduler).__name__ in CONSISTENCY:
+        most = schedule.original_inference_steps
+    elif schedule.timestep_spacing == "leading":
+        most -= schedule.steps_offset
     if steps > most:
         raise UserError(
             f"--steps {steps}: the schedule of this model has {T} timesteps; give at most {most} steps."
         )
-    try:
-        sampler.scheduler.set_timesteps(steps)
-    except ValueError as error:  # of models made for few steps: more than they were distilled from
-        raise UserError(f"--steps {steps}: {sampler.name} takes no more than its own ({error}).") from error
 
 
 def _ddim(pipeline: DiffusionPipeline) -> DDIMScheduler:
