@@ -94,7 +94,7 @@ def remembered(what: str, files: Sequence[Path], compute: Callable[[], str]) -> 
             return found
         digest = compute()
         if time.time() - max(state.st_ctime for _, state in states) > JUST_NOW:
-            with contextlib.suppress(UserError), atomic_file(kept, durable=False) as temporary:
+            with contextlib.suppress(UserError), atomic_file(kept) as temporary:
                 temporary.write_text(digest, encoding="ascii")
     return digest
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ddecli.core.digests import remembered
 from ddecli.core.files import read_json, sha256_file, sha256_text
+from ddecli.core.paths import readable_file
 from ddecli.models.parts import NETWORKS, TEXT_ENCODERS, TOKENIZERS, loaded_files, weights_of
 from ddecli.models.tensors import read_tensors
 
@@ -68,7 +69,7 @@ def _of_both_ends(folder: Path, weights: Sequence[Path]) -> str:
             if path.suffix not in {".json", ".txt"} and path not in weights:
                 continue
             digest.update(f"{part}/{path.name}:{path.stat().st_size}".encode())
-            with path.open("rb") as file:
+            with readable_file(path).open("rb") as file:
                 digest.update(file.read(2**20))
                 file.seek(max(0, path.stat().st_size - 2**20))
                 digest.update(file.read())

@@ -25,6 +25,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from ddecli.core.console import console
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import atomic_folder, read_json
+from ddecli.core.paths import readable_file
 from ddecli.models.parts import INDEX, TOKENIZERS, loaded_files, plain_folder, weights_of
 from ddecli.models.prediction import check_prediction, configuration_beside, said_prediction
 from ddecli.models.presets import FAMILIES
@@ -110,7 +111,7 @@ def _beside(file: Path, folder: Path | None, missing: list[str]) -> str:
         for path in (path.resolve() for part in missing for path in weights_of(folder, part)):
             digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
     for path in sorted(texts):
-        digest.update(path.read_bytes())
+        digest.update(readable_file(path).read_bytes())
     return digest.hexdigest()
 
 

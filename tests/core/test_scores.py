@@ -60,7 +60,7 @@ def test_what_was_skipped_is_read_back(folder):
     assert load_skipped(folder) == [row]
     assert json.loads((folder / "scores.json").read_text())["skipped"] == 1
     (folder / "scores-skipped.jsonl").write_text("{")
-    with pytest.raises(UserError, match=r"scores-skipped\.jsonl cannot be read"):
+    with pytest.raises(UserError, match=r"scores-skipped\.jsonl is damaged"):
         load_skipped(folder)
 
 
