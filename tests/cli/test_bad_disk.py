@@ -31,6 +31,7 @@ def edit(**changed: Any) -> Callable[[Path], None]:
         manifest = json.loads((store / "manifest.json").read_text())
         for key, value in changed.items():
             manifest[key] = manifest[key] | value if isinstance(value, dict) else value
+        del manifest["content_sha256"]  # as earlier versions wrote it: what it says is looked at
         (store / "manifest.json").write_text(json.dumps(manifest))
 
     return damage

@@ -204,6 +204,7 @@ def test_a_store_of_another_resolution_is_refused(settings: Make, sd_store: Path
     store = tmp_path / "store"
     shutil.copytree(sd_store, store)
     manifest = json.loads((store / "manifest.json").read_text())
+    del manifest["content_sha256"]
     (store / "manifest.json").write_text(json.dumps(manifest | {"latent_shape": [4, 16, 16]}))
     with pytest.raises(UserError, match="shape"):
         train(settings(data=str(store)))
@@ -229,6 +230,7 @@ def test_a_run_is_not_resumed_on_other_pairs(settings: Make, sd_store: Path, tmp
     shutil.copytree(sd_store, store)
     train(settings(data=str(store), steps=1))
     manifest = json.loads((store / "manifest.json").read_text())
+    del manifest["content_sha256"]
     (store / "manifest.json").write_text(json.dumps(manifest | {"source": "others"}))
     with pytest.raises(UserError, match="pairs_sha256"):
         train(settings(data=str(store), steps=1), resume=True)
