@@ -169,6 +169,7 @@ def prepare(
     from ddecli.cli.sample import parse_shard
     from ddecli.core.console import console
     from ddecli.core.devices import choose_device
+    from ddecli.core.picture_files import say_left_out
     from ddecli.data.columns import parse_mapping
     from ddecli.data.job import refuse_other_content
     from ddecli.data.prepare import prepare_source
@@ -193,6 +194,8 @@ def prepare(
         source = open_source(data, wanted)
     rows = "" if source.total is None else f", {source.total:,} rows"
     console.print(f"{data}: {source.layout}{rows}")
+    if source.left_out:
+        console.print(f"Left out of {data}: {say_left_out(source.left_out)}.")
     # Long prompts are counted; the libraries would print each of them.
     diffusers.utils.logging.set_verbosity_error()
     transformers.utils.logging.set_verbosity_error()
@@ -264,6 +267,7 @@ def _print(summary: PrepareSummary, as_json: bool) -> None:
     from rich.table import Table
 
     from ddecli.core.console import echo, show
+    from ddecli.core.picture_files import count_left_out
     from ddecli.core.text import to_json
 
     if as_json:
@@ -283,6 +287,8 @@ def _print(summary: PrepareSummary, as_json: bool) -> None:
         table.add_row(
             "", f"{summary.long_prompts:,} are longer than the text encoder takes: their ends are cut"
         )
+    if summary.left_out:
+        table.add_row("left out", count_left_out(summary.left_out))
     for reason, count in sorted(summary.dropped.items(), key=lambda item: -item[1]):
         table.add_row("dropped", f"{count:,}: {reason}")
     for note, count in summary.notes.items():

@@ -123,6 +123,8 @@ def score(
     summaries = [summary.as_dict() for summary in summarize(mine)]
     if as_json:
         answer = {"source": images.name, "scores": summaries, "skipped": len(scores.skipped)}
+        if images.left_out:
+            answer["left_out"] = images.left_out
         if images.folder is None:
             answer["images"] = _per_image(images, scores)
         if other:

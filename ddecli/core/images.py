@@ -28,8 +28,6 @@ MAX_FILE_BYTES = 256 * 2**20
 """A file of more bytes is not read whole: photographs of `MAX_PIXELS` have some 50 MB as JPEG and 200 MB as PNG."""
 _TURN = threading.Lock()
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-
 
 @contextlib.contextmanager
 def open_image(source: Path | bytes) -> Iterator[Image.Image]:
@@ -98,6 +96,13 @@ def load_image(source: Path | bytes) -> Image.Image:
     """
     with loaded_image(source) as image:
         return image
+
+
+@functools.cache
+def image_suffixes() -> frozenset[str]:
+    """Endings of the files that are taken for pictures, in lower case: those that Pillow has for the `FORMATS`."""
+    names = {*_known_formats(), "MPO"}  # several JPEGs in a file: the decoder of JPEG reads the first
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in names)
 
 
 @functools.cache

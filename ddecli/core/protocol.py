@@ -5,6 +5,8 @@ from __future__ import annotations
 from ddecli.core.files import sha256_text
 
 PROTOCOL, METADATA, CONTACT_SHEET = "protocol.json", "metadata.jsonl", "contact-sheet.png"
+LOGITS = "inception-logits"
+"""The folder that `ddecli inception` leaves beside images."""
 BESIDE = "beside-"
 """Begins the name of a sheet on which the images of two folders stand side by side."""
 

@@ -7,7 +7,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -234,11 +234,13 @@ class Job:
 
     def summary(self, seconds: float) -> PrepareSummary:
         """Of the published store."""
-        return of_stores(self.out, self.output(HOLDOUT) if self.is_published(HOLDOUT) else None, seconds)
+        holdout = self.output(HOLDOUT) if self.is_published(HOLDOUT) else None
+        return replace(of_stores(self.out, holdout, seconds), left_out=dict(self.source.left_out))
 
     def share_summary(self, seconds: float) -> PrepareSummary:
         """Of this process's finished parts."""
-        return of_share(self.out, [self._about(number) for number in self._own], seconds)
+        share = of_share(self.out, [self._about(number) for number in self._own], seconds)
+        return replace(share, left_out=dict(self.source.left_out))
 
     @property
     def _own(self) -> range:

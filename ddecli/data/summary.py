@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ class PrepareSummary:
     complete: bool
     bytes: int
     seconds: float
+    left_out: dict[str, int] = field(
+        default_factory=dict
+    )  # files of the data that are no pictures, by ending
 
 
 def rows_of(about: dict[str, Any]) -> int:

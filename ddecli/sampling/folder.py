@@ -11,7 +11,7 @@ from typing import Any
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_json, sync, write_json, write_text
 from ddecli.core.paths import replaceable
-from ddecli.core.protocol import BESIDE, CONTACT_SHEET, METADATA, PROTOCOL, prompt_id
+from ddecli.core.protocol import BESIDE, CONTACT_SHEET, LOGITS, METADATA, PROTOCOL, prompt_id
 from ddecli.core.text import to_json
 from ddecli.core.world import world_of
 
@@ -61,7 +61,7 @@ class SampleFolder:
         pictures = [*self.path.glob(IMAGE_PATTERN), *self.path.glob(f"{BESIDE}*.png")]
         for file in [*pictures, *(self.path / name for name in OWN_FILES)]:
             file.unlink(missing_ok=True)
-        shutil.rmtree(self.path / "inception-logits", ignore_errors=True)
+        shutil.rmtree(self.path / LOGITS, ignore_errors=True)
 
     def claim(self, protocol: dict[str, Any], overwrite: bool = False) -> None:
         """Write protocol.json, or check that the one already here is the same.

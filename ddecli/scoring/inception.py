@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from ddecli.core.console import progress
 from ddecli.core.devices import exact_float32
 from ddecli.core.errors import BadRow, UserError
-from ddecli.core.protocol import METADATA
+from ddecli.core.protocol import LOGITS, METADATA
 from ddecli.core.seeds import torch_generator
 from ddecli.core.world import TINY, world_of
 from ddecli.scoring.classifiers import load_classifier
 from ddecli.scoring.decode import decoded_batches
-from ddecli.scoring.logits import LOGITS, LogitsStore, split_scores
+from ddecli.scoring.logits import LogitsStore, split_scores
 from ddecli.scoring.sources import image_files, read_protocol, read_source, world_of_images
 
 
@@ -166,7 +166,7 @@ def _files(source: Path) -> list[Path]:
     if not source.is_dir():
         raise UserError(f"{source} is no folder of images.")
     if read_protocol(source) is None:
-        return image_files(source)
+        return image_files(source).pictures
     images = read_source([source])
     if images.bad:
         raise UserError(f"{source / METADATA} is damaged ({images.bad[0][1]}): sample the images again.")

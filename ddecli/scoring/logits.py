@@ -19,7 +19,6 @@ from torch import Tensor
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, sha256_file, sha256_text
 
-LOGITS = "inception-logits"
 CHUNK = 500
 """Images a file: of 50,000 images with 1008 logits each, a hundred files of 2 MB."""
 

@@ -13,12 +13,14 @@ from ddecli.core.console import console
 from ddecli.core.encoding import read_text
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import read_json
-from ddecli.core.images import IMAGE_SUFFIXES, open_image
+from ddecli.core.images import open_image
 from ddecli.core.inside import inside
 from ddecli.core.paths import readable_file
+from ddecli.core.picture_files import CAPTIONS, PictureFiles, key, list_pictures, say_left_out, say_read
 from ddecli.core.prompts import COLUMNS, column_of, read_prompts
 from ddecli.core.protocol import (
     CONTACT_SHEET,
+    LOGITS,
     METADATA,
     PROTOCOL,
     clean_prompt,
@@ -48,13 +50,17 @@ class ScoredImage:
 
 @dataclass
 class ImageSet:
-    """The images of one source. `bad` rows cannot be used; `folder` is None for files given by name."""
+    """The images of one source.
+
+    `bad` rows cannot be used; `folder` is None for files given by name; `left_out` counts other files by their ending.
+    """
 
     name: str
     images: list[ScoredImage]
     bad: list[tuple[str, BadRow]] = field(default_factory=list)
     folder: Path | None = None
     protocol: dict[str, Any] | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path | None = None) -> ImageSet:
@@ -78,29 +84,27 @@ def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path
             raise UserError("Give one folder, or image files, not several folders: score them one by one.")
         return _read_folder(paths[0], prompt, prompts_file)
     source = ImageSet(", ".join(path.name for path in paths[:3]) + (" ..." if len(paths) > 3 else ""), [])
-    _add(source, _with_prompts([{"path": path} for path in paths], prompt, prompts_file, Path()))
+    given = [{"path": path, "caption": _caption(path)} for path in paths]
+    _add(source, _with_prompts(given, prompt, prompts_file, Path()))
     if source.bad:
         raise UserError(f"{source.bad[0][0]}: {source.bad[0][1]}; {NO_PROMPTS}.")
     return source
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The image files of a folder by name, without a sample's contact sheet.
+def image_files(folder: Path) -> PictureFiles:
+    """What a folder holds, without a sample's contact sheet; that files were left out is said.
 
     Raises:
-        UserError: the folder is missing or has none.
+        UserError: the folder is missing or has no image files.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist.")
-    files = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.name != CONTACT_SHEET
-        and not path.name.startswith(".")
-    )
-    if not files:
-        raise UserError(f"{folder} has no image files ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    files = list_pictures(folder, {CONTACT_SHEET, LOGITS})
+    left_out = say_left_out(files.left_out) if files.left_out else ""
+    if not files.pictures:
+        raise UserError(f"{folder} has no image files, {f'only {left_out}' if left_out else say_read()}.")
+    if left_out:
+        console.print(f"Left out of {folder}: {left_out}.")
     return files
 
 
@@ -159,7 +163,11 @@ def _read_folder(folder: Path, prompt: str | None, prompts_file: Path | None) ->
     elif prompt is None and prompts_file is None and (folder / METADATA_CSV).exists():
         _add(source, _metadata_rows(folder / METADATA_CSV, folder))
     else:
-        listed = [_found(folder, file.name) for file in image_files(folder)]
+        files = image_files(folder)
+        source.left_out = dict(files.left_out)
+        listed = [
+            _found(folder, file.name) | {"caption": files.captions.get(key(file))} for file in files.pictures
+        ]
         _add(source, _with_prompts(listed, prompt, prompts_file, folder))
     if not source.images:
         reason = f" (first: {source.bad[0][0]}: {source.bad[0][1]})" if source.bad else ""
@@ -173,7 +181,7 @@ def _with_prompts(
     if prompt is not None:
         yield from ({**file, "prompt": prompt} for file in files)
     elif prompts_file is None:
-        yield from ({**_sidecar(file["path"]), **file} for file in files)
+        yield from ({**_sidecar(file["caption"]), **file} for file in files)
     elif _names_files(prompts_file):
         yield from _metadata_rows(prompts_file, folder)
     else:
@@ -186,11 +194,18 @@ def _with_prompts(
         yield from ({**file, "prompt": prompt} for file, prompt in zip(files, prompts, strict=True))
 
 
-def _sidecar(file: Path) -> dict[str, Any]:
+def _caption(image: Path) -> Path | None:
+    """The text file beside an image that was given by its name."""
+    files = (image.with_suffix(ending) for ending in CAPTIONS)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _sidecar(caption: Path | None) -> dict[str, Any]:
     """The `prompt` in the text file beside an image, or the `error` where it cannot be read, or lies elsewhere."""
+    if caption is None:
+        return {"prompt": None}
     try:
-        text = inside(file.parent, file.with_suffix(".txt").name)
-        return {"prompt": read_text(text) if text.is_file() else None}
+        return {"prompt": read_text(inside(caption.parent, caption.name))}
     except BadRow as error:
         return {"error": error}
     except UserError as error:

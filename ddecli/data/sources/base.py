@@ -60,6 +60,7 @@ class Source:
     parts: in their order; the store's rows are in this order.
     repeatable: whether the parts can be read again after a crash.
     rows: rows of all parts, if the source says so although the parts do not.
+    left_out: how many files of a folder are neither pictures nor texts, by their ending.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Source:
     parts: Sequence[Part]
     repeatable: bool = True
     rows: int | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from ddecli.core.encoding import read_text
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_text
-from ddecli.core.images import IMAGE_SUFFIXES
 from ddecli.core.inside import inside
+from ddecli.core.picture_files import CAPTIONS, PictureFiles, key, list_pictures, say_left_out, say_read
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import PART_ROWS, Part, Source
 
+Captions = Sequence[tuple[Path, dict[str, Path]]]
+"""Folders, in the order in which a prompt is looked for, with the text files in each by the picture they belong to."""
 NAMES = (("w", "l"), ("win", "lose"), ("winner", "loser"), ("chosen", "rejected"))
 
 
@@ -28,51 +31,63 @@ def side_folders(folder: Path) -> tuple[Path, Path] | None:
 def pair_folders_source(folder: Path, sides: tuple[Path, Path]) -> Source:
     """Pairs of the pictures of equal name (their endings may differ).
 
-    The prompt is a `.txt` of that name beside the better picture, beside the worse, or in the folder itself.
+    The prompt is a `.txt` (or `.caption`) of that name beside the better picture, beside the worse, or in the folder
+    itself.
 
     Raises:
         UserError: there is no picture, or two pictures of one name in one folder.
     """
-    better, worse = (_pictures(side) for side in sides)
+    listed = {place: list_pictures(place) for place in sides}
+    better, worse = (_pictures(side, listed[side]) for side in sides)
+    left_out = sum((files.left_out for files in listed.values()), Counter[str]())
     names = sorted(better.keys() | worse.keys())
     if not names:
-        raise UserError(f"{sides[0]} and {sides[1]} hold no pictures ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        held = say_left_out(left_out) if left_out else f"{say_read()} are read"
+        raise UserError(f"{sides[0]} and {sides[1]} hold no pictures, only {held}.")
+    captions = [
+        (place, files.captions) for place, files in (*listed.items(), (folder, list_pictures(folder)))
+    ]
     rows = [(name, better.get(name), worse.get(name)) for name in names]
     parts = []
     for start in range(0, len(rows), PART_ROWS):
         some = rows[start : start + PART_ROWS]
-        listed = sha256_text("\n".join(f"{first} {second}" for _, first, second in some))[:12]
-        name = f"pictures {some[0][0]} to {some[-1][0]} ({listed})"
-        parts.append(Part(name, partial(_pairs, folder, sides, some), len(some), None, _content(sides, some)))
+        digest = sha256_text("\n".join(f"{first} {second}" for _, first, second in some))[:12]
+        name = f"pictures {some[0][0]} to {some[-1][0]} ({digest})"
+        read = partial(_pairs, folder, sides, captions, some)
+        parts.append(Part(name, read, len(some), None, _content(sides, some)))
     layout = f"folders {sides[0].name}/ and {sides[1].name}/ with pictures of equal names"
-    return Source(str(folder.resolve()), layout, parts)
+    return Source(str(folder.resolve()), layout, parts, left_out=left_out)
 
 
 def _content(sides: tuple[Path, Path], rows: list[tuple[str, str | None, str | None]]) -> str:
     """Digest of what tells whether pictures are still the same without reading them: their sizes and times."""
-    states = [
-        (file, (side / file).stat())
-        for row in rows
-        for side, file in zip(sides, row[1:], strict=True)
-        if file
-    ]
-    return sha256_text("\n".join(f"{file} {state.st_size} {state.st_mtime_ns}" for file, state in states))
+    files = [(side / file) for row in rows for side, file in zip(sides, row[1:], strict=True) if file]
+    return sha256_text("\n".join(f"{file.name} {_state(file)}" for file in files))
 
 
-def _pictures(side: Path) -> dict[str, str]:
-    """File names of a folder's pictures by their stem."""
+def _state(file: Path) -> str:
+    try:
+        state = file.stat()
+    except OSError:  # a link to nothing: a bad row when it is read
+        return "missing"
+    return f"{state.st_size} {state.st_mtime_ns}"
+
+
+def _pictures(side: Path, files: PictureFiles) -> dict[str, str]:
+    """File names of a folder's pictures by their name without ending."""
     found: dict[str, str] = {}
-    for file in side.iterdir():
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
-            if file.stem in found:
-                raise UserError(f"{side} has both {found[file.stem]} and {file.name}: remove one of them.")
-            found[file.stem] = file.name
+    for file in files.pictures:
+        name = key(file)
+        if name in found:
+            raise UserError(f"{side} has both {found[name]} and {file.name}: remove one of them.")
+        found[name] = file.name
     return found
 
 
 def _pairs(
     folder: Path,
     sides: tuple[Path, Path],
+    captions: Captions,
     rows: list[tuple[str, str | None, str | None]],
     rejects: Rejects,
 ) -> Iterator[Pair]:
@@ -81,7 +96,7 @@ def _pairs(
             if better is None or worse is None:
                 side = sides[0] if better is None else sides[1]
                 raise BadRow("missing image", f"{side} has no picture named {name}")
-            prompt = _prompt(name, folder, sides)
+            prompt = _prompt(name, folder, captions)
             chosen, rejected = (
                 inside(folder, side.relative_to(folder) / file)
                 for side, file in zip(sides, (better, worse), strict=True)
@@ -91,11 +106,10 @@ def _pairs(
             rejects.add(name, error)
 
 
-def _prompt(name: str, folder: Path, sides: tuple[Path, Path]) -> str:
-    places = (*sides, folder)
-    for place in places:
-        file = inside(folder, place.relative_to(folder) / f"{name}.txt")
-        if file.is_file():
+def _prompt(name: str, folder: Path, captions: Captions) -> str:
+    for _, texts in captions:
+        if name in texts:
+            file = inside(folder, texts[name].relative_to(folder))
             try:
                 prompt = read_text(file).strip()
             except UserError as error:
@@ -103,4 +117,5 @@ def _prompt(name: str, folder: Path, sides: tuple[Path, Path]) -> str:
             if not prompt:
                 raise BadRow("empty prompt", str(file))
             return prompt
-    raise BadRow("missing prompt", f"no {name}.txt in {' or '.join(map(str, places))}")
+    files, places = (" or ".join(map(str, each)) for each in (CAPTIONS, (place for place, _ in captions)))
+    raise BadRow("missing prompt", f"no {name} with {files} in {places}")

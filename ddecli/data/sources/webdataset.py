@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 from ddecli.core.encoding import decode
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sampled_sha256
-from ddecli.core.images import IMAGE_SUFFIXES, check_bytes
+from ddecli.core.images import SAVE_AS, check_bytes, image_suffixes
 from ddecli.core.parsing import parse_json
 from ddecli.core.paths import readable_file
+from ddecli.core.picture_files import NOT_DECODED
 from ddecli.data.columns import Columns, resolve_columns
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.sources.base import Part, Source, Wanted
@@ -122,15 +123,17 @@ def _open(file: Path) -> BinaryIO:
 
 def _is_read(field: str) -> bool:
     suffix = field.rpartition(".")[2].lower()
-    return suffix in TEXTS or f".{suffix}" in IMAGE_SUFFIXES
+    return suffix in TEXTS or f".{suffix}" in image_suffixes() | NOT_DECODED
 
 
 def _columns(field: str, content: bytes) -> dict[str, Any]:
     """Columns that a sample's file gives; `field` is what follows the key, such as `0.jpg` or `json`."""
     name, _, suffix = field.rpartition(".")
     suffix = suffix.lower()
-    if f".{suffix}" in IMAGE_SUFFIXES:
+    if f".{suffix}" in image_suffixes():
         return {name or suffix: content}
+    if f".{suffix}" in NOT_DECODED:
+        raise BadRow("unreadable image", f".{field} is not read: save it as {SAVE_AS}")
     try:
         text = decode(content, f".{field}")
         if suffix == "txt":
