@@ -21,6 +21,7 @@ from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, VOTES_CONTRADICT
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "caption", "text", "prompt_text", "txt"),
     "label_0": ("label_0", "weighted_results_image1_preference"),
+    "label_1": ("label_1", "weighted_results_image2_preference"),
     "votes": ("choice_dist", "aggregated_results"),
     "winner": ("winner",),
     "images": ("images", "file_path", "image_path", "generations", "image"),
@@ -32,9 +33,10 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 """Canonical column -> names it is found under, upper or lower case.
 
-`label_0` is the preference for the first picture, 0 to 1; `votes_0` and `votes_1` count the votes for each, `votes`
-those for both in one cell; `winner` names one of the two; `marks` has 1 at the preferred of two `images`; `ranks`
-orders any number of them, the smallest is the best; where every picture has a row, those of one `group` are together.
+`label_0` is the preference for the first picture, 0 to 1, `label_1` that for the second, if there is one; `votes_0`
+and `votes_1` count the votes for each, `votes` those for both in one cell; `winner` names one of the two; `marks` has
+1 at the preferred of two `images`; `ranks` orders any number of them, the smallest is the best; where every picture
+has a row, those of one `group` are together.
 
 Columns whose meaning differs between data sets ("label", "preference") are not guessed: an inverted label
 trains the opposite of what people chose. Name them with `--columns label_0=...`.
@@ -93,6 +95,7 @@ UNLABELLED = (("prompt", "image_0", "image_1"), ("prompt", "images"))
 """Layouts that will do where a scorer decides."""
 EXTRA = {
     "chosen": ("votes",),
+    "label_0": ("label_1",),
     "votes": ("model_0", "model_1"),
     "winner": ("model_0", "model_1"),
     "images": ("group",),
@@ -173,7 +176,10 @@ class Columns:
 
     def _first_won(self, values: dict[str, Any]) -> bool:
         if "label_0" in values:
-            return first_won(values["label_0"], self.actual["label_0"])
+            won = first_won(values["label_0"], self.actual["label_0"])
+            if "label_1" in values and won == _also_won(values["label_1"], self.actual["label_1"], not won):
+                raise BadRow("labels contradict", f"{values['label_0']} and {values['label_1']}")
+            return won
         if "votes_0" in values:
             return first_won_by_votes((values["votes_0"], values["votes_1"]), self.actual["votes_0"])
         if "winner" in values:
@@ -229,6 +235,16 @@ class Columns:
         if not isinstance(numbers, Sequence) or isinstance(numbers, str | bytes) or len(numbers) != count:
             raise BadRow("malformed row", f"{self.actual[kind]} has not one number a picture")
         return [sign * number(each, self.actual[kind]) for each in numbers]
+
+
+def _also_won(label: Any, column: str, otherwise: bool) -> bool:
+    """Whether the second picture won by its own label; where that is missing, what goes with the first's."""
+    try:
+        return first_won(label, column)
+    except BadRow as error:
+        if error.reason == NOT_LABELLED:
+            return otherwise
+        raise
 
 
 def resolve_columns(

@@ -96,6 +96,14 @@ def test_pick_a_pic(tmp_path: Path) -> None:
         open_source(tmp_path, Wanted(split="val"))
 
 
+def test_labels_that_contradict_each_other(tmp_path: Path) -> None:
+    labels = [(1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.0, 1.0), (1.0, None), (1.0, 0.5)]
+    table = [pick_a_pic(i, first, label_1=second) for i, (first, second) in enumerate(labels)]
+    pairs, rejects = read(open_source(write_parquet(tmp_path / "x.parquet", table)))
+    assert sides(pairs) == [(png(0), png(1)), (png(7), png(6)), (png(8), png(9))]
+    assert rejects.counts == {"labels contradict": 2, "tie": 1}
+
+
 def test_rapidata(tmp_path: Path) -> None:
     table = write_parquet(
         tmp_path / "data" / "train-00000-of-00001.parquet",
