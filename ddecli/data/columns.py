@@ -317,7 +317,11 @@ def _refuse_texts(
 ) -> None:
     """Refuse rows of chosen and rejected texts about a picture, as TRL has them for vision models."""
     shown = next((name for name in found if name.lower() in ("images", "image")), None)
-    if shown and "chosen" in actual and not {"chosen", "rejected"} <= mapping.keys():
+    if (
+        shown
+        and actual.get("chosen", "").lower() == "chosen"
+        and not {"chosen", "rejected"} <= mapping.keys()
+    ):
         raise UserError(
             f"{where} has a column {shown} beside {actual['chosen']} and {actual['rejected']}: rows of TRL's kind, in "
             "which texts about a picture are compared. Pictures are needed; if those columns hold them, say so with "

@@ -145,12 +145,23 @@ def side_of(value: Any, names: Names, column: str) -> int | None:
     word = _word(value)
     if word in _NOTHING:
         raise BadRow(NOT_LABELLED)
-    said = {word, PurePosixPath(word).stem, _end(word.removesuffix(".0"))} - {""}
     plain = re.sub(r"[ _()-]", "", word)
-    called = [{name.lower() for name in each} | {_end(each[0].lower())} for each in names]
-    found = [side for side in (0, 1) if said & called[side]] or [
-        side for side in (0, 1) if word in _SIDES[side]
-    ]
+    called = [{name.lower() for name in each} for each in names]
+    ends = [{_end(column.lower())} - {""} for column, *_ in names]
+    files = [_without_folders(each) for each in called]
+    found: list[int] = next(
+        (
+            sides
+            for known, said in (
+                (called, {word}),
+                (ends, {_end(word.removesuffix(".0"))}),
+                (files, _without_folders({word})),
+                (_SIDES, {word}),
+            )
+            if (sides := [side for side in (0, 1) if said & known[side]])
+        ),
+        [],
+    )
     if not found and (plain in _TIES or plain.startswith(("tie", "both"))):
         return None
     if len(found) != 1:
@@ -158,6 +169,12 @@ def side_of(value: Any, names: Names, column: str) -> int | None:
             UNREADABLE, f"column {column} says {_short(value)}, which names none of the two pictures"
         )
     return found[0]
+
+
+def _without_folders(names: set[str]) -> set[str]:
+    """Names of files without their folders, with and without their endings."""
+    paths = [PurePosixPath(name) for name in names]
+    return {part for path in paths for part in (path.name, path.stem)}
 
 
 def _end(name: str) -> str:

@@ -360,7 +360,7 @@ def test_folders_of_winners_and_losers(tmp_path: Path) -> None:
     assert [pair.prompt for pair in pairs] == ["beside the better", "beside the worse", "in the folder"]
     assert sides(pairs) == [(png(i), png(10 + i)) for i in range(3)]
     assert rejects.counts == {"missing prompt": 1, "missing image": 1}
-    assert "d.txt" in rejects.bad_rows[0]["detail"]
+    assert "no d with .txt" in rejects.bad_rows[0]["detail"]
     (tmp_path / "w" / "a.jpg").write_bytes(png(0))
     with pytest.raises(UserError, match=r"has both a\.\w+ and a\.\w+"):
         open_source(tmp_path)

@@ -78,6 +78,8 @@ def test_yes_and_no(value: Any, expected: Any) -> None:
         ((("image_0", "x-1"), ("image_1", "x-0")), "1", 1),
         ((("image_0", "same"), ("image_1", "same")), "same", "unreadable label"),
         (COLUMNS, "sd3", "unreadable label"),
+        ((("image_0", "flux-1.0"), ("image_1", "flux-1.1")), "flux-1.1", 1),
+        ((("image_0", "x/cat.png"), ("image_1", "y/dog.png")), "dog.jpg", 1),
         (COLUMNS, True, "unreadable label"),
         (COLUMNS, None, "not labelled"),
     ],
