@@ -4,9 +4,9 @@
     python benchmarks/mutants.py --room training --room objectives --count 40
 
 A mutant is a copy of the package with one change: a comparison turned round, an operator exchanged, a number off by
-one, a condition negated, a keyword argument or a statement left out. It is dead when the tests of its room (the folder
-of `tests/` of the same name, and those named in ROOMS) fail or never end. What survives is printed as a difference, to
-be judged by eye: some changes change nothing.
+one, a condition negated, a keyword argument or a statement left out. It is dead when a test of its room (the folder of
+`tests/` of the same name, and those named in ROOMS) that runs the changed statement fails or never ends. What survives
+is printed as a difference, to be judged by eye: some changes change nothing.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import hashlib
 import json
-import os
-import random
-import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from mutant_tests import ROOT, copy_of_package, lines_of_tests, load_libraries, run_tests
+
+PACKAGE = ROOT / "ddecli"
 ROOMS = {
-    "core": ["core", "cli"],
-    "diffusion": ["diffusion", "objectives"],
-    "objectives": ["objectives", "training/test_loop.py"],
-    "models": ["models", "end_to_end"],
-    "data": ["data", "cli/test_prepare.py", "cli/test_prepare_sources.py", "cli/test_bad_data.py"],
+    "objectives": ["objectives", "training/test_loop.py", "training/test_wiring.py"],
+    "diffusion": ["diffusion", "objectives", "training/test_error_units.py"],
     "training": ["training", "cli/test_train.py", "cli/test_bad_disk.py"],
+    "models": ["models", "end_to_end", "cli/test_bad_models.py", "cli/test_schedulers.py"],
+    "data": ["data", "cli/test_prepare.py", "cli/test_prepare_sources.py", "cli/test_bad_data.py"],
     "sampling": ["sampling", "cli/test_sample.py"],
     "scoring": ["scoring", "cli/test_score.py", "cli/test_inception.py"],
-    "reporting": ["reporting", "cli/test_table.py", "cli/test_figure.py", "cli/test_report_command.py"],
+    "core": ["core", "cli"],
+    "reporting": ["reporting", "cli/test_table.py", "cli/test_report_command.py"],
     "cli": ["cli"],
-    "tinyworld": ["tinyworld", "cli"],
+    "tinyworld": ["tinyworld", "cli/test_world.py", "cli/test_prepare.py", "cli/test_score.py"],
 }
 """The tests that somebody who changes a room would run."""
+LEFT_OUT = ("training/test_processes.py",)
+"""Tests that start processes of their own, whose lines nobody sees here."""
+LOOKED_AT = ("reporting/figures/", "reporting/report/", "reporting/render.py")
+"""Files that draw and word: that they look and read well is judged by eye."""
 
 COMPARISONS = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
@@ -69,6 +71,24 @@ class Mutant:
         """The changed file."""
         whole = self.file.read_text(encoding="utf-8")
         return whole[: self.start] + self.text + whole[self.end :]
+
+    def line(self) -> int:
+        """The line it begins on, from 0."""
+        return self.file.read_text(encoding="utf-8")[: self.start].count("\n")
+
+    def statement(self) -> tuple[set[str], bool]:
+        """The lines of the statement it is in, without those nested in it, and whether an import runs it."""
+        source = self.file.read_text(encoding="utf-8")
+        here, found, inside = self.line() + 1, (0, 0), False
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.stmt) and node.lineno <= here <= (node.end_lineno or 0):
+                body = getattr(node, "body", None)
+                end = body[0].lineno - 1 if isinstance(body, list) and body else node.end_lineno or 0
+                if here <= max(end, node.lineno):
+                    found = (node.lineno, max(end, node.lineno))
+                inside |= isinstance(node, ast.FunctionDef) and here > end
+        lines = source.splitlines()[found[0] - 1 : found[1]]
+        return {line.strip() for line in lines if any(map(str.isalnum, line))}, not inside
 
     def difference(self) -> str:
         """What is changed, for people."""
@@ -156,7 +176,7 @@ class Mutations(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         name = ast.unparse(node.func)
-        if name.endswith(("Error", "BadRow", "echo", "Option", "Argument", "Field", "print")):
+        if name.endswith(("Error", "BadRow", "echo", "Option", "Argument", "Field", "print", "dataclass")):
             return
         for number, keyword in enumerate(node.keywords):
             if keyword.arg is not None and number + 1 < len(node.keywords):  # with the comma behind it
@@ -184,60 +204,59 @@ def _is_number(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-def chosen(room: str, count: int, seed: int) -> Iterator[Mutant]:
-    """Mutants of a room, drawn by lines: each line of code as likely as another, and one mutant of it."""
-    by_line: dict[tuple[Path, int], list[Mutant]] = {}
-    for file in sorted((ROOT / "ddecli" / room).rglob("*.py")):
+def chosen(room: str, count: int, seed: int) -> list[Mutant]:
+    """Mutants of a room, drawn by lines: each line of code as likely as another, and one mutant of it.
+
+    Drawn by a hash of the line's text, so that the sample stays nearly the same when other lines change.
+    """
+    by_line: dict[tuple[str, str, int], list[Mutant]] = {}
+    for file in sorted((PACKAGE / room).rglob("*.py")):
+        name = str(file.relative_to(PACKAGE))
+        if name.startswith(LOOKED_AT):
+            continue
+        lines = file.read_text(encoding="utf-8").splitlines()
         for mutant in Mutations(file).found:
-            line = mutant.file.read_text(encoding="utf-8")[: mutant.start].count("\n")
-            by_line.setdefault((file, line), []).append(mutant)
-    draw = random.Random(f"{room} {seed}")
-    for line in draw.sample(sorted(by_line), min(count, len(by_line))):
-        yield draw.choice(by_line[line])
+            number = mutant.line()
+            same = sum(line.strip() == lines[number].strip() for line in lines[:number])
+            by_line.setdefault((name, lines[number].strip(), same), []).append(mutant)
+
+    def rank(text: object) -> bytes:
+        return hashlib.sha256(f"{seed} {text}".encode()).digest()
+
+    drawn = sorted(by_line, key=rank)[:count]
+    return [min(by_line[line], key=lambda mutant: rank((line, mutant.text))) for line in drawn]
 
 
-def survives(mutant: Mutant, room: str, limit_s: float) -> bool:
-    """Whether the tests of its room pass with a mutant in the package's place."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        copy = Path(folder)
-        for name in ("ddecli", "tests", "workflow", "benchmarks", "docs", "paper"):
-            (copy / name).symlink_to(ROOT / name)
-        for file in ROOT.iterdir():
-            if file.is_file() and not file.name.startswith("."):
-                (copy / file.name).symlink_to(file)
-        (copy / "ddecli").unlink()
-        shutil.copytree(
-            ROOT / "ddecli", copy / "ddecli", ignore=shutil.ignore_patterns("__pycache__", "weights")
-        )
-        (copy / "ddecli/tinyworld/weights").symlink_to(ROOT / "ddecli/tinyworld/weights")
-        (copy / mutant.file.relative_to(ROOT)).write_text(mutant.source(), encoding="utf-8")
-        environment = os.environ | {
-            "PYTHONPATH": folder,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        own = f"{room}/test_{mutant.file.stem}.py"  # first, as it is the likeliest to notice
-        tests = [f"tests/{name}" for name in (own, *ROOMS[room]) if (ROOT / "tests" / name).exists()]
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            f"--rootdir={folder}",
-        ]
-        command += [f"--basetemp={folder}/scratch", *tests]
-        try:
-            return (
-                subprocess.run(
-                    command, cwd=folder, env=environment, timeout=limit_s, capture_output=True
-                ).returncode
-                == 0
-            )
-        except subprocess.TimeoutExpired:
-            return False
+def files_of(room: str) -> list[Path]:
+    """The test files of a room."""
+    files = []
+    for name in ROOMS[room]:
+        place = ROOT / "tests" / name
+        files += sorted(place.glob("test_*.py")) if place.is_dir() else [place]
+    return [file for file in files if str(file.relative_to(ROOT / "tests")) not in LEFT_OUT and file.exists()]
+
+
+def tests_of(mutant: Mutant, known: dict[str, Any]) -> tuple[list[str], float]:
+    """The tests that run the changed statement, the quickest first, and the seconds they take."""
+    lines, at_import = mutant.statement()
+    name = str(mutant.file.relative_to(PACKAGE))
+    found = []
+    for test, told in known.items():
+        ran = set(told["lines"].get(name, ()))
+        if ran & lines or (at_import and ran):
+            found.append((f"test_{mutant.file.stem}.py" not in test, told["seconds"], test))
+    found.sort(key=lambda entry: (entry[1] > 2, *entry))
+    return [test for *_, test in found], sum(seconds for _, seconds, _ in found)
+
+
+def survives(mutant: Mutant, known: dict[str, Any], most_s: float) -> bool:
+    """Whether the tests that run a mutant pass all the same."""
+    tests, seconds = tests_of(mutant, known)
+    if not tests:
+        return True
+    with copy_of_package() as folder:
+        (folder / mutant.file.relative_to(ROOT)).write_text(mutant.source(), encoding="utf-8")
+        return run_tests(folder, tests, min(60 + 10 * seconds, most_s)) == 0
 
 
 def main() -> None:
@@ -245,30 +264,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--room", action="append", choices=sorted(ROOMS), help="all if not given")
+    parser.add_argument("--room", action="append", choices=list(ROOMS), help="all if not given")
     parser.add_argument("--count", type=int, default=10, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--limit", type=float, default=400, help="seconds after which a mutant's tests never end"
-    )
-    parser.add_argument("--json", type=Path, help="write the count of each room and the survivors here")
+    parser.add_argument("--limit", type=float, default=600, help="seconds after which tests never end")
+    parser.add_argument("--lines", type=Path, help="keep here what each test runs, for the next time")
+    parser.add_argument("--json", type=Path, help="add the count of each room and the survivors to this file")
     given = parser.parse_args()
-    result: dict[str, dict[str, object]] = {}
-    for room in given.room or sorted(ROOMS):
-        mutants = list(chosen(room, given.count, given.seed))
-        survivors = []
-        for number, mutant in enumerate(mutants, 1):
-            if survives(mutant, room, given.limit):
-                survivors.append(mutant.difference())
-                print(survivors[-1], flush=True)
-            print(f"{room}: {number - len(survivors)} of {number} dead", flush=True)
-        result[room] = {
-            "mutants": len(mutants),
-            "dead": len(mutants) - len(survivors),
-            "survivors": survivors,
-        }
-        if given.json:
-            given.json.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    load_libraries()
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = given.lines or Path(scratch)
+        kept.mkdir(parents=True, exist_ok=True)
+        result = json.loads(given.json.read_text()) if given.json and given.json.exists() else {}
+        for room in given.room or ROOMS:
+            known: dict[str, Any] = {}
+            for file in files_of(room):
+                known |= lines_of_tests(file, kept, given.limit)
+            mutants, survivors = chosen(room, given.count, given.seed), []
+            for number, mutant in enumerate(mutants, 1):
+                if survives(mutant, known, given.limit):
+                    survivors.append(mutant.difference())
+                    print(survivors[-1], flush=True)
+                print(f"{room}: {number - len(survivors)} of {number} dead", flush=True)
+            dead = len(mutants) - len(survivors)
+            result[room] = {"seed": given.seed, "mutants": len(mutants), "dead": dead, "survivors": survivors}
+            if given.json:
+                given.json.write_text(
+                    json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+                )
 
 
 if __name__ == "__main__":

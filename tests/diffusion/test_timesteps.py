@@ -39,6 +39,11 @@ def test_discounted_weights_by_a_slow_loop(T: int, gamma: float, K: int) -> None
     assert len(set(weights)) == K  # every one of the K reverse steps occurs
 
 
+def test_one_reverse_step_discounts_nothing() -> None:
+    one = TimestepSampler.discounted(10, gamma=0.5, K=1)
+    assert torch.equal(one.probabilities, TimestepSampler.uniform(10).probabilities)
+
+
 @pytest.mark.parametrize("segment", [None, (0.3, 0.4), (0.0, 0.1), (0.29, 0.58)])
 def test_draws_on_a_grid_count_out_the_probabilities(segment: tuple[float, float] | None) -> None:
     for sampler in (TimestepSampler.uniform(100, segment), TimestepSampler.discounted(100, segment=segment)):
