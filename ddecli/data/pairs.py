@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ddecli.core.errors import BadRow
-from ddecli.core.images import readable_image
+from ddecli.core.images import check_bytes, readable_image
 from ddecli.core.text import to_json
 
 ImageRef = Path | bytes
@@ -36,9 +36,10 @@ def read_image_bytes(image: ImageRef) -> bytes:
     """Bytes of a picture's file.
 
     Raises:
-        BadRow: the file is missing or cannot be read.
+        BadRow: the file is missing, cannot be read, or is too large for a picture.
     """
     if isinstance(image, bytes):
+        check_bytes(len(image), "embedded bytes")
         return image
     try:
         return readable_image(image).read_bytes()

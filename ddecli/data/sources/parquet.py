@@ -22,7 +22,9 @@ from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
 from ddecli.data.sources.split_names import of_split, splits_of
 
 ROWS_AT_ONCE = 32
-"""Rows decoded together: with two pictures of a megabyte each, some 64 MB."""
+"""Rows decoded together at most: with two pictures of a megabyte each, some 64 MB."""
+BYTES_AT_ONCE = 256 * 2**20
+"""Bytes that rows decoded together may come to in a column: of a dictionary a file has each value once, a row again."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,21 @@ def _damage(local: bool) -> tuple[type[Exception], ...]:
     return (pa.ArrowException, OSError) if local else (pa.ArrowException,)
 
 
+def _rows_at_once(group: pq.RowGroupMetaData, names: list[str]) -> int:
+    """How many rows stay below `BYTES_AT_ONCE`, even if one value fills a column and every row has it."""
+    columns = (group.column(number) for number in range(group.num_columns))
+    sizes = (
+        column.total_uncompressed_size
+        for column in columns
+        if any(f"{column.path_in_schema}.".startswith(f"{name}.") for name in names)
+    )
+    return max(1, min(ROWS_AT_ONCE, BYTES_AT_ONCE // max(1, *sizes, 1)))
+
+
 def _rows(parquet: pq.ParquetFile, groups: Sequence[int], names: list[str]) -> Iterator[dict[str, Any]]:
     for group in groups:
-        for batch in parquet.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group], columns=names):
+        together = _rows_at_once(parquet.metadata.row_group(group), names)
+        for batch in parquet.iter_batches(batch_size=together, row_groups=[group], columns=names):
             yield from batch.to_pylist()
 
 

@@ -103,9 +103,8 @@ def _protocol(folder: str | Path) -> dict[str, Any]:
 def draw(numbers: Numbers) -> Figure:
     """A row a prompt, a column a label. Places are whole dots, so that enlarged pixels stay square."""
     rows, labels = numbers["prompts"], list(numbers["rows"])
-    pictures = [[_picture(row["files"][label]) for label in labels] for row in rows]
     room = (PAGE * DPI - TEXT - 2 * MARGIN) / len(labels) - GAP
-    width, height = _cell(pictures[0][0].size, min(LARGEST, int(room)))
+    width, height = _cell(_picture(rows[0]["files"][labels[0]]).size, min(LARGEST, int(room)))
     page_width = 2 * MARGIN + TEXT + len(labels) * (width + GAP) - GAP
     heads = [textwrap.wrap(label, max(4, (width + GAP) // LETTER)) for label in labels]
     title = title_lines(numbers["title"] or "", page_width / DPI)
@@ -114,11 +113,12 @@ def draw(numbers: Numbers) -> Figure:
     figure = Figure(figsize=(page_width / DPI, page_height / DPI), dpi=DPI)
     if title:
         figure.suptitle("\n".join(title), y=1 - MARGIN / page_height, va="top")
-    for row, (about, line) in enumerate(zip(rows, pictures, strict=True)):
+    for row, about in enumerate(rows):
         top = MARGIN + head + row * (height + GAP)
         lines = textwrap.wrap(about["prompt"], LETTERS, max_lines=height // LINE, placeholder=" ...")
         _write(figure, lines, MARGIN, top + height / 2 - len(lines) * LINE / 2, "left")
-        for column, picture in enumerate(line):
+        for column, label in enumerate(labels):
+            picture = _picture(about["files"][label])
             left = MARGIN + TEXT + column * (width + GAP)
             place = (left / page_width, 1 - (top + height) / page_height)
             axis = figure.add_axes((*place, width / page_width, height / page_height), xticks=[], yticks=[])
