@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,4 +48,14 @@ def score_set(name: str, scores: dict[str, np.ndarray], model: str = "base", **p
 def write(scores: ScoreSet, folder: Path) -> Path:
     """Lay a set on disk as `ddecli score` does."""
     scores.save(make_folder(folder))
+    return folder
+
+
+def change_card(folder: Path, change: Callable[[dict], object] = lambda about: None) -> Path:
+    """Change scores.json, and leave it without digests, as those of earlier versions are."""
+    about = json.loads((folder / "scores.json").read_text())
+    for name in ("content_sha256", "files"):
+        about.pop(name, None)
+    change(about)
+    (folder / "scores.json").write_text(json.dumps(about))
     return folder

@@ -33,23 +33,26 @@ def choose(
     from rich.table import Table
 
     from ddecli.core.console import console, echo, show
-    from ddecli.core.files import write_json
+    from ddecli.core.ledger import noting
     from ddecli.core.paths import replaceable
     from ddecli.core.scores import load_scores
+    from ddecli.core.sealed import write_sealed
     from ddecli.core.text import to_json
     from ddecli.reporting.choose import choose as choose_best
     from ddecli.reporting.metrics import PAPER_METRICS
 
     if out is not None:
         replaceable(out)
-    found = choose_best(
-        load_scores(base), [load_scores(folder) for folder in trials], tuple(metric or PAPER_METRICS)
-    )
+    with noting() as read:
+        found = choose_best(
+            load_scores(base), [load_scores(folder) for folder in trials], tuple(metric or PAPER_METRICS)
+        )
+    record = found.as_dict() | {"read": read}
     if out is not None:
-        write_json(out, found.as_dict())
+        write_sealed(out, record)
         console.print(f"Wrote {out}")
     if as_json:
-        echo(to_json(found.as_dict()))
+        echo(to_json(record))
         return
     table = Table("loss", "beta", "learning rate", "gain", "seeds", "trials")
     for loss, best in sorted(found.best().items()):

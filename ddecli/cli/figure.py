@@ -78,7 +78,7 @@ def segments(
     """
     from ddecli.reporting.figures import segments as drawn
 
-    _write(out, title, drawn, drawn.numbers(parse_rows(rows), metric or (), draws, seed))
+    _write(out, title, drawn, parse_rows(rows), metric or (), draws, seed)
 
 
 @app.command("beat-ratios", short_help=FIGURES["beat-ratios"])
@@ -93,7 +93,7 @@ def beat_ratios(
     """Share of image pairs (same prompt and number) that beat the base model, ties half (paper, Fig. 5)."""
     from ddecli.reporting.figures import beat_ratios as drawn
 
-    _write(out, title, drawn, drawn.numbers(parse_rows(rows), metric or (), draws, seed))
+    _write(out, title, drawn, parse_rows(rows), metric or (), draws, seed)
 
 
 @app.command("coefficients", short_help=FIGURES["coefficients"])
@@ -108,7 +108,7 @@ def coefficients(
 
     schedule = load_schedule(model)
     weights = schedule.single_shot_weights.numpy(), schedule.step_weights.numpy()
-    _write(out, title, drawn, drawn.numbers(model, *weights))
+    _write(out, title, drawn, model, *weights)
 
 
 @app.command("corrections", short_help=FIGURES["corrections"])
@@ -116,7 +116,7 @@ def corrections(rows: Runs, out: Out, title: Title = None) -> None:
     """DDE's correction terms by timestep after training, and how they settle (paper, Sec. 4.4)."""
     from ddecli.reporting.figures import corrections as drawn
 
-    _write(out, title, drawn, drawn.numbers(parse_rows(rows)))
+    _write(out, title, drawn, parse_rows(rows))
 
 
 @app.command("log-sigmoid", short_help=FIGURES["log-sigmoid"])
@@ -134,7 +134,7 @@ def log_sigmoid(
     """The loss, its gradient and where it saturates, with the logits that runs reached (paper, Sec. 3.4)."""
     from ddecli.reporting.figures import log_sigmoid as drawn
 
-    _write(out, title, drawn, drawn.numbers(parse_rows(rows or [])))
+    _write(out, title, drawn, parse_rows(rows or []))
 
 
 @app.command("credit", short_help=FIGURES["credit"])
@@ -142,7 +142,7 @@ def credit(rows: Runs, out: Out, title: Title = None) -> None:
     """Which timesteps got the gradient: the weight of a visit by timestep, and shares of the total."""
     from ddecli.reporting.figures import credit as drawn
 
-    _write(out, title, drawn, drawn.numbers(parse_rows(rows)))
+    _write(out, title, drawn, parse_rows(rows))
 
 
 @app.command("curves", short_help=FIGURES["curves"])
@@ -150,7 +150,7 @@ def curves(rows: Runs, out: Out, title: Title = None) -> None:
     """Loss, implicit accuracy, margin and gradient norm over training."""
     from ddecli.reporting.figures import curves as drawn
 
-    _write(out, title, drawn, drawn.numbers(parse_rows(rows)))
+    _write(out, title, drawn, parse_rows(rows))
 
 
 @app.command("images", short_help=FIGURES["images"])
@@ -174,12 +174,16 @@ def images(
     """
     from ddecli.reporting.figures import images as drawn
 
-    _write(out, title, drawn, drawn.numbers(parse_rows(rows), prompts, image_index))
+    _write(out, title, drawn, parse_rows(rows), prompts, image_index)
 
 
-def _write(out: Path, title: str | None, drawn: ModuleType, numbers: dict[str, Any]) -> None:
+def _write(out: Path, title: str | None, drawn: ModuleType, *given: Any) -> None:
+    """Draw a figure of what its `numbers` makes of what is `given`."""
     from ddecli.core.console import console
+    from ddecli.core.ledger import noting
     from ddecli.reporting.figures.save import save_figure
 
-    stem = save_figure(out, numbers, drawn.draw, title)
+    with noting() as read:
+        numbers = drawn.numbers(*given)
+    stem = save_figure(out, numbers | {"read": read}, drawn.draw, title)
     console.print(f"Wrote {stem}.png, .pdf and .json")

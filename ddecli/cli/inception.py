@@ -59,7 +59,7 @@ def inception(
     from ddecli.cli.sample import parse_shard
     from ddecli.core.console import console, echo
     from ddecli.core.devices import choose_device
-    from ddecli.core.files import write_json
+    from ddecli.core.sealed import write_sealed
     from ddecli.core.text import to_json
     from ddecli.scoring.inception import inception_score
 
@@ -74,7 +74,7 @@ def inception(
         )
         return
     if os.access(source, os.W_OK):
-        write_json(source / "inception.json", result)
+        write_sealed(source / "inception.json", result)
     else:
         console.print(f"{source} cannot be written to: the result is printed only.")
     if as_json:

@@ -49,6 +49,7 @@ def table(
     from ddecli.core.errors import UserError
     from ddecli.core.files import write_text
     from ddecli.core.paths import replaceable
+    from ddecli.core.sealed import sealed
     from ddecli.core.text import to_json
     from ddecli.reporting.render import to_csv, to_latex, to_markdown, to_rich
     from ddecli.reporting.tables import build_table
@@ -68,7 +69,7 @@ def table(
             write_text(file, render(built))
         console.print(f"Wrote {stem}.md, .csv and .tex")
     if as_json:
-        echo(to_json(built.as_dict()))
+        echo(to_json(sealed(built.as_dict())))
     elif out is None and sys.stdout.isatty():
         show(to_rich(built))
     elif out is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 
 class UserError(Exception):
@@ -32,3 +34,24 @@ def first_sentence(error: Exception, most: int = 300) -> str:
     """What another library says of a failure, for ours: the first sentence of its message, or the error's name."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
     return re.split(r"(?<=[.!?])\s", said)[0][:most]
+
+
+@contextlib.contextmanager
+def read_by_others(what: str, way_out: str) -> Iterator[None]:
+    """For blocks in which another library reads a file: whatever it raises of a damaged one becomes one sentence.
+
+    Which errors those are, libraries do not tell, and it changes with their versions.
+
+    Args:
+        what: is said of the file, as in "x.npz is no credit map".
+        way_out: as in "train the run again".
+
+    Raises:
+        UserError: the block failed. Its own UserErrors pass unchanged.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{what} ({first_sentence(error).rstrip('.')}): {way_out}.") from error

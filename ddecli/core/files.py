@@ -182,31 +182,6 @@ def read_json(path: Path, shape: Any = Any, way_out: str = "") -> Any:
     return value
 
 
-def read_json_lines(path: Path, shape: Any, way_out: str) -> list[Any]:
-    """Read a file with a JSON value a line.
-
-    Args:
-        shape, way_out: see `read_json`.
-
-    Raises:
-        UserError: as `read_json`, with the number of the line; or the last line has no end.
-    """
-    try:
-        lines = readable_file(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}); {way_out}.") from error
-    if lines.pop():
-        raise UserError(f"{path} is damaged (its last line was cut); {way_out}.")
-    values = []
-    for number, line in enumerate(lines, 1):
-        try:
-            values.append(parse_json(line))
-            check_shape(values[-1], shape)
-        except ValueError as error:
-            raise UserError(f"{path} is damaged (line {number}: {error}); {way_out}.") from error
-    return values
-
-
 def read_yaml(path: Path) -> dict[Any, Any]:
     """Read a YAML file of settings, `name: value`.
 

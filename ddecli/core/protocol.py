@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
+from ddecli.core.sealed import read_sealed
 
 PROTOCOL, METADATA, CONTACT_SHEET = "protocol.json", "metadata.jsonl", "contact-sheet.png"
 LOGITS = "inception-logits"
 """The folder that `ddecli inception` leaves beside images."""
 BESIDE = "beside-"
 """Begins the name of a sheet on which the images of two folders stand side by side."""
+OF_LISTING = ("prompts_sha256", "num_prompts", "images_per_prompt")
+"""Keys of a protocol that say which images there are."""
+SAMPLE_AGAIN = "run the same `ddecli sample` command again to complete it"
 
 
 def clean_prompt(text: str) -> str:
@@ -19,3 +28,50 @@ def clean_prompt(text: str) -> str:
 def prompt_id(prompt: str) -> str:
     """The first 12 hexadecimal digits of the prompt's SHA-256."""
     return sha256_text(prompt)[:12]
+
+
+def image_name(prompt_id: str, image_index: int) -> str:
+    """The file of an image: its prompt's id and its number, as in "0123456789ab-00.png"."""
+    return f"{prompt_id}-{image_index:02d}.png"
+
+
+def prompts_sha256(prompts: Sequence[str]) -> str:
+    """SHA-256 of prompts in order, one a line: what a protocol says of them."""
+    return sha256_text("\n".join(prompts))
+
+
+def read_protocol(folder: Path) -> dict[str, Any]:
+    """The protocol of a sample folder.
+
+    Raises:
+        UserError: it is missing, damaged, or was changed since it was written.
+    """
+    return read_sealed(folder / PROTOCOL, "sample the images again with --overwrite")
+
+
+def check_listing(folder: Path, protocol: dict[str, Any], listed: Sequence[tuple[str, str, int]]) -> None:
+    """Compare the images that metadata.jsonl lists with those that the protocol tells of, in their order.
+
+    Args:
+        listed: of each image its file's name, prompt and number.
+
+    Raises:
+        UserError: one is missing, too many or another one.
+    """
+    if not all(key in protocol for key in OF_LISTING):  # somebody else's protocol
+        return
+    prompts = list(dict.fromkeys(prompt for _, prompt, _ in listed))
+    digest, count, per_prompt = (protocol[key] for key in OF_LISTING)
+    ids = {prompt: prompt_id(prompt) for prompt in prompts}
+    is_whole = (len(prompts), len(listed), prompts_sha256(prompts)) == (
+        count,
+        len(prompts) * per_prompt,
+        digest,
+    )
+    if not is_whole or list(listed) != [
+        (image_name(ids[prompt], index), prompt, index) for prompt in prompts for index in range(per_prompt)
+    ]:
+        raise UserError(
+            f"{folder / METADATA} does not list the {count} x {per_prompt} images "
+            f"that {PROTOCOL} tells of: {SAMPLE_AGAIN}."
+        )

@@ -1,7 +1,7 @@
 """Scores of images as they lie on disk, and the rule that only scores of one protocol are put side by side.
 
 scores.parquet         a row per (image, metric): prompt_id, image_index, metric, score
-scores.json            the protocol of the images, the cards of the scorers
+scores.json            the protocol of the images, the cards of the scorers, the digests of the other two files
 scores-skipped.jsonl   images that could not be scored
 """
 
@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
-from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_file, read_json, write_json, write_text
+from ddecli.core.digests import digest_of, file_entry
+from ddecli.core.errors import UserError, read_by_others
+from ddecli.core.files import atomic_file, write_text
+from ddecli.core.ledger import note
 from ddecli.core.paths import readable_file
+from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.core.text import to_json
 from ddecli.core.text_tables import read_records
 from ddecli.core.world import world_of
@@ -31,7 +35,17 @@ MAX_ROW_BYTES = 256
 MAX_TEXT = 100
 """Letters of a prompt's id, which has 12, and of a metric's name."""
 ROWS_AT_ONCE = 65_536
+SCORE_AGAIN = "score the images again"
 COLUMNS = ("prompt_id", "image_index", "metric", "score")
+
+
+class _About(BaseModel):
+    """What of scores.json is needed."""
+
+    protocol: dict[str, Any]
+    scorers: dict[str, dict[str, Any]]
+    images_sha256: str | None = None
+    files: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ class ScoreSet:
         )
 
     def save(self, folder: Path) -> None:
-        """Write scores.json, scores-skipped.jsonl and, last, scores.parquet."""
+        """Write scores-skipped.jsonl, scores.json and, last, scores.parquet."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -89,21 +103,20 @@ class ScoreSet:
             np.concatenate([values.score for values in each]),
         )
         (folder / SCORES_PARQUET).unlink(missing_ok=True)  # never beside cards that are not its own
-        write_json(
-            folder / SCORES_JSON,
-            {
-                "protocol": self.protocol,
-                "images_sha256": self.images_sha256,
-                "skipped": len(self.skipped),
-                "scorers": self.scorers,
-            },
-        )
         lines = (to_json(row) + "\n" for row in self.skipped)
         write_text(folder / SKIPPED, "".join(lines))
         types = (pa.string(), pa.int32(), pa.string(), pa.float32())
         schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
         with atomic_file(folder / SCORES_PARQUET) as temporary:
             pq.write_table(pa.table(dict(zip(COLUMNS, columns, strict=True)), schema=schema), temporary)
+            about = {
+                "protocol": self.protocol,
+                "images_sha256": self.images_sha256,
+                "skipped": len(self.skipped),
+                "scorers": self.scorers,
+                "files": {SCORES_PARQUET: file_entry(temporary), SKIPPED: file_entry(folder / SKIPPED)},
+            }
+            write_sealed(folder / SCORES_JSON, about)
 
 
 def score_signs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -127,26 +140,15 @@ def load_scores(path: str | Path) -> ScoreSet:
     Raises:
         UserError: a file is missing or damaged, an image was scored twice, or a score is not a finite number.
     """
-    import pyarrow as pa
 
     path = Path(path)
     file = path if path.suffix == ".parquet" else path / SCORES_PARQUET
     if not file.exists():
         raise UserError(f"{file} does not exist: score the images first with `ddecli score {file.parent}`.")
-    try:
+    about = _about(file.with_suffix(".json"))
+    _check_digest(file, about, SCORES_PARQUET)
+    with read_by_others(f"{file} cannot be read as a table of {', '.join(COLUMNS)}", SCORE_AGAIN):
         table = _read_rows(readable_file(file))
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{file} cannot be read as a table of {', '.join(COLUMNS)} ({reason}): score the images again."
-        ) from error
-    about = read_json(file.with_suffix(".json"))
-    if not isinstance(about, dict) or not all(
-        isinstance(about.get(k), dict) for k in ("protocol", "scorers")
-    ):
-        raise UserError(
-            f"{file.with_suffix('.json')} lacks its protocol or its scorers: score the images again."
-        )
     _check_rows(file, table)
     metrics = {}
     for metric in np.unique(table["metric"]).tolist():
@@ -154,6 +156,12 @@ def load_scores(path: str | Path) -> ScoreSet:
         metrics[metric] = MetricScores(
             table["prompt_id"][chosen], table["image_index"][chosen], table["score"][chosen]
         )
+    lacking = [name for name in metrics if name not in about["scorers"]]
+    if lacking:
+        raise UserError(
+            f"{file.with_suffix('.json')} lacks the card of {lacking[0]}'s scorer: {SCORE_AGAIN}."
+        )
+    note(file, file.with_suffix(".json"))
     return ScoreSet(str(path), metrics, about["protocol"], about["scorers"], about.get("images_sha256"))
 
 
@@ -217,7 +225,20 @@ def load_skipped(folder: Path) -> list[dict[str, str]]:
     Raises:
         UserError: the list is missing or damaged.
     """
-    return read_records(folder / SKIPPED, "score the images again")
+    _check_digest(folder / SKIPPED, _about(folder / SCORES_JSON), SKIPPED)
+    return read_records(folder / SKIPPED, SCORE_AGAIN, dict[str, str])
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """What scores.json says."""
+    return read_sealed(file, SCORE_AGAIN, _About)
+
+
+def _check_digest(file: Path, about: dict[str, Any], name: str) -> None:
+    """Compare a file with what scores.json says of it (nothing in those of earlier versions)."""
+    expected = about.get("files", {}).get(name, {}).get("sha256")
+    if expected not in (None, digest_of(readable_file(file))):
+        raise UserError(f"{file} has changed since it was written: {SCORE_AGAIN}.")
 
 
 def check_same_protocol(sets: Sequence[Any]) -> None:

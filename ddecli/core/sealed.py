@@ -18,8 +18,13 @@ SEAL = "content_sha256"
 
 def write_sealed(path: Path, values: dict[str, Any]) -> None:
     """Write a whole JSON file with its digest, indented, or nothing."""
+    write_json(path, sealed(values))
+
+
+def sealed(values: dict[str, Any]) -> dict[str, Any]:
+    """Values with their digest, to be printed as JSON."""
     plain = json.loads(json.dumps(values))  # keys as they will be read
-    write_json(path, values | {SEAL: _digest(plain)})
+    return values | {SEAL: _digest(plain)}
 
 
 def read_sealed(path: Path, way_out: str, shape: Any = dict[str, Any]) -> dict[str, Any]:

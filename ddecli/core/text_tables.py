@@ -17,7 +17,7 @@ from typing import Any
 
 from ddecli.core.encoding import HEAD, check_head, decode_lines
 from ddecli.core.errors import BadRow, UserError
-from ddecli.core.parsing import parse_json
+from ddecli.core.parsing import check_shape, parse_json
 from ddecli.core.paths import readable_file
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
@@ -72,16 +72,24 @@ def read_items(file: Path, mark: Mark = Mark()) -> Iterator[Row]:
         raise UserError(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
-def read_records(file: Path, way_out: str) -> list[dict[str, Any]]:
+def read_records(file: Path, way_out: str, shape: Any = dict[str, Any]) -> list[dict[str, Any]]:
     """All rows of a file that this program wrote.
+
+    Args:
+        way_out: what to do if it is damaged, as in "score the images again".
+        shape: types that each row should be made of, see `check_shape`.
 
     Raises:
         UserError: one is damaged; it ends with the way out.
     """
     rows = []
     for number, row, _ in read_rows(file):
-        if isinstance(row, BadRow):
-            raise UserError(f"{file} is damaged at {place(file, number)} ({row}): {way_out}.")
+        try:
+            if isinstance(row, BadRow):
+                raise row
+            check_shape(row, shape)
+        except (BadRow, ValueError) as error:
+            raise UserError(f"{file} is damaged at {place(file, number)} ({error}): {way_out}.") from error
         rows.append(row)
     return rows
 

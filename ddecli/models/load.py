@@ -21,6 +21,7 @@ from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import read_json
 from ddecli.core.hub import gated, hub_problem
 from ddecli.core.paths import check_readable
+from ddecli.core.run_files import check_run
 from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
@@ -69,6 +70,7 @@ def load_pipeline(
     if not (folder / INDEX).is_file():
         raise UserError(f"{source.name} holds no diffusers pipeline (no {INDEX} in {folder}).")
     _check_bases(source, folder)
+    _check_runs(source, folder)
     _check_whole(folder, [part for part, value in parts.items() if value is None])
     _schedule_in(folder)
     world = source.world or read_index(folder).get(WORLD_KEY)
@@ -85,7 +87,9 @@ def load_pipeline(
             if number:  # what an earlier run trained becomes part of the base
                 fuse_lora(pipeline)
             load_lora(pipeline, lora, folder)
-    except (OSError, ValueError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # what libraries raise of damaged files, they do not tell
         check_readable(folder)
         said = first_sentence(error).replace(str(plain), str(folder))
         raise UserError(f"The model in {folder} cannot be loaded: {said}") from error
@@ -194,6 +198,13 @@ def revision_of(source: ModelSource, folder: Path) -> str | None:
 def sha256_of(source: ModelSource, folder: Path) -> str:
     """Identify all weights of a model, see `model_sha256`: those in its folder, and a run's LoRA weights on top."""
     return model_sha256(folder, [lora / LORA_WEIGHTS for lora in source.loras])
+
+
+def _check_runs(source: ModelSource, folder: Path) -> None:
+    """Refuse weights of a run that have changed since it ended."""
+    for model in (*source.loras, folder):
+        if model.name == "model" and (model.parent / "run.yaml").is_file():
+            check_run(model.parent, "model")
 
 
 def _check_bases(source: ModelSource, folder: Path) -> None:

@@ -151,10 +151,9 @@ def _index(folder: Path) -> dict[str, Any]:
 def _resolution(folder: Path) -> int | None:
     """The resolution a pipeline was made for: the U-Net's sample size times the autoencoder's factor."""
     try:
-        unet = read_json(folder / "unet" / "config.json")
-        vae = read_json(folder / "vae" / "config.json")
+        unet, vae = (read_json(folder / part / "config.json", dict[str, Any]) for part in ("unet", "vae"))
         return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
-    except (UserError, ValueError, KeyError, TypeError):
+    except (UserError, ValueError, LookupError, TypeError, ArithmeticError):
         return None
 
 

@@ -77,6 +77,7 @@ class Table:
     Attributes:
         number: of the paper's table that it rebuilds; None of a table of one's own.
         differences: of every two rows; only in a table of one's own.
+        read: SHA-256 of every file that it was made from.
     """
 
     number: int | None
@@ -84,6 +85,7 @@ class Table:
     rows: list[Row]
     notes: list[str]
     differences: list[Difference] = field(default_factory=list)
+    read: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

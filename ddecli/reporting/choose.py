@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json, read_yaml
+from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol
 from ddecli.reporting.compare import check_same_images
 from ddecli.reporting.metrics import PAPER_METRICS
+from ddecli.reporting.trainings import run_settings_in
 
 VARIED = ("beta", "lr")
 BUDGET = ("steps", "batch_size", "warmup")
@@ -180,6 +181,5 @@ def _run_settings(scores: ScoreSet) -> dict[str, Any]:
         raise UserError(
             f"{scores.name} was sampled from {run}, which holds no run.yaml: run this where it lies."
         )
-    settings = read_yaml(run / "run.yaml")
-    performance = read_json(run / "perf.json") if (run / "perf.json").is_file() else {}
-    return settings | {"file": run / "run.yaml", "train_seconds": performance.get("seconds")}
+    seconds = read_performance(run).get("seconds")
+    return run_settings_in(run) | {"file": run / "run.yaml", "train_seconds": seconds}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json, read_yaml
+from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.bootstrap import resampled_means
 from ddecli.reporting.compare import DRAWS, pairs_won
@@ -19,7 +19,7 @@ from ddecli.reporting.inception import InceptionResult, load_inception
 from ddecli.reporting.notes import and_list
 from ddecli.reporting.rows import Resampled, prompt_means, resampled, resampled_rows
 from ddecli.reporting.runs import Credit, Metrics, load_credit, load_metrics
-from ddecli.reporting.trainings import run_settings, training_seeds
+from ddecli.reporting.trainings import run_settings, run_settings_in, training_seeds
 
 LABELS = {
     "sft": "SFT",
@@ -272,8 +272,9 @@ def _run(folder: Path) -> TrainedRun:
     file = folder / "run.yaml"
     if not file.is_file():
         raise UserError(f"{folder} holds no run.yaml: give the folder of a run of `ddecli train`.")
-    performance = read_json(folder / "perf.json") if (folder / "perf.json").is_file() else {}
-    return TrainedRun(str(folder), read_yaml(file), load_credit(folder), load_metrics(folder), performance)
+    settings = run_settings_in(folder)
+    performance = read_performance(folder)
+    return TrainedRun(str(folder), settings, load_credit(folder), load_metrics(folder), performance)
 
 
 def _coefficients(runs: Mapping[str, list[TrainedRun]], coefficients: Coefficients) -> np.ndarray | None:

@@ -6,9 +6,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddecli.core.errors import UserError
-from ddecli.core.files import read_json
+from pydantic import BaseModel, Field, FiniteFloat
+
+from ddecli.core.ledger import note
+from ddecli.core.sealed import read_sealed
 from ddecli.reporting.choose import VARIED, Choice, Trial
+
+
+class _Row(BaseModel):
+    """A trial, see `Trial`."""
+
+    loss: str
+    beta: FiniteFloat | None
+    lr: FiniteFloat
+    seeds: list[int]
+    gain: FiniteFloat
+    gains: list[FiniteFloat]
+    means: dict[str, FiniteFloat]
+    train_seconds: FiniteFloat | None
+
+
+class _Record(BaseModel):
+    """What of a record is needed."""
+
+    protocol: dict[str, Any]
+    judges: list[str]
+    budget: dict[str, Any]
+    base: dict[str, FiniteFloat]
+    rows: list[_Row] = Field(min_length=1)
 
 
 def load_grid(path: Path) -> Choice:
@@ -17,31 +42,10 @@ def load_grid(path: Path) -> Choice:
     Raises:
         UserError: it is missing or something else.
     """
-    record = read_json(path)
-    try:
-        trials = [_trial(row) for row in record["rows"]]
-        if not trials:
-            raise ValueError("no rows")
-        return Choice(
-            dict(record["protocol"]), tuple(record["judges"]), dict(record["budget"]), record["base"], trials
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{path} is no record of `ddecli choose`: give its --out, or leave the grid out."
-        ) from error
-
-
-def _trial(row: Mapping[str, Any]) -> Trial:
-    return Trial(
-        loss=row["loss"],
-        beta=row["beta"],
-        lr=float(row["lr"]),
-        seeds=list(row["seeds"]),
-        gain=float(row["gain"]),
-        gains=list(row["gains"]),
-        means=dict(row["means"]),
-        train_seconds=row["train_seconds"],
-    )
+    record = read_sealed(path, "give the --out of `ddecli choose`, or leave the grid out", _Record)
+    note(path)
+    trials = [Trial(**{name: row[name] for name in _Row.model_fields}) for row in record["rows"]]
+    return Choice(record["protocol"], tuple(record["judges"]), record["budget"], record["base"], trials)
 
 
 def grid_warnings(grid: Choice, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, FiniteFloat, PositiveInt
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json
+from ddecli.core.ledger import note
 from ddecli.core.scores import check_same_protocol
+from ddecli.core.sealed import read_sealed
 from ddecli.reporting import paper
 from ddecli.reporting.cells import Cell, Row, Table, spread
 from ddecli.reporting.notes import card_text, model_note, protocol_note, seed_note
@@ -33,6 +34,18 @@ class InceptionResult:
     scorers: dict[str, Any]
 
 
+class _Result(BaseModel):
+    """What of inception.json is needed."""
+
+    mean: FiniteFloat
+    std: FiniteFloat | None
+    protocol: dict[str, Any] | None
+    classifier: dict[str, Any]
+    conventions: dict[str, Any]
+    splits: PositiveInt
+    images: PositiveInt
+
+
 def load_inception(path: str | Path) -> InceptionResult:
     """Read `inception.json`, given itself or its folder.
 
@@ -43,17 +56,12 @@ def load_inception(path: str | Path) -> InceptionResult:
     file = path if path.suffix == ".json" else path / "inception.json"
     if not file.exists():
         raise UserError(f"{file} does not exist: measure it first with `ddecli inception {file.parent}`.")
-    found = read_json(file)
-    try:
-        mean = float(found["mean"])
-        std = None if found["std"] is None else float(found["std"])
-        scorer = {key: found[key] for key in COMPARED}
-        protocol = dict(found["protocol"] or {})
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is not what `ddecli inception` writes: measure it again.") from error
-    if not math.isfinite(mean):
-        raise UserError(f"{file} holds no finite score: measure it again.")
-    return InceptionResult(str(path), mean, std, protocol, {METRIC: scorer})
+    found = read_sealed(file, "measure it again with `ddecli inception`", _Result)
+    scorer = {key: found[key] for key in COMPARED}
+    std = None if found["std"] is None else float(found["std"])
+    protocol = found["protocol"] or {}
+    note(file)
+    return InceptionResult(str(path), float(found["mean"]), std, protocol, {METRIC: scorer})
 
 
 def inception_table(results: Mapping[str, Sequence[InceptionResult]]) -> Table:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,11 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, read_by_others
+from ddecli.core.ledger import note
+from ddecli.core.parsing import check_shape, parse_json
 from ddecli.core.paths import readable_file
+from ddecli.core.run_files import RUN_AGAIN, check_run
 from ddecli.reporting.rows import Folders, check_distinct
 
 
@@ -69,15 +70,15 @@ def load_metrics(run: str | Path) -> Metrics:
         UserError: it is missing, empty or damaged.
     """
     file = _file(run, "metrics.jsonl", "it is no run of `ddecli train`, or one that has not begun")
-    try:
-        written = readable_file(file).read_text(encoding="utf-8").splitlines(keepends=True)
+    check_run(Path(run), file.name)
+    with read_by_others(f"{file} is no record of training steps", RUN_AGAIN):
         # Of a run that goes on, the last line may be half written.
-        lines = [json.loads(line) for line in written if line.endswith("\n")]
+        lines = [parse_json(line) for line in readable_file(file).read_bytes().split(b"\n")[:-1]]
+        check_shape(lines, list[dict[str, float | None]])
         values = {name: np.array([line[name] for line in lines], dtype=float) for name in lines[0]}
         if not {"step", "loss"} <= set(values):
-            raise KeyError("step and loss")
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{file} is no record of training steps: train the run again.") from error
+            raise ValueError("it has no step and loss")
+    note(file)
     return Metrics(str(run), values)
 
 
@@ -88,14 +89,20 @@ def load_credit(run: str | Path) -> Credit:
         UserError: it is missing or damaged.
     """
     file = _file(run, "credit.npz", "it is written when training ends: go on with `ddecli train --resume`")
-    try:
-        with np.load(readable_file(file)) as arrays:
-            edges, corrections = arrays["bin_edges"], arrays.get("corrections")
-            weight_sum, count = arrays["gradient_weight_sum"], arrays["count"]
-        if not (weight_sum.shape == count.shape == (len(count), len(edges) - 1) and count.any()):
-            raise ValueError("shapes")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} is no credit map: train the run again.") from error
+    check_run(Path(run), file.name)
+    with read_by_others(f"{file} is no credit map", RUN_AGAIN), np.load(readable_file(file)) as arrays:
+        edges, corrections = arrays["bin_edges"], arrays.get("corrections")
+        weight_sum, count = arrays["gradient_weight_sum"], arrays["count"]
+        maps = [weight_sum, count, *([] if corrections is None else [corrections])]
+        if not all(each.shape == (len(count), len(edges) - 1) for each in maps):
+            raise ValueError("its arrays do not fit together")
+        if not (
+            count.any() and all(np.isfinite(each).all() for each in (edges, *maps)) and (count >= 0).all()
+        ):
+            raise ValueError("it holds what is no number of visits or weight")
+        if not (edges[-1] > 0 and (np.diff(edges) > 0).all()):
+            raise ValueError("its bins do not follow one another")
+    note(file)
     return Credit(str(run), edges / edges[-1], weight_sum, count, corrections)
 
 

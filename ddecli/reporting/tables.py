@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from ddecli.core.errors import UserError
+from ddecli.core.ledger import noting
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting import paper
 from ddecli.reporting.bootstrap import gain_percent, percentile_interval
@@ -55,12 +56,12 @@ def build_table(number: int | None, folders: Folders, draws: int = DRAWS, seed: 
             "number out."
         )
     check_distinct(folders)
-    if number == 4:
-        return inception_table(
-            {label: [load_inception(f) for f in given] for label, given in folders.items()}
-        )
-    sets = {label: [load_scores(folder) for folder in given] for label, given in folders.items()}
-    return score_table(number, sets, draws, seed)
+    with noting() as read:
+        if number == 4:
+            results = {label: [load_inception(f) for f in given] for label, given in folders.items()}
+            return replace(inception_table(results), read=read)
+        sets = {label: [load_scores(folder) for folder in given] for label, given in folders.items()}
+        return replace(score_table(number, sets, draws, seed), read=read)
 
 
 def score_table(

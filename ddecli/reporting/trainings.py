@@ -8,6 +8,8 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
+from ddecli.core.ledger import note
+from ddecli.core.run_files import check_run
 from ddecli.core.scores import ScoreSet
 
 
@@ -19,8 +21,19 @@ def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """
     model = protocol.get("model")
     name = model.get("name") if isinstance(model, dict) else model
-    file = Path(str(name)) / "run.yaml"
-    return read_yaml(file) if name and file.is_file() else {}
+    run = Path(str(name))
+    return run_settings_in(run) if name and (run / "run.yaml").is_file() else {}
+
+
+def run_settings_in(run: Path) -> dict[str, Any]:
+    """The settings in the run.yaml of a run folder.
+
+    Raises:
+        UserError: it is damaged, or has changed since the run ended.
+    """
+    file = check_run(run, "run.yaml")
+    note(file)
+    return read_yaml(file)
 
 
 def training_seeds(given: Sequence[ScoreSet]) -> tuple[int, ...] | None:

@@ -8,10 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddecli.core.errors import UserError
-from ddecli.core.files import make_folder, read_json, sync, write_json, write_text
+from ddecli.core.errors import NotPermitted, UserError
+from ddecli.core.files import make_folder, sync, write_text
 from ddecli.core.paths import replaceable
-from ddecli.core.protocol import BESIDE, CONTACT_SHEET, LOGITS, METADATA, PROTOCOL, prompt_id
+from ddecli.core.protocol import (
+    BESIDE,
+    CONTACT_SHEET,
+    LOGITS,
+    METADATA,
+    PROTOCOL,
+    image_name,
+    prompt_id,
+    read_protocol,
+)
+from ddecli.core.sealed import write_sealed
 from ddecli.core.text import to_json
 from ddecli.core.world import world_of
 
@@ -37,8 +47,8 @@ class ImageTask:
 
     @property
     def file_name(self) -> str:
-        """Prompt id and number, as in "0123456789ab-00.png"."""
-        return f"{self.prompt_id}-{self.image_index:02d}.png"
+        """Of its picture."""
+        return image_name(self.prompt_id, self.image_index)
 
 
 def list_tasks(prompts: tuple[str, ...], images_per_prompt: int) -> list[ImageTask]:
@@ -82,10 +92,9 @@ class SampleFolder:
         if not file.exists():
             if any(self.path.glob("*.png")):
                 raise UserError(f"{self.path} holds images but no {PROTOCOL}. Choose another --out.")
-            write_json(file, protocol)
+            write_sealed(file, protocol)
             return
-        found = read_json(file)
-        found["world"] = world_of(found)
+        found = self._found(overwrite)
         different = [
             f"{key} {found.get(key)!r}, now {protocol.get(key)!r}"
             for key in sorted(protocol.keys() | found.keys())
@@ -93,12 +102,24 @@ class SampleFolder:
         ]
         if different and overwrite:
             self.clear()
-            write_json(file, protocol)
+            write_sealed(file, protocol)
         elif different:
             raise UserError(
                 f"{self.path} holds images made with other settings ({'; '.join(different)}). "
                 "Choose another --out, or start it again with --overwrite."
             )
+
+    def _found(self, overwrite: bool) -> dict[str, Any]:
+        """The protocol that is here; nothing of a damaged one that may be replaced."""
+        try:
+            found = read_protocol(self.path)
+        except NotPermitted:
+            raise
+        except UserError:
+            if not overwrite:
+                raise
+            return {}
+        return found | {"world": world_of(found)}
 
     def missing(self, tasks: list[ImageTask]) -> list[ImageTask]:
         """The tasks whose image is not here yet, or was emptied by a power cut."""

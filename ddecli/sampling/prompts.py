@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import sha256_text
-from ddecli.core.protocol import clean_prompt
+from ddecli.core.protocol import clean_prompt, prompts_sha256
 from ddecli.core.text import is_text
 
 
@@ -26,7 +25,7 @@ class PromptSet:
     @property
     def sha256(self) -> str:
         """SHA-256 of the prompts in order, one a line."""
-        return sha256_text("\n".join(self.prompts))
+        return prompts_sha256(self.prompts)
 
 
 def make_prompt_set(name: str, prompts: Iterable[str], first: int | None = None) -> PromptSet:

@@ -28,7 +28,7 @@ from ddecli.core.world import TINY, world_of
 from ddecli.scoring.classifiers import load_classifier
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.logits import LogitsStore, split_scores
-from ddecli.scoring.sources import image_files, read_protocol, read_source, world_of_images
+from ddecli.scoring.sources import image_files, protocol_of, read_source, world_of_images
 
 
 def inception_score(
@@ -63,7 +63,7 @@ def inception_score(
         raise UserError(
             f"{source} has {len(files)} images, fewer than {splits} splits: sample more, or lower --splits."
         )
-    protocol = read_protocol(source)
+    protocol = protocol_of(source)
     network, card = load_classifier(_choose_classifier(classifier, source, protocol, files))
     number, shards = shard
     with _logits_folder(source, shards) as folder:
@@ -165,7 +165,7 @@ def _files(source: Path) -> list[Path]:
     """A sample's images in the order of its metadata, anybody's in the order of their names."""
     if not source.is_dir():
         raise UserError(f"{source} is no folder of images.")
-    if read_protocol(source) is None:
+    if protocol_of(source) is None:
         return image_files(source).pictures
     images = read_source([source])
     if images.bad:

@@ -1,10 +1,12 @@
 """Logits of a folder's images in files of 500 images each: what the shards of an Inception Score leave.
 
-A file names the classifier and the SHA-256 of its images; one that does not fit what is asked for counts as missing.
+A file names the classifier and the SHA-256 of its images and of its logits; one that does not fit what is asked for, or
+has changed since, counts as missing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import NotPermitted, UserError
 from ddecli.core.files import atomic_file, sha256_file, sha256_text
+from ddecli.core.paths import readable_file
 
+DIGEST = "logits_sha256"
 CHUNK = 500
 """Images a file: of 50,000 images with 1008 logits each, a hundred files of 2 MB."""
 
@@ -44,7 +48,8 @@ class LogitsStore:
     def write(self, chunk: int, logits: Tensor) -> None:
         """Keep the logits of a chunk."""
         with atomic_file(self._file(chunk)) as temporary:
-            save_file({"logits": logits.contiguous()}, temporary, metadata=self._expected(chunk))
+            about = self._expected(chunk) | {DIGEST: _digest(logits)}
+            save_file({"logits": logits.contiguous()}, temporary, metadata=about)
 
     def read(self) -> Iterator[Tensor]:
         """The logits of every chunk in turn; none may be missing."""
@@ -59,10 +64,15 @@ class LogitsStore:
         if not self._file(chunk).is_file():
             return False
         try:
-            with safe_open(self._file(chunk), framework="pt") as file:
-                return file.metadata() == self._expected(chunk)
-        except (SafetensorError, OSError):
+            with safe_open(readable_file(self._file(chunk)), framework="pt") as file:
+                about, logits = dict(file.metadata() or {}), file.get_tensor("logits")
+        except NotPermitted:
+            raise
+        except (SafetensorError, OSError, UserError):
             return False
+        digest = about.pop(DIGEST, None)  # none in those of earlier versions
+        is_whole = logits.ndim == 2 and len(logits) == len(self.images(chunk))
+        return is_whole and about == self._expected(chunk) and digest in (None, _digest(logits))
 
     def _expected(self, chunk: int) -> dict[str, str]:
         """What the chunk's file must say about itself; the images are read for it once."""
@@ -74,6 +84,10 @@ class LogitsStore:
             card = json.dumps(self.card, sort_keys=True)
             self._about[chunk] = {"classifier": card, "images_sha256": sha256_text("".join(lines))}
         return self._about[chunk]
+
+
+def _digest(logits: Tensor) -> str:
+    return hashlib.sha256(logits.contiguous().numpy().data).hexdigest()
 
 
 def _sha256_or_none(file: Path) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any
 from ddecli.core.console import console
 from ddecli.core.encoding import read_text
 from ddecli.core.errors import BadRow, UserError
-from ddecli.core.files import read_json
 from ddecli.core.images import open_image
 from ddecli.core.inside import inside
 from ddecli.core.paths import readable_file
@@ -23,8 +22,11 @@ from ddecli.core.protocol import (
     LOGITS,
     METADATA,
     PROTOCOL,
+    SAMPLE_AGAIN,
+    check_listing,
     clean_prompt,
     prompt_id,
+    read_protocol,
 )
 from ddecli.core.text import is_text
 from ddecli.core.text_tables import SUFFIXES, place, read_items, read_rows
@@ -141,7 +143,7 @@ def _first_size(files: Iterable[Path]) -> tuple[int, int] | None:
     return None
 
 
-def read_protocol(folder: Path) -> dict[str, Any] | None:
+def protocol_of(folder: Path) -> dict[str, Any] | None:
     """The protocol of a sample folder; None for anybody's images.
 
     Raises:
@@ -150,16 +152,18 @@ def read_protocol(folder: Path) -> dict[str, Any] | None:
     if not (folder / PROTOCOL).exists():
         return None
     if not (folder / METADATA).exists():
-        raise UserError(
-            f"{folder} is not finished: run the same `ddecli sample` command again to complete it."
-        )
-    return read_json(folder / PROTOCOL)
+        raise UserError(f"{folder} is not finished: {SAMPLE_AGAIN}.")
+    return read_protocol(folder)
 
 
 def _read_folder(folder: Path, prompt: str | None, prompts_file: Path | None) -> ImageSet:
-    source = ImageSet(str(folder), [], folder=folder, protocol=read_protocol(folder))
+    source = ImageSet(str(folder), [], folder=folder, protocol=protocol_of(folder))
     if prompt is None and prompts_file is None and (folder / METADATA).exists():
         _add(source, _metadata_rows(folder / METADATA, folder))
+        if source.protocol is not None:
+            names = [(image.path.name, image.prompt, image.image_index) for image in source.images]
+            names += [(name, "", -1) for name, _ in source.bad]
+            check_listing(folder, source.protocol, names)
     elif prompt is None and prompts_file is None and (folder / METADATA_CSV).exists():
         _add(source, _metadata_rows(folder / METADATA_CSV, folder))
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,6 +20,12 @@ KEPT = 2
 STATE = "state.json"
 FILES = ("trainable.safetensors", "optimizer.pt", "progress.safetensors")
 AVERAGE = "weight-average.safetensors"
+
+
+class _State(BaseModel):
+    """What of state.json is needed."""
+
+    files: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -109,9 +116,11 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _is_whole(path: Path) -> bool:
     try:
-        files = read_json(path / STATE)["files"]
-        return all(sha256_file(path / name) == digest for name, digest in files.items())
+        state = read_json(path / STATE, _State)
+        return set(FILES) <= set(state["files"]) and all(
+            sha256_file(path / name) == digest for name, digest in state["files"].items()
+        )
     except NotPermitted:
         raise
-    except (UserError, OSError, KeyError, TypeError):
+    except (UserError, OSError):
         return False

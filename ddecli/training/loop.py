@@ -16,8 +16,9 @@ import yaml
 from torch import nn
 
 from ddecli.core.console import console, progress
-from ddecli.core.files import atomic_folder, write_json, write_text
+from ddecli.core.files import atomic_folder, write_text
 from ddecli.core.manifest import machine, versions
+from ddecli.core.run_files import forget_files, read_performance, write_performance
 from ddecli.data.draws import Draws
 from ddecli.models.base import load_unet_weights
 from ddecli.objectives.base import Objective
@@ -269,6 +270,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         trainer.resume(checkpoints)
     trainer.accelerator.wait_for_everyone()
     if main:
+        forget_files(out)
         write_text(out / "run.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False))
         log = MetricsLog(out / "metrics.jsonl", trainer.first_step)
         holdout_log = MetricsLog(out / "holdout.jsonl", trainer.first_step) if settings.holdout else None
@@ -331,10 +333,9 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
         for name in ("pairs_per_second", "seconds", "peak_memory_mb")
         if (value := getattr(summary, name)) is not None
     }
-    if (
-        measured or not (out / "perf.json").exists()
-    ):  # what the steps took is not forgotten when none was left to do
-        performance = {
+    performance = read_performance(out)
+    if measured or not performance:  # what the steps took is not forgotten when none was left to do
+        performance = measured | {
             "model": {
                 "name": settings.model,
                 "revision": settings.model_revision,
@@ -345,10 +346,15 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
             "machine": machine(),
             "versions": versions(),
         }
-        write_json(out / "perf.json", measured | performance)
     with atomic_folder(out / "model") as folder:
         trainer.model.save(folder, weights)
-        write_card(folder, trainer.settings, trainer.model, trainer.store.manifest)
+        saved = {f"model/{file.relative_to(folder)}": file for file in folder.rglob("*") if file.is_file()}
+        logs = {name: out / name for name in ("run.yaml", "credit.npz", "metrics.jsonl", "holdout.jsonl")}
+        files = {name: file for name, file in (saved | logs).items() if file.is_file()}
+        write_performance(out, performance, files)
+        write_card(
+            folder, trainer.settings, trainer.model, trainer.store.manifest
+        )  # may be rewritten by hand
     remove_all_but_last(out / "checkpoints", 1)  # a longer run goes on from it
 
 

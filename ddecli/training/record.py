@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddecli.core.console import console
 from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_file, write_text
+from ddecli.core.files import atomic_file
+from ddecli.core.parsing import check_shape, parse_json
 from ddecli.core.paths import readable_file
 from ddecli.objectives.base import ObjectiveOutput, PairErrors
 from ddecli.objectives.delayed_table import DelayedTable
@@ -160,9 +162,18 @@ class MetricsLog:
         self.path = path
         kept = []
         if path.exists():
-            lines = readable_file(path).read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] < first_step]
-        write_text(path, "".join(f"{line}\n" for line in kept))
+            lines = readable_file(path).read_bytes().removesuffix(b"\n").split(b"\n")
+            steps = [step_of(line) for line in lines]
+            kept = [
+                line
+                for line, step in zip(lines, steps, strict=True)
+                if step is not None and step < first_step
+            ]
+            damaged = steps[:-1].count(None)  # the last may be half written
+            if damaged:
+                console.print(f"{damaged} damaged lines of {path} are left out.")
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(b"".join(line + b"\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, metrics: dict[str, Any]) -> None:
@@ -173,6 +184,16 @@ class MetricsLog:
     def close(self) -> None:
         """End of the run."""
         self._file.close()
+
+
+def step_of(line: bytes) -> int | None:
+    """The step that a line of the log is of; None of a damaged one."""
+    try:
+        values = parse_json(line)
+        check_shape(values, dict[str, float | None])
+        return int(values["step"])
+    except (ValueError, LookupError, TypeError, OverflowError):
+        return None
 
 
 class Alarm:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_yaml, sha256_file
+from ddecli.core.paths import readable_file
 from ddecli.core.scratch import clear_stale
 from ddecli.models.load import local_folder, revision_of, sha256_of
 from ddecli.models.presets import resolve
 from ddecli.training.checkpoint import count_checkpoints, latest_step
+from ddecli.training.record import step_of
 from ddecli.training.settings import BEFORE, OF_MODEL, TrainSettings, read_settings
 
 MAY_CHANGE = {
@@ -131,7 +133,9 @@ def _check_steps(settings: TrainSettings) -> None:
 
 def _logged_steps(out: Path) -> int:
     log = out / "metrics.jsonl"
-    return len(log.read_bytes().splitlines()) if log.is_file() else 0
+    lines = readable_file(log).read_bytes().split(b"\n") if log.is_file() else []
+    steps = (step_of(line) for line in reversed(lines))
+    return next((step + 1 for step in steps if step is not None), 0)
 
 
 def clear(out: Path) -> None:

@@ -14,6 +14,7 @@ from cli_checks import assert_one_sentence
 from PIL import Image
 
 from ddecli.core.errors import UserError
+from ddecli.core.sealed import read_sealed
 
 Run = Callable[..., Any]
 
@@ -40,7 +41,7 @@ def test_result_is_printed_and_written(ddecli: Run, folder: Path, classifier: Pa
     assert "standard deviation (n - 1)" in typed.out
     assert "12 images in 4 splits of a random order (seed 0)" in typed.out
     answer = json.loads(ddecli("inception", folder, "--classifier", classifier, "--splits", 4, "--json").out)
-    assert answer == json.loads((folder / "inception.json").read_text())
+    assert answer == read_sealed(folder / "inception.json", "")
     assert answer["images"] == 12
     assert answer["conventions"]["std"] == "n - 1"
     assert answer["mean"] >= 1

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from score_sets import score_set, write
+from score_sets import change_card, score_set, write
 
 from ddecli.cli.app import main
 
@@ -112,9 +112,7 @@ def test_mixed_protocols_are_refused(run, images):
 
 
 def test_mixed_scorers_are_refused(run, images):
-    about = json.loads((images / "dde" / "scores.json").read_text())
-    about["scorers"]["clip"]["scale"] = 100.0
-    (images / "dde" / "scores.json").write_text(json.dumps(about))
+    change_card(images / "dde", lambda about: about["scorers"]["clip"].update(scale=100.0))
     message = refused(run(2, f"BASE={images}/base", f"DDE={images}/dde"))
     assert "the scorer's clip.scale is 1.0 in the first and 100.0 in the second" in message
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import yaml
 from experiments import METRICS, run_folder, write_experiment, write_grid
-from score_sets import score_set, write
+from score_sets import change_card, score_set, write
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.bootstrap import Interval
@@ -146,9 +145,10 @@ def test_more_cautions(tmp_path):
     gains = {("dde", 20.0): 0.1, ("uniform", 20.0): 0.1}
     write_grid(tmp_path / "chosen.json", gains, 3e-5, prompts_sha256="ab12", num_prompts=30)
     for name in ("base-0", "dde-0"):
-        card = json.loads((tmp_path / "images" / name / "scores.json").read_text())
-        card["protocol"]["model"] = {"name": name, "unet_sha256": "cd34"}
-        (tmp_path / "images" / name / "scores.json").write_text(json.dumps(card))
+        model_of = {"name": name, "unet_sha256": "cd34"}
+        change_card(
+            tmp_path / "images" / name, lambda card, model=model_of: card["protocol"].update(model=model)
+        )
     file.write_text(yaml.safe_dump(described))
     text = " ".join(find(read_experiment(file), coefficients, draws=100).cautions)
     assert "are those that beta and learning rates were chosen on" in text
@@ -328,8 +328,11 @@ def test_damaged_inputs_are_named(experiment, tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
     for change, message in (
-        ({"tables": {2: str(bad)}}, "no output of `ddecli table 2"),
-        ({"grid": str(bad)}, "no record"),
+        (
+            {"tables": {2: str(bad)}},
+            r"bad\.json is damaged .*number: field required.*; build it again with `ddecli table 2",
+        ),
+        ({"grid": str(bad)}, r"bad\.json is damaged .*; give the --out of `ddecli choose`"),
     ):
         with pytest.raises(UserError, match=message):
             find(read_experiment(changed(experiment, **change)), coefficients, draws=100)

@@ -11,7 +11,7 @@ import pytest
 import tiny_models
 from PIL import Image
 
-from ddecli.core.protocol import prompt_id
+from ddecli.core.protocol import prompt_id, prompts_sha256
 
 PROMPTS = ("a red circle", "a blue star on white", "green")
 
@@ -53,7 +53,15 @@ def make_sample(tmp_path: Path) -> Callable[..., Path]:
                 row = {"file_name": file_name, "prompt": prompt, "image_index": index, "seed": 0}
                 rows.append(row | {"prompt_id": prompt_id(prompt)})
         (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        settings = {"prompt_set": "test", "steps": 2, "seed": 0, "resolution": 32, "model": {"name": name}}
+        settings = {"prompts_sha256": prompts_sha256(PROMPTS), "num_prompts": len(PROMPTS)}
+        settings |= {
+            "images_per_prompt": per_prompt,
+            "prompt_set": "test",
+            "steps": 2,
+            "seed": 0,
+            "resolution": 32,
+            "model": {"name": name},
+        }
         (folder / "protocol.json").write_text(json.dumps(settings | protocol))
         return folder
 

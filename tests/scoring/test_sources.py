@@ -11,6 +11,7 @@ from PIL import Image
 
 from ddecli.core.errors import UserError
 from ddecli.core.protocol import prompt_id
+from ddecli.core.sealed import write_sealed
 from ddecli.scoring.sources import ImageSet, read_source, require_same_prompts
 
 
@@ -33,6 +34,52 @@ def test_sample_folder(make_sample: Callable[..., Path]) -> None:
     assert source.protocol is not None
     assert source.images[5].image_index == 1
     assert source.images[5].prompt_id == prompt_id("a blue star on white")
+
+
+def drop(number: int) -> Callable[[list[str]], list[str]]:
+    return lambda lines: lines[:number] + lines[number + 1 :]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines[:-1],  # cut at the end of a line
+        lambda lines: lines[:4],  # a whole prompt is left
+        drop(5),
+        lambda lines: [*lines, lines[0]],
+        lambda lines: [lines[1], lines[0], *lines[2:]],
+        lambda lines: [lines[0].replace("red", "rad"), *lines[1:]],
+        lambda lines: [lines[0].replace('"image_index": 0', '"image_index": 4'), *lines[1:]],
+        lambda lines: [lines[0].replace("-00.png", "-01.png"), *lines[1:]],
+        lambda lines: ["{", *lines[1:]],
+    ],
+)
+def test_a_list_of_images_that_has_changed(
+    make_sample: Callable[..., Path], change: Callable[[list[str]], list[str]]
+) -> None:
+    folder = make_sample()
+    lines = (folder / "metadata.jsonl").read_text().splitlines()
+    (folder / "metadata.jsonl").write_text("".join(f"{line}\n" for line in change(lines)))
+    sentence = r"metadata\.jsonl does not list the 3 x 4 images that protocol\.json tells of: run the same"
+    with pytest.raises(UserError, match=sentence):
+        read_source([folder])
+    assert len(read_source([folder], prompt="a dog").images) == 12
+
+
+def test_a_protocol_that_has_changed(make_sample: Callable[..., Path]) -> None:
+    folder = make_sample()
+    write_sealed(folder / "protocol.json", json.loads((folder / "protocol.json").read_text()))
+    assert read_source([folder]).protocol == {
+        key: value
+        for key, value in json.loads((folder / "protocol.json").read_text()).items()
+        if key != "content_sha256"
+    }
+    text = (folder / "protocol.json").read_text()
+    (folder / "protocol.json").write_text(text.replace('"steps": 2', '"steps": 3'))
+    with pytest.raises(
+        UserError, match=r"protocol\.json has changed since it was written: sample the images again"
+    ):
+        read_source([folder])
 
 
 def test_one_prompt_for_all(folder: Path) -> None:

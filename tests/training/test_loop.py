@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file
+from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.data.prepare import prepare
 from ddecli.models.digests import model_sha256
 from ddecli.models.load import load_model
@@ -203,9 +204,9 @@ def test_a_run_that_breaks_the_model_is_stopped(settings: Make) -> None:
 def test_a_store_of_another_resolution_is_refused(settings: Make, sd_store: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     shutil.copytree(sd_store, store)
-    manifest = json.loads((store / "manifest.json").read_text())
-    del manifest["content_sha256"]
-    (store / "manifest.json").write_text(json.dumps(manifest | {"latent_shape": [4, 16, 16]}))
+    write_sealed(
+        store / "manifest.json", read_sealed(store / "manifest.json", "") | {"latent_shape": [4, 16, 16]}
+    )
     with pytest.raises(UserError, match="shape"):
         train(settings(data=str(store)))
 
@@ -229,9 +230,7 @@ def test_a_run_is_not_resumed_on_other_pairs(settings: Make, sd_store: Path, tmp
     store = tmp_path / "pairs"
     shutil.copytree(sd_store, store)
     train(settings(data=str(store), steps=1))
-    manifest = json.loads((store / "manifest.json").read_text())
-    del manifest["content_sha256"]
-    (store / "manifest.json").write_text(json.dumps(manifest | {"source": "others"}))
+    write_sealed(store / "manifest.json", read_sealed(store / "manifest.json", "") | {"source": "others"})
     with pytest.raises(UserError, match="pairs_sha256"):
         train(settings(data=str(store), steps=1), resume=True)
     with pytest.raises(UserError, match="other pairs"):

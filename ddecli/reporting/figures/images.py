@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+from pydantic import BaseModel, NonNegativeInt
 
 from ddecli.core.errors import BadRow, UserError
-from ddecli.core.files import read_json
 from ddecli.core.images import load_image
 from ddecli.core.inside import inside
-from ddecli.core.protocol import METADATA, PROTOCOL
+from ddecli.core.protocol import METADATA, PROTOCOL, check_listing, read_protocol
 from ddecli.core.scores import ScoreSet, check_same_protocol
 from ddecli.core.text_tables import read_records
 from ddecli.reporting.figures.save import Numbers
@@ -35,6 +35,15 @@ LETTER, LINE = 19, 42
 LETTERS = TEXT // LETTER
 TITLE_GAP = 24
 """Space below the title, in dots."""
+
+
+class _Row(BaseModel):
+    """A line of metadata.jsonl."""
+
+    file_name: str
+    prompt: str
+    prompt_id: str
+    image_index: NonNegativeInt
 
 
 def numbers(folders: Folders, prompts: int = 6, image_index: int = 0) -> Numbers:
@@ -54,7 +63,9 @@ def numbers(folders: Folders, prompts: int = 6, image_index: int = 0) -> Numbers
         if len(given) > 1:
             raise UserError(f"{label} has {len(given)} folders: a column shows the images of one.")
     samples = {label: _sample(Path(given[0])) for label, given in folders.items()}
-    check_same_protocol([ScoreSet(str(given[0]), protocol=_protocol(given[0])) for given in folders.values()])
+    check_same_protocol(
+        [ScoreSet(str(given[0]), protocol=read_protocol(Path(given[0]))) for given in folders.values()]
+    )
     first = next(iter(samples.values()))
     texts = {row["prompt_id"]: row["prompt"] for row in first.values()}
     chosen = np.unique(np.linspace(0, len(texts) - 1, min(prompts, len(texts))).round().astype(int))
@@ -81,23 +92,18 @@ def _sample(folder: Path) -> dict[tuple[str, int], dict[str, Any]]:
     """The rows of a sample's metadata by prompt and image number."""
     if not (folder / METADATA).is_file() or not (folder / PROTOCOL).is_file():
         raise UserError(f"{folder} is no finished sample: make its images with `ddecli sample`.")
-    rows = read_records(folder / METADATA, "sample the images again")
-    try:
-        return {(row["prompt_id"], row["image_index"]): row for row in rows}
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder / METADATA} is damaged: sample the images again.") from error
+    rows = read_records(folder / METADATA, "sample the images again", _Row)
+    listed = [(row["file_name"], row["prompt"], row["image_index"]) for row in rows]
+    check_listing(folder, read_protocol(folder), listed)
+    return {(row["prompt_id"], row["image_index"]): row for row in rows}
 
 
 def _file(folder: Path, row: dict[str, Any]) -> Path:
     """The picture that a row of a sample's metadata names."""
     try:
         return inside(folder, row["file_name"])
-    except (BadRow, KeyError) as error:
+    except BadRow as error:
         raise UserError(f"{folder / METADATA} is damaged ({error}): sample the images again.") from error
-
-
-def _protocol(folder: str | Path) -> dict[str, Any]:
-    return read_json(Path(folder) / PROTOCOL)
 
 
 def draw(numbers: Numbers) -> Figure:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import read_json
+from ddecli.core.ledger import note, noting
+from ddecli.core.sealed import read_sealed
 from ddecli.reporting.bootstrap import CONFIDENCE, Interval
 from ddecli.reporting.cells import Cell, Row, Table
 from ddecli.reporting.choose import Choice
@@ -33,6 +36,7 @@ class Findings:
         side_by_side: the base and every method in one table, with the difference of every two, by model.
         grids: by model.
         cautions: what weakens the results, in sentences.
+        read: SHA-256 of every file that they rest on.
     """
 
     experiment: Experiment
@@ -45,6 +49,7 @@ class Findings:
     cautions: list[str]
     draws: int
     seed: int
+    read: dict[str, str] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[tuple[int, Judged]]:
@@ -88,7 +93,43 @@ class Findings:
                 for model, table in self.side_by_side.items()
             },
             "cautions": self.cautions,
+            "read": self.read,
         }
+
+
+_Numbers = Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+
+
+class _Cell(BaseModel):
+    """A cell of a table in JSON, see `Cell`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mean: FiniteFloat
+    spread: FiniteFloat | None = None
+    standard_error: FiniteFloat | None = None
+    difference: FiniteFloat | None = None
+    difference_interval: _Numbers | None = None
+    gain_percent: FiniteFloat | None = None
+    gain_interval: _Numbers | None = None
+    paper: str = ""
+    best: bool = False
+
+
+class _Row(BaseModel):
+    label: str
+    base: str | None
+    seeds: PositiveInt
+    cells: dict[str, _Cell]
+
+
+class _Table(BaseModel):
+    """What of a table in JSON is needed."""
+
+    number: int
+    metrics: list[str]
+    rows: list[_Row]
+    notes: list[str]
 
 
 def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0) -> Findings:
@@ -101,24 +142,26 @@ def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS,
     Raises:
         UserError: something that the experiment names is missing, damaged, or not comparable.
     """
-    evidence = load_evidence(experiment, coefficients, draws, seed)
-    grids = {name: load_grid(path) for name, path in experiment.grids().items()}
-    effects = {name: side_effects(model) for name, model in evidence.models.items()}
-    tables: dict[int, Table] = {
-        number: load_table(path, number) for number, path in sorted(experiment.tables.items())
-    }
-    return Findings(
-        experiment,
-        evidence,
-        judge(evidence),
-        effects,
-        {name: side_by_side(model) for name, model in evidence.models.items()},
-        tables,
-        grids,
-        cautions(evidence, grids, effects),
-        draws,
-        seed,
-    )
+    with noting() as read:
+        evidence = load_evidence(experiment, coefficients, draws, seed)
+        grids = {name: load_grid(path) for name, path in experiment.grids().items()}
+        effects = {name: side_effects(model) for name, model in evidence.models.items()}
+        tables: dict[int, Table] = {
+            number: load_table(path, number) for number, path in sorted(experiment.tables.items())
+        }
+        return Findings(
+            experiment,
+            evidence,
+            judge(evidence),
+            effects,
+            {name: side_by_side(model) for name, model in evidence.models.items()},
+            tables,
+            grids,
+            cautions(evidence, grids, effects),
+            draws,
+            seed,
+            dict(sorted(read.items())),
+        )
 
 
 def side_by_side(model: ModelEvidence) -> Table:
@@ -133,25 +176,20 @@ def load_table(path: Path, number: int) -> Table:
     Raises:
         UserError: it is missing, or no such table.
     """
-    found = read_json(path)
-    try:
-        rows = [
-            Row(
-                row["label"],
-                row["base"],
-                row["seeds"],
-                {name: _cell(cell) for name, cell in row["cells"].items()},
-            )
-            for row in found["rows"]
-        ]
-        table = Table(found["number"], found["metrics"], rows, found["notes"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is no output of `ddecli table {number} ... --json`: build it again."
-        ) from error
-    if table.number != number:
-        raise UserError(f"{path} is table {table.number}, not {number}.")
-    return table
+    found = read_sealed(path, f"build it again with `ddecli table {number} ... --json`", _Table)
+    if found["number"] != number:
+        raise UserError(f"{path} is table {found['number']}, not {number}.")
+    note(path)
+    rows = [
+        Row(
+            row["label"],
+            row["base"],
+            row["seeds"],
+            {name: _cell(cell) for name, cell in row["cells"].items()},
+        )
+        for row in found["rows"]
+    ]
+    return Table(found["number"], found["metrics"], rows, found["notes"])
 
 
 def _cell(values: Mapping[str, Any]) -> Cell:
