@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import numpy as np
 import pytest
 import yaml
 from cli_checks import assert_one_sentence, contents
+
+from ddecli.core.errors import UserError
+from ddecli.reporting.runs import load_credit
 
 if TYPE_CHECKING:
     from conftest import Typed
@@ -37,6 +41,10 @@ def train(ddecli: Run, sd_folder: Path, sd_store: Path) -> Run:
     return lambda *more: ddecli("train", *options, "--device", "cpu", *more)
 
 
+def figure(name: str) -> tuple[object, ...]:
+    return ("figure", name, "A=run", "--out", "f")
+
+
 def flip(file: Path, part: float = 0.5) -> Callable[[], int]:
     """Flip a bit; returns what puts it back."""
     good = file.read_bytes()
@@ -50,18 +58,12 @@ def test_a_finished_run_notes_its_files_and_readers_compare_them(ddecli: Run, tr
     assert train("--steps", 2).code == 0
     sample = ("sample", "run", "--prompt", "a cat", "--steps", 1, "--images-per-prompt", 1, "--out", "images")
     readers = {
-        "metrics.jsonl": [
-            ("figure", "curves", "A=run", "--out", "f"),
-            ("figure", "log-sigmoid", "A=run", "--out", "f"),
-        ],
-        "credit.npz": [
-            ("figure", "credit", "A=run", "--out", "f"),
-            ("figure", "corrections", "A=run", "--out", "f"),
-        ],
+        "metrics.jsonl": [figure("curves")],
+        "credit.npz": [figure("credit")],
         "model/unet/diffusion_pytorch_model.safetensors": [sample],
         "model/text_encoder/config.json": [sample],
         "model/scheduler/scheduler_config.json": [sample],
-        "perf.json": [("figure", "credit", "A=run", "--out", "f"), sample],
+        "perf.json": [figure("credit"), sample],
     }
     for name, commands in readers.items():
         put_back = flip(Path("run", name))
@@ -93,10 +95,10 @@ def test_a_run_that_goes_on_is_not_taken_for_a_damaged_one(
         patch.setattr("ddecli.training.loop._finish", stop)
         assert train("--steps", 3, "--resume").code == 130
     assert len(Path("run/metrics.jsonl").read_text().splitlines()) == 3
-    assert ddecli("figure", "curves", "A=run", "--out", "f").code == 0
+    assert ddecli(*figure("curves")).code == 0
     assert train("--steps", 3, "--resume").code == 0
     assert "metrics.jsonl" in json.loads(Path("run/perf.json").read_text())["files"]
-    assert ddecli("figure", "curves", "A=run", "--out", "f").code == 0
+    assert ddecli(*figure("curves")).code == 0
 
 
 @pytest.mark.parametrize(
@@ -152,17 +154,17 @@ def test_a_credit_map_without_a_digest(ddecli: Run, train: Run, damage: Callable
     assert train("--steps", 2).code == 0
     Path("run/perf.json").unlink()
     damage(Path("run/credit.npz"))
-    typed = ddecli("figure", "credit", "A=run", "--out", "f")
+    typed = ddecli(*figure("credit"))
     assert_one_sentence(typed, "run/credit.npz is no credit map (", "): train the run again")
 
 
-def test_flips_in_a_credit_map_without_a_digest_end_in_a_sentence(ddecli: Run, train: Run) -> None:
+def test_flips_in_a_credit_map_without_a_digest_end_in_a_sentence(train: Run) -> None:
     assert train("--steps", 2).code == 0
     Path("run/perf.json").unlink()
-    for place in np.linspace(0, 0.999, 60):
+    for place in np.linspace(0, 0.999, 500):
         put_back = flip(Path("run/credit.npz"), place)
-        typed = ddecli("figure", "credit", "A=run", "--out", "f")
-        assert typed.code in (0, 2), typed.error
+        with contextlib.suppress(UserError):
+            load_credit("run")
         put_back()
 
 
