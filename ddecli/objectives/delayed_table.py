@@ -87,8 +87,8 @@ class DelayedTable:
                 f"The checkpoint's delayed table has {state['means'].shape[1]} correction bins, this run "
                 f"{self._means.shape[1]}; resume with the setting that the run was started with."
             )
-        self._means = state["means"].to("cpu", torch.float64, copy=True)
-        self._visited = state["visited"].to("cpu", torch.bool, copy=True)
+        self._means = state["means"].to("cpu", torch.float64)
+        self._visited = state["visited"].to("cpu", torch.bool)
         self._set_corrections()
 
     def _set_corrections(self) -> None:

@@ -16,5 +16,5 @@ class SFT(Objective):
         return ObjectiveOutput(
             loss=errors.policy_w,
             logit=None,
-            gradient_weight=torch.ones_like(errors.policy_w, requires_grad=False),
+            gradient_weight=torch.ones_like(errors.policy_w),
         )

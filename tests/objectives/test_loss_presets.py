@@ -10,6 +10,7 @@ import torch
 
 from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.objectives.presets import LOSSES, build_objective, build_sampler
 
 SCHEDULE = NoiseSchedule(torch.tensor([0.9, 0.5, 0.1]))
@@ -29,6 +30,8 @@ def test_discounted_is_uniform_with_other_timesteps() -> None:
     assert LOSSES["discounted"].objective == LOSSES["uniform"].objective == "uniform"
     inside = build_sampler("discounted", 1000, "0.3-0.4", gamma=0.5, K=10)
     assert inside.probabilities.nonzero().flatten().tolist() == list(range(300, 400))
+    published = TimestepSampler.discounted(1000, 0.9, 50).probabilities
+    assert torch.equal(build_sampler("discounted", 1000).probabilities, published)
     ten_steps = build_sampler("discounted", 1000, gamma=0.5, K=10).probabilities
     assert float(ten_steps[999] / ten_steps[899]) == 2
 
