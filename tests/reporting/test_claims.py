@@ -333,11 +333,12 @@ def test_corrections_fall_in_size():
     outcome = CorrectionsFall("SD15", "dde").judge(with_runs(dde=rising))
     assert outcome.verdict == NOT_REPRODUCED
     assert outcome.comparisons[0].estimate == spearmanr(range(50), range(50)).statistic
-    assert (
-        CorrectionsFall("SD15", "dde")
-        .judge(with_runs(dde=[run(np.ones(50))]))
-        .missing.startswith("no correction")
-    )
+
+
+@pytest.mark.parametrize("rule", [CorrectionsSettle, CorrectionsFall, CorrectionsWeaken])
+def test_runs_without_a_delayed_table_say_nothing_of_corrections(rule):
+    outcome = rule("SD15", "dde").judge(with_runs(dde=[run(np.ones(50))]))
+    assert outcome.missing.startswith("no correction")
 
 
 def test_corrections_weaken_and_how_much():
