@@ -397,6 +397,9 @@ def test_inception_scores():
     assert scattered.verdict == REPRODUCED
     assert scattered.strict_verdict == UNDECIDED
     assert InceptionRises("SD15", "dde").judge(evidence({})).missing == "no Inception Score of tiny"
+    whole = {"base": [inception(4.0, splits=1)], "dde": [inception(5.0)]}
+    lone = InceptionRises("SD15", "dde").judge(evidence({}, inception=whole))
+    assert lone.comparisons[0].interval is None and lone.verdict == UNDECIDED
 
 
 def t_interval(difference, error, freedom):

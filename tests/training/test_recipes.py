@@ -73,3 +73,13 @@ def test_the_paper_s_grid_holds_the_recipes(model: str) -> None:
         found = recipe(model, loss, tiny=False)
         assert min(rates) <= found["lr"] <= max(rates)
         assert loss == "sft" or min(betas) <= found["beta"] <= max(betas)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [({}, True), ({"model": "tiny"}, True), ({"model": "tiny-xl"}, False)]
+)
+def test_another_model_is_not_held_to_the_weights_of_the_run_to_repeat(
+    given: dict[str, str], kept: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "run.yaml").write_text("model: tiny\nmodel_sha256: abc\n")
+    assert resolve_settings(given, tmp_path / "run.yaml").model_sha256 == ("abc" if kept else None)

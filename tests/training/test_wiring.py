@@ -236,3 +236,40 @@ def test_the_average_of_the_weights_is_what_is_saved(settings: Make) -> None:
         torch.testing.assert_close(saved[name], value, rtol=1e-5, atol=1e-6)
         assert torch.equal(kept.average[name], saved[name])
         assert torch.equal(kept.trainable[name], seen[-1][name])
+
+
+def test_a_resumed_run_goes_on_with_the_average(settings: Make, tmp_path: Path) -> None:
+    first, second = (Trainer(settings(weight_ema=0.5)) for _ in range(2))
+    assert first.average is not None and second.average is not None
+    begun = {name: value.clone() for name, value in first.average.values.items()}
+    one_step(first)
+    first.save(tmp_path / "kept", 1)
+    second.resume(tmp_path / "kept")
+    assert second.first_step == 1
+    assert all(
+        torch.equal(value, first.average.values[name]) for name, value in second.average.values.items()
+    )
+    assert any(not torch.equal(value, begun[name]) for name, value in second.average.values.items())
+    for trainer in (first, second):
+        one_step(trainer, 1)
+    assert all(
+        torch.equal(value, first.average.values[name]) for name, value in second.average.values.items()
+    )
+
+
+@pytest.mark.parametrize(("lora", "expected"), [(None, 2), (4, 1)])
+def test_policy_and_reference_are_compiled_alike(
+    settings: Make, monkeypatch: pytest.MonkeyPatch, lora: int | None, expected: int
+) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr(UNet2DConditionModel, "compile_repeated_blocks", lambda unet: compiled.append(unet))
+    limit = torch._dynamo.config.recompile_limit
+    try:
+        trainer = Trainer(settings(compile=True, lora=lora))
+        assert torch._dynamo.config.recompile_limit >= 2 * 8
+    finally:
+        torch._dynamo.config.recompile_limit = limit
+    assert [id(unet) for unet in compiled] == list(
+        dict.fromkeys([id(trainer.model.unet), id(trainer.reference.unet)])
+    )
+    assert len(compiled) == expected
