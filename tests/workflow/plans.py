@@ -11,7 +11,7 @@ from pathlib import Path
 import fake_ddecli
 
 ROOT = Path(__file__).parents[2]
-SNAKEFILE = ROOT / "workflow" / "Snakefile"
+SNAKEFILE = ROOT / "Snakefile"
 
 
 def snakemake(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -22,6 +22,7 @@ def snakemake(folder: Path, *arguments: str | Path) -> subprocess.CompletedProce
     path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(
         [str(word) for word in [*command, *arguments]],
+        cwd=folder,
         env=os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"},
         text=True,
         stdout=subprocess.PIPE,

@@ -23,39 +23,39 @@ min_version("9.10")
 # Not a plain `configfile:`, which a configuration of one's own would be merged into.
 if "models" not in config:
 
-    configfile: f"{workflow.basedir}/config/tiny.yaml"
+    configfile: f"{workflow.basedir}/workflow/config/tiny.yaml"
 
 
 # What is wrong with it is said now, in a sentence, and not by a job that fails after hours.
 try:
-    check_keys(config, f"{workflow.basedir}/schemas/config.schema.yaml", workflow.configfiles)
-    validate(config, "schemas/config.schema.yaml")  # fills in defaults
+    check_keys(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml", workflow.configfiles)
+    validate(config, "workflow/schemas/config.schema.yaml")  # fills in defaults
     check_experiment(config, workflow.configfiles)
 except UserError as error:
     sys.exit(f"Error: {error}")
 
 
-report: "report/workflow.rst"
+report: "workflow/report/workflow.rst"
 
 
 container: "workflow/envs/ddecli.sif"
 
 
 # In every command, `logged LOG` keeps its output, also that of attempts that failed, and `on_gpus COUNT` gives it GPUs.
-shell.prefix('. "%s/scripts/jobs.sh"; ' % workflow.basedir)
+shell.prefix('. "%s/workflow/scripts/jobs.sh"; ' % workflow.basedir)
 
 
-include: "rules/common.smk"
-include: "rules/arguments.smk"
-include: "rules/pictures.smk"
-include: "rules/evidence.smk"
-include: "rules/train.smk"
-include: "rules/sample.smk"
-include: "rules/score.smk"
-include: "rules/choose.smk"
-include: "rules/tables.smk"
-include: "rules/figures.smk"
-include: "rules/report.smk"
+include: "workflow/rules/common.smk"
+include: "workflow/rules/arguments.smk"
+include: "workflow/rules/pictures.smk"
+include: "workflow/rules/evidence.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/choose.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 
 
 # For the time that the whole took, if it is run in one go.
