@@ -192,7 +192,13 @@ def test_hpdv3(tmp_path: Path) -> None:
 
 def test_rapidatas_more_results(tmp_path: Path) -> None:
     """Votes as JSON in a text, beside a column `images` that holds no pictures."""
-    votes = ['{"image_1": 7, "image_2": 3}', '{"image_2": 9, "image_1": 1}', '{"x.jpg": 2, "y.jpg": 1}', "{}"]
+    votes = [
+        '{"image_1": 7, "image_2": 3}',
+        '{"image_2": 9, "image_1": 1}',
+        '{"x.jpg": 2, "y.jpg": 1}',
+        "{}",
+        None,
+    ]
     table = [
         {
             "id": str(i),
@@ -212,7 +218,7 @@ def test_rapidatas_more_results(tmp_path: Path) -> None:
     assert source.layout == "1 parquet file: Rapidata"
     pairs, rejects = read(source)
     assert sides(pairs) == [(png(0), png(1)), (png(3), png(2))]
-    assert rejects.counts == {"unreadable label": 2}
+    assert rejects.counts == {"unreadable label": 2, "not labelled": 1}
 
 
 def test_mj_bench(tmp_path: Path) -> None:
@@ -226,8 +232,9 @@ def test_mj_bench(tmp_path: Path) -> None:
     assert sides(read(source)[0]) == [(png(0), png(1)), (png(3), png(2))]
 
 
-def test_image_reward_db(tmp_path: Path) -> None:
+def test_image_reward_db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row a picture; those of a prompt are compared with one another, the smallest rank is the best."""
+    monkeypatch.setattr(parquet, "PART_ROWS", 2)
     ranks = [("x", 2), ("x", 1), ("x", 2), ("y", 1), ("y", 1), ("z", 1), ("w", 2), ("w", 1), ("x", 3)]
     table = [
         {
@@ -269,6 +276,9 @@ def test_too_many_pictures_of_one_prompt_are_not_compared(tmp_path: Path) -> Non
         json.dumps([{"prompt": "a", "images": ["0.png"] * 101, "ranks": [1] * 101}])
     )
     assert read(open_source(tmp_path / "x.json"))[1].counts == {"too many pictures": 1}
+    row = {"image_path": "0.png", "prompt_id": "x", "prompt": "a", "rank": 1}
+    (tmp_path / "x.json").write_text(json.dumps([row] * 102))
+    assert read(open_source(tmp_path / "x.json"))[1].counts == {"too many pictures": 2, "tie": 1}
 
 
 def test_verl_omni(tmp_path: Path) -> None:

@@ -171,6 +171,19 @@ def test_an_ambiguous_label_is_not_guessed() -> None:
     assert resolve_columns(columns, {"label_0": "label"}, "x").actual["label_0"] == "label"
 
 
+def test_one_of_two_columns_is_named_and_the_other_found() -> None:
+    found = resolve_columns(["prompt", "best", "l"], {"chosen": "best"}, "x").actual
+    assert found == {"prompt": "prompt", "chosen": "best", "rejected": "l"}
+    with pytest.raises(UserError, match="needed are"):  # never one column for both
+        resolve_columns(["prompt", "w", "l"], {"chosen": "l"}, "x")
+
+
+def test_one_picture_a_row_is_no_preference() -> None:
+    for labelled in (True, False):
+        with pytest.raises(UserError, match="needed are"):
+            resolve_columns(["prompt", "image", "rank"], {}, "x", labelled)
+
+
 def test_parse_mapping() -> None:
     assert parse_mapping(["prompt=caption,chosen=a b", "rejected=c"]) == {
         "prompt": "caption",

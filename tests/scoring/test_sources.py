@@ -143,6 +143,8 @@ def test_bad_metadata_rows_are_listed(folder: Path) -> None:
         '{"file_name": "b.png", "prompt": " "}',
         '{"file_name": "b.png"}',
         '{"file_name": "b.png", "prompt": "one", "image_index": "x"}',
+        '{"file_name": "b.png", "prompt": "one", "image_index": 2147483648}',
+        '{"file_name": "b.png", "prompt": "one", "image_index": 1e999}',
         '{"file_name": "b.png", "prompt": "one", "image_index": 0}',
     ]
     (folder / "metadata.jsonl").write_text("\n".join(rows))
@@ -155,7 +157,7 @@ def test_bad_metadata_rows_are_listed(folder: Path) -> None:
         "malformed row",
         "empty prompt",
         "no prompt",
-        "image_index is no number",
+        *["image_index is no number"] * 3,
         "repeated row",
     ]
 
