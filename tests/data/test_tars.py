@@ -167,3 +167,17 @@ def test_members_that_do_not_stand_side_by_side(tmp_path: Path) -> None:
     assert len(pairs) == 1
     assert rejects.counts == {"incomplete sample": 9}
     assert all("side by side" in bad["detail"] for bad in rejects.bad_rows)
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_packed_tar_that_is_damaged(tmp_path: Path, place: float, cut: bool) -> None:
+    files = [file for number in range(30) for file in sample(f"{number:02d}", number)]
+    packed = bytearray(gzip.compress(write_tar(tmp_path / "x.tar", files).read_bytes()))
+    at = int(place * len(packed))
+    (tmp_path / "x.tgz").write_bytes(packed)
+    assert len(read(tmp_path / "x.tgz")[0]) == 30
+    packed[at : at + 40] = bytes(40)
+    (tmp_path / "x.tgz").write_bytes(packed[:at] if cut else packed)
+    with pytest.raises(UserError, match=r"x\.tgz is damaged behind sample"):
+        read(tmp_path / "x.tgz")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, BinaryIO
 
@@ -20,8 +22,7 @@ _HEADERS = (
 def tar_files(file: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO[bytes] | None]]]:
     """Each regular file of a tar, streamed, with what opens it; its bytes are skipped unless it is opened at once.
 
-    A tar may be packed by gzip, whose ten thousand bytes are ten million at most. What other packers made of them has
-    no such bound, and is not unpacked.
+    A tar may be packed by gzip, which is unpacked as it is read; what other packers made is not unpacked.
 
     Raises:
         tarfile.TarError, EOFError, OSError: a damaged tar, or one with headers of absurd size.
@@ -29,12 +30,17 @@ def tar_files(file: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO
     try:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        with tarfile.open(fileobj=file, mode="r|gz" if packed else "r|", tarinfo=_Member) as tar:
+        unpacked = (
+            gzip.GzipFile(fileobj=file) if packed else file
+        )  # tarfile's own way would copy each block many times
+        with tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Member) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
                 tar.pax_headers = {}
                 if member.isfile():
                     yield member, lambda member=member: tar.extractfile(member)  # type: ignore[misc]
+    except zlib.error as error:
+        raise tarfile.ReadError(f"what gzip packed is damaged: {error}") from error
     except RecursionError as error:  # headers of headers
         raise tarfile.ReadError("it has too many headers in a row") from error
 
