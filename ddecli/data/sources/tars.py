@@ -30,15 +30,16 @@ def tar_files(file: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, Callable[[], IO
     try:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
-        unpacked = (
-            gzip.GzipFile(fileobj=file) if packed else file
-        )  # tarfile's own way would copy each block many times
+        # Not by tarfile itself, which copies each block many times.
+        unpacked = gzip.GzipFile(fileobj=file) if packed else file
         with tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Member) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
                 tar.pax_headers = {}
                 if member.isfile():
                     yield member, lambda member=member: tar.extractfile(member)  # type: ignore[misc]
+        while packed and unpacked.read(2**16):
+            pass  # gzip's check of all bytes comes at its end
     except zlib.error as error:
         raise tarfile.ReadError(f"what gzip packed is damaged: {error}") from error
     except RecursionError as error:  # headers of headers
