@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from ddecli.core.errors import UserError
 from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import (
     SamplingSettings,
+    _prepare,
     initial_latents,
     sample_images,
 )
@@ -210,7 +213,13 @@ def test_long_and_non_latin_prompts(
     assert summary.images == 4
     assert summary.duplicate_prompts == 1
     assert summary.truncated_prompts == 1
-    assert len(capsys.readouterr().err) < 500
+    said = capsys.readouterr().err
+    assert len(said) < 500 and "1 of 4 prompts are longer than the text encoder reads" in " ".join(
+        said.split()
+    )
+    short = make_prompt_set("test", ["a dog"])
+    sample_images(sd_pipeline, "x", short, replace(SETTINGS, images_per_prompt=1), tmp_path / "short")
+    assert "longer" not in capsys.readouterr().err
 
 
 def test_defaults_of_each_family(pipeline: DiffusionPipeline) -> None:
@@ -235,3 +244,24 @@ def test_sample_is_an_imagefolder(sd_pipeline: DiffusionPipeline, prompts: Promp
     )
     assert len(rows) == 6
     assert sorted(rows["prompt"]) == sorted(prompts.prompts * 2)
+
+
+def test_no_checker_no_watermark_no_bars() -> None:
+    bars: dict[str, bool] = {}
+    given: dict[str, Any] = {"scheduler": "old", "set_progress_bar_config": lambda **how: bars.update(how)}
+    for parts in ({}, {"safety_checker": "checker"}, {"watermark": "mark"}):
+        pipeline = SimpleNamespace(**given, **parts)
+        _prepare(pipeline, SimpleNamespace(scheduler="new"))
+        assert vars(pipeline) == given | dict.fromkeys(parts) | {"scheduler": "new"}
+        assert bars == {"disable": True}
+
+
+def test_a_damaged_protocol_is_replaced_on_request_alone(
+    sd_pipeline: DiffusionPipeline, prompts: PromptSet, tmp_path: Path
+) -> None:
+    sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    (tmp_path / "protocol.json").write_text("{")
+    with pytest.raises(UserError, match=r"protocol\.json"):
+        sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
+    assert (tmp_path / "protocol.json").read_text() == "{"
+    assert sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, overwrite=True), tmp_path).made == 6
