@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -208,7 +209,9 @@ def test_long_and_non_latin_prompts(
     sd_pipeline: DiffusionPipeline, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prompts = make_prompt_set("test", ["word " * 2000, "絵", "🙂", "a dog", "a dog"])
+    began = time.monotonic()
     summary = sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, images_per_prompt=1), tmp_path)
+    assert 0 < summary.seconds <= time.monotonic() - began + 0.001
     assert summary.complete
     assert summary.images == 4
     assert summary.duplicate_prompts == 1

@@ -240,3 +240,17 @@ def test_inception_v3_needs_its_extra(make_sample: MakeSample, monkeypatch: pyte
     monkeypatch.setattr("torchmetrics.image.inception._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(UserError, match=r"ddecli\[inception\]"):
         inception_score(make_sample(), "inception")
+
+
+def test_larger_pictures_are_made_smaller_as_pillow_does(classifier_folder: Path) -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    large = Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC)
+    small = large.resize((32, 32), Image.Resampling.BILINEAR)
+    first, second = (torch.from_numpy(np.array(each)).permute(2, 0, 1)[None] for each in (large, small))
+    network = ClassifierLogits(classifier_folder)
+    with torch.no_grad():
+        found, expected = network(first), network.network(pixel_values=second.float() / 127.5 - 1).logits
+        unsized = network.network(pixel_values=first.float() / 127.5 - 1).logits
+    size = (unsized - expected).abs().max()
+    assert (found - expected).abs().max() < 0.05 * size
+    assert torch.equal(network(second), expected)
