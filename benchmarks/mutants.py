@@ -6,7 +6,8 @@
 A mutant is a copy of the package with one change: a comparison turned round, an operator exchanged, a number off by
 one, a condition negated, a keyword argument or a statement left out. It is dead when a test of its room (the folder of
 `tests/` of the same name, and those named in ROOMS) that runs the changed statement fails or never ends. What survives
-is printed as a difference, to be judged by eye: some changes change nothing.
+is printed as a difference, to be judged by eye: some changes change nothing. Those are moved, with a reason, from
+`survivors` to `equivalent` in the file of `--json`, and are known the next time.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import ast
 import difflib
 import hashlib
 import json
+import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +98,12 @@ class Mutant:
         name = str(self.file.relative_to(ROOT))
         lines = (text.splitlines() for text in (self.file.read_text(encoding="utf-8"), self.source()))
         return "\n".join(difflib.unified_diff(*lines, name, name, lineterm="", n=1))
+
+    def name(self) -> str:
+        """The same in one line, wherever in the file it stands."""
+        changed = self.difference().splitlines()[3:]
+        old, new = (" ".join(line[1:].strip() for line in changed if line[0] == sign) for sign in "-+")
+        return f"{self.file.relative_to(PACKAGE)}: {old} -> {new}"
 
 
 class Mutations(ast.NodeVisitor):
@@ -269,7 +278,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=600, help="seconds after which tests never end")
     parser.add_argument("--lines", type=Path, help="keep here what each test runs, for the next time")
-    parser.add_argument("--json", type=Path, help="add the count of each room and the survivors to this file")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help="write counts and survivors here; survivors that it calls equivalent stay so",
+    )
     given = parser.parse_args()
     load_libraries()
     with tempfile.TemporaryDirectory() as scratch:
@@ -280,18 +293,36 @@ def main() -> None:
             known: dict[str, Any] = {}
             for file in files_of(room):
                 known |= lines_of_tests(file, kept, given.limit)
-            mutants, survivors = chosen(room, given.count, given.seed), []
+            mutants = chosen(room, given.count, given.seed)
+            judged = result.get(room, {}).get("equivalent", {})
+            survivors, equivalent = [], {}
             for number, mutant in enumerate(mutants, 1):
                 if survives(mutant, known, given.limit):
-                    survivors.append(mutant.difference())
-                    print(survivors[-1], flush=True)
-                print(f"{room}: {number - len(survivors)} of {number} dead", flush=True)
-            dead = len(mutants) - len(survivors)
-            result[room] = {"seed": given.seed, "mutants": len(mutants), "dead": dead, "survivors": survivors}
+                    if mutant.name() in judged:
+                        equivalent[mutant.name()] = judged[mutant.name()]
+                    else:
+                        survivors.append(mutant.name())
+                        print(mutant.difference(), flush=True)
+                dead = number - len(survivors) - len(equivalent)
+                print(f"{room}: {dead} of {number} dead, {len(equivalent)} equivalent", flush=True)
+            result[room] = {
+                "command": f"python benchmarks/mutants.py --room {room} --count {given.count} --seed {given.seed}",
+                "commit": _commit(),
+                "date": time.strftime("%Y-%m-%d"),
+                "mutants": len(mutants),
+                "dead": len(mutants) - len(survivors) - len(equivalent),
+                "equivalent": equivalent,
+                "survivors": survivors,
+            }
             if given.json:
                 given.json.write_text(
                     json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
                 )
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":
