@@ -35,7 +35,7 @@ ROOMS = {
     "data": ["data", "cli/test_prepare.py", "cli/test_prepare_sources.py", "cli/test_bad_data.py"],
     "sampling": ["sampling", "cli/test_sample.py"],
     "scoring": ["scoring", "cli/test_score.py", "cli/test_inception.py"],
-    "core": ["core", "cli"],
+    "core": ["core", "cli", "models/test_digests.py", "reporting/test_compare.py", "sampling/test_prompts.py"],
     "reporting": ["reporting", "cli/test_table.py", "cli/test_report_command.py"],
     "cli": ["cli"],
     "tinyworld": ["tinyworld", "cli/test_world.py", "cli/test_prepare.py", "cli/test_score.py"],
@@ -254,6 +254,8 @@ def tests_of(mutant: Mutant, known: dict[str, Any]) -> tuple[list[str], float]:
         ran = set(told["lines"].get(name, ()))
         if ran & lines or (at_import and ran):
             found.append((f"test_{mutant.file.stem}.py" not in test, told["seconds"], test))
+    if at_import and not found:  # a file of constants: any quick test
+        found = [(True, told["seconds"], test) for test, told in known.items() if told["seconds"] < 1]
     found.sort(key=lambda entry: (entry[1] > 2, *entry))
     return [test for *_, test in found], sum(seconds for _, seconds, _ in found)
 
