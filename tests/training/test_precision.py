@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ddecli.core.errors import UserError
-from ddecli.training import precision
+from ddecli.training import precision, sharding
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.precision import load_scaler_state, scaler_state, start_processes, training_dtype
 from ddecli.training.settings import TrainSettings
@@ -121,3 +121,28 @@ def test_optimizer_state_is_laid_out_as_its_parameter() -> None:
     assert torch.equal(found["state"][0]["exp_avg"], moment)
     assert found["state"][0]["exp_avg"].stride() == parameter.stride() != moment.stride()
     assert found["state"][0]["step"] is step and found["param_groups"] == state["param_groups"]
+
+
+class ResnetBlock2D(torch.nn.Linear):
+    """Called as a block of a U-Net that is gathered on its own."""
+
+
+def test_blocks_are_sharded_one_by_one_and_then_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [ResnetBlock2D(1, 1), ResnetBlock2D(1, 1)]
+    unet = torch.nn.Sequential(blocks[0], torch.nn.Linear(1, 1), blocks[1])
+    plugin = SimpleNamespace(fsdp_version=2, cpu_offload=None, reshard_after_forward="when it says")
+    accelerator = SimpleNamespace(device=torch.device("cpu"), num_processes=3)
+    done: list[tuple[object, ...]] = []
+    monkeypatch.setattr(sharding, "FullyShardedDataParallelPlugin", lambda: plugin)
+    monkeypatch.setattr(sharding, "init_device_mesh", lambda *given: given)
+    monkeypatch.setattr(sharding, "fully_shard", lambda module, **how: done.append((module, how)))
+    sharding.shard(unet, accelerator)
+    mesh = ("cpu", (3,))
+    each = {"mesh": mesh, "reshard_after_forward": "when it says"}
+    assert done == [(blocks[0], each), (blocks[1], each), (unet, {"mesh": mesh})]
+    for wrong in ({"fsdp_version": 1}, {"cpu_offload": sharding.CPUOffloadPolicy()}):
+        monkeypatch.setattr(
+            sharding, "FullyShardedDataParallelPlugin", lambda w=wrong: SimpleNamespace(**vars(plugin) | w)
+        )
+        with pytest.raises(UserError, match="fsdp_version: 2"):
+            sharding.shard(unet, accelerator)
