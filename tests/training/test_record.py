@@ -125,3 +125,43 @@ def test_the_alarm_without_a_reference_compares_with_the_first_step(tmp_path: Pa
     alarm.check(0, {"loss": 0.1, "error_policy_w": 0.1, "error_reference_w": None}, 1.0)
     with pytest.raises(UserError, match="5.0 times"):
         alarm.check(1, {"loss": 0.5, "error_policy_w": 0.5, "error_reference_w": None}, 1.0)
+
+
+def test_scaled_gradients_may_overflow_twenty_times_in_a_row(tmp_path: Path) -> None:
+    alarm, good = Alarm(tmp_path, 4.0), {"loss": 0.6, "error_policy_w": 0.1, "error_reference_w": 0.1}
+    for _ in range(2):
+        for step in range(20):
+            alarm.check(step, good, math.inf, is_scaled=True)
+        alarm.check(20, good, 1.0, is_scaled=True)
+    for step in range(20):
+        alarm.check(step, good, math.nan, is_scaled=True)
+    with pytest.raises(UserError, match="stopped at step 20: the loss or its gradient is no longer a number"):
+        alarm.check(20, good, math.inf, is_scaled=True)
+
+
+def test_the_alarm_says_which_checkpoint_is_kept(tmp_path: Path) -> None:
+    bad = {"loss": math.inf, "error_policy_w": 0.1, "error_reference_w": 0.1}
+    with pytest.raises(UserError, match="No checkpoint had been written yet"):
+        Alarm(tmp_path, 4.0).check(3, bad, 1.0)
+    (tmp_path / "step-000002").mkdir()
+    with pytest.raises(UserError, match="The checkpoint of step 2 is kept"):
+        Alarm(tmp_path, 4.0).check(3, bad, 1.0)
+
+
+@pytest.mark.parametrize("longer", [2, 5])
+def test_a_credit_map_goes_on_in_a_run_of_other_length(longer: int, tmp_path: Path) -> None:
+    table = DelayedTable(NoiseSchedule.from_scheduler(DDIMScheduler()))
+    table.update(some_errors())
+    first, second = CreditMap(3, 1000), CreditMap(longer, 1000)
+    for step in range(2):
+        first.add(step, some_columns() * (step + 1) % 1000, table)
+    second.load(first.state())
+    for name, value in first.state().items():
+        assert value.any() and torch.equal(second.state()[name][:2], value[:2]), name
+        assert not second.state()[name][2:].any() and len(second.state()[name]) == longer
+    second.save(tmp_path / "credit.npz", table)
+    saved = np.load(tmp_path / "credit.npz")
+    expected = table.corrections()[torch.arange(0, 1000, 20)]
+    assert np.array_equal(saved["corrections"][1], expected.numpy()) and expected.any()
+    assert np.array_equal(saved["bin_edges"], np.arange(0, 1001, 20))
+    assert np.array_equal(saved["table_means"], table.state_dict()["means"].numpy())
