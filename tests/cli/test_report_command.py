@@ -21,6 +21,8 @@ def test_the_whole_report(ddecli, experiment):
     result = ddecli("report", experiment, "--out", out, "--draws", 100)
     assert result.code == 0, result.error
     assert "reproduced" in result.out
+    counts = json.loads((out / "claims.json").read_text())["counts"]
+    assert result.out.strip() == ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     for name, begin in {"md": "# DDE", "html": "<!DOCTYPE html>", "pdf": "%PDF"}.items():
         assert (out / f"reproduction.{name}").read_bytes().startswith(begin.encode())
     claims = json.loads((out / "claims.json").read_text())
