@@ -145,10 +145,11 @@ def load_scores(path: str | Path) -> ScoreSet:
     file = path if path.suffix == ".parquet" else path / SCORES_PARQUET
     if not file.exists():
         raise UserError(f"{file} does not exist: score the images first with `ddecli score {file.parent}`.")
+    readable_file(file)
     about = _about(file.with_suffix(".json"))
     _check_digest(file, about, SCORES_PARQUET)
     with read_by_others(f"{file} cannot be read as a table of {', '.join(COLUMNS)}", SCORE_AGAIN):
-        table = _read_rows(readable_file(file))
+        table = _read_rows(file)
     _check_rows(file, table)
     metrics = {}
     for metric in np.unique(table["metric"]).tolist():

@@ -93,13 +93,20 @@ def test_train_resumes_before_a_checkpoint_cut_short(train: Run) -> None:
     }
 
 
+def performance(run: dict[str, bytes]) -> dict[str, Any]:
+    """What the steps of a run took, and on what."""
+    digests = ("files", "content_sha256")
+    return {key: value for key, value in json.loads(run["perf.json"]).items() if key not in digests}
+
+
 def test_train_on_a_full_disk_keeps_what_was_whole(train: Run) -> None:
     assert train(1).code == 0
     before = contents("run")
     with full_disk(20_000):
         assert_one_sentence(train(3), "Cannot write run/checkpoints/step-000002", "File too large")
     after = contents("run")
-    changing = ("run.yaml", "metrics.jsonl")
+    changing = ("run.yaml", "metrics.jsonl", "perf.json")
+    assert performance(before) == performance(after)  # but for the digests of what goes on
     assert {name for name in before | after if before.get(name) != after.get(name)} <= set(changing)
     assert train(3).code == 0
 
