@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from ddecli.core import scratch
 from ddecli.core.files import atomic_file, atomic_folder, make_folder, replace_folder
-from ddecli.core.scratch import UNTOUCHED_S, clear_stale
+from ddecli.core.scratch import UNTOUCHED_S, clear_stale, scratch_beside
 
 
 @pytest.fixture
@@ -163,3 +163,12 @@ def test_one_boot_has_one_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(scratch, "BOOT_ID", tmp_path / "none")
     assert scratch._kernel() != here
     scratch._kernel.cache_clear()
+
+
+def test_looking_for_temporaries_leaves_no_file_open(tmp_path: Path) -> None:
+    with scratch_beside(tmp_path / "living"):
+        (tmp_path / ".stopped.00000000-0123abcd.tmp").mkdir()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(3):
+            clear_stale(tmp_path)
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
