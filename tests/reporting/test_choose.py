@@ -6,6 +6,7 @@ import yaml
 from score_sets import score_set
 
 from ddecli.core.errors import UserError
+from ddecli.core.run_files import write_performance
 from ddecli.reporting.choose import choose
 
 BASE = {name: np.array([[1.0], [3.0], [5.0]]) for name in ("clip", "hps", "pickscore")}
@@ -68,6 +69,18 @@ def test_a_lucky_seed_is_not_chosen(tmp_path):
     assert found.best()["dde"].beta == 20.0
     lucky = found.trials[0]
     assert (lucky.seeds, lucky.gain) == ([0, 1], pytest.approx(0.0))
+
+
+def test_a_trial_takes_the_mean_time_of_its_trainings_that_say_it(tmp_path):
+    trials = [
+        trial(tmp_path, f"{beta}-{seed}", 1.0, beta=beta, seed=seed)
+        for beta in (5.0, 20.0)
+        for seed in range(3)
+    ]
+    for name, seconds in (("5.0-0", 10.0), ("5.0-2", 40.0)):
+        write_performance(tmp_path / name, {"seconds": seconds}, {})
+    found = choose(base(), trials)
+    assert [(each.beta, each.train_seconds) for each in found.trials] == [(5.0, 25.0), (20.0, None)]
 
 
 def test_the_same_trial_twice_is_refused(tmp_path):
