@@ -268,3 +268,20 @@ def test_a_damaged_protocol_is_replaced_on_request_alone(
         sample_images(sd_pipeline, "x", prompts, SETTINGS, tmp_path)
     assert (tmp_path / "protocol.json").read_text() == "{"
     assert sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, overwrite=True), tmp_path).made == 6
+
+
+@pytest.mark.parametrize("batch_size", [2, 6])
+def test_a_picture_that_cannot_be_written_is_said(
+    sd_pipeline: DiffusionPipeline,
+    prompts: PromptSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+) -> None:
+    def full(picture: np.ndarray, path: Path) -> None:
+        raise UserError(f"Cannot write {path}: No space left on device.")
+
+    monkeypatch.setattr("ddecli.sampling.generate._save", full)
+    with pytest.raises(UserError, match="No space left"):
+        sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, batch_size=batch_size), tmp_path)
+    assert not (tmp_path / "metadata.jsonl").exists()
