@@ -20,6 +20,7 @@ import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -221,21 +222,24 @@ def _is_number(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
+def every(room: str) -> Iterator[Mutant]:
+    """All mutants of a room."""
+    for file in sorted((PACKAGE / room).rglob("*.py")):
+        if not str(file.relative_to(PACKAGE)).startswith(LOOKED_AT):
+            yield from Mutations(file).found
+
+
 def chosen(room: str, count: int, seed: int) -> list[Mutant]:
     """Mutants of a room, drawn by lines: each line of code as likely as another, and one mutant of it.
 
     Drawn by a hash of the line's text, so that the sample stays nearly the same when other lines change.
     """
     by_line: dict[tuple[str, str, int], list[Mutant]] = {}
-    for file in sorted((PACKAGE / room).rglob("*.py")):
-        name = str(file.relative_to(PACKAGE))
-        if name.startswith(LOOKED_AT):
-            continue
-        lines = file.read_text(encoding="utf-8").splitlines()
-        for mutant in Mutations(file).found:
-            number = mutant.line()
-            same = sum(line.strip() == lines[number].strip() for line in lines[:number])
-            by_line.setdefault((name, lines[number].strip(), same), []).append(mutant)
+    for mutant in every(room):
+        number, lines = mutant.line(), mutant.file.read_text(encoding="utf-8").splitlines()
+        same = sum(line.strip() == lines[number].strip() for line in lines[:number])
+        name = str(mutant.file.relative_to(PACKAGE))
+        by_line.setdefault((name, lines[number].strip(), same), []).append(mutant)
 
     def rank(text: object) -> bytes:
         return hashlib.sha256(f"{seed} {text}".encode()).digest()
@@ -288,6 +292,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=float, default=600, help="seconds after which tests never end")
     parser.add_argument("--lines", type=Path, help="keep here what each test runs, for the next time")
+    parser.add_argument("--again", action="store_true", help="only the survivors that --json names")
     parser.add_argument(
         "--json",
         type=Path,
@@ -303,27 +308,25 @@ def main() -> None:
             known: dict[str, Any] = {}
             for file in files_of(room):
                 known |= lines_of_tests(file, kept, given.limit)
-            mutants = chosen(room, given.count, given.seed)
-            judged = result.get(room, {}).get("equivalent", {})
-            survivors, equivalent = [], {}
+            before = result.get(room, {})
+            if given.again:
+                mutants = [mutant for mutant in every(room) if mutant.name() in before["survivors"]]
+            else:
+                mutants = chosen(room, given.count, given.seed)
+            survivors = []
             for number, mutant in enumerate(mutants, 1):
                 if survives(mutant, known, given.limit):
-                    if mutant.name() in judged:
-                        equivalent[mutant.name()] = judged[mutant.name()]
-                    else:
-                        survivors.append(mutant.name())
-                        print(mutant.difference(), flush=True)
-                dead = number - len(survivors) - len(equivalent)
-                print(f"{room}: {dead} of {number} dead, {len(equivalent)} equivalent", flush=True)
-            result[room] = {
-                "command": f"python benchmarks/mutants.py --room {room} --count {given.count} --seed {given.seed}",
-                "commit": _commit(),
-                "date": time.strftime("%Y-%m-%d"),
-                "mutants": len(mutants),
-                "dead": len(mutants) - len(survivors) - len(equivalent),
-                "equivalent": equivalent,
-                "survivors": survivors,
-            }
+                    survivors.append(mutant.name())
+                    print(mutant.difference(), flush=True)
+                print(f"{room}: {number - len(survivors)} of {number} dead", flush=True)
+            command = f"python benchmarks/mutants.py --room {room} --count {given.count} --seed {given.seed}"
+            told = {"command": command, "commit": _commit(), "date": time.strftime("%Y-%m-%d")}
+            told = before | {"again": _commit()} if given.again else told | {"mutants": len(mutants)}
+            judged = before.get("equivalent", {})
+            equivalent = {name: reason for name, reason in judged.items() if given.again or name in survivors}
+            survivors = [name for name in survivors if name not in judged]
+            dead = told["mutants"] - len(equivalent) - len(survivors)
+            result[room] = told | {"dead": dead, "equivalent": equivalent, "survivors": survivors}
             if given.json:
                 given.json.write_text(
                     json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"

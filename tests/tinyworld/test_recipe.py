@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer, ResNetForImageClassification
 
 from ddecli.core.files import read_json
 from ddecli.models.presets import builtin_weights
-from ddecli.tinyworld import autoencoder, classifier, pretraining, scorers
+from ddecli.tinyworld import autoencoder, classifier, pretraining, scorers, show
 from ddecli.tinyworld import build as recipe
 from ddecli.tinyworld.bank import Bank, make_bank
 from ddecli.tinyworld.build import build
 from ddecli.tinyworld.classifier import held_out_accuracy
+from ddecli.tinyworld.pairs import world_pairs
+from ddecli.tinyworld.scenes import COARSE, FINE, MIDDLE
 
 
 def test_the_shipped_scorers_judge_as_was_measured_when_they_were_built(
@@ -114,3 +120,32 @@ def described(file: Path) -> Any:
 
 
 VARYING = {"_diffusers_version", "transformers_version", "_name_or_path", "scaling_factor"}
+
+
+@pytest.mark.parametrize("restored", [-3.0, -0.5, 0.25, 2.0])
+def test_the_peak_signal_to_noise_ratio(restored: float) -> None:
+    """Of pictures from 0 to 1, in which the autoencoder's values end at -1 and 1."""
+
+    class Constant:
+        def encode(self, pixels: Tensor) -> SimpleNamespace:
+            return SimpleNamespace(latent_dist=SimpleNamespace(mean=pixels))
+
+        def decode(self, latents: Tensor) -> SimpleNamespace:
+            return SimpleNamespace(sample=torch.full_like(latents, restored))
+
+    bank = make_bank("psnr", 600)
+    shown = bank.pictures[:512].double() / 255
+    errors = (shown - (min(max(restored, -1), 1) + 1) / 2).square().flatten(1).mean(1)
+    expected = (10 * (1 / errors).log10()).mean()
+    assert autoencoder.reconstruction_psnr(Constant(), bank) == pytest.approx(float(expected), rel=1e-5)  # type: ignore[arg-type]
+
+
+def test_the_sheet_of_the_world_shows_every_flaw_and_pairs() -> None:
+    flaws = show._flaws(0)
+    assert [text.split(":")[0] for _, text in flaws] == [*COARSE, *MIDDLE, *FINE]
+    assert all("background" in text and len(pictures) == 1 for pictures, text in flaws)
+    assert [len(pictures) for pictures, _ in show._clean(0)] == [1] * 12
+    for (pictures, text), pair in zip(show._pairs(0), world_pairs(40), strict=False):
+        assert text == pair.prompt
+        for picture, kept in zip(pictures, (pair.chosen, pair.rejected), strict=True):
+            assert np.array_equal(picture, Image.open(io.BytesIO(kept)))
