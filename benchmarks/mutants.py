@@ -279,7 +279,7 @@ def survives(mutant: Mutant, known: dict[str, Any], most_s: float) -> bool:
         return True
     with copy_of_package() as folder:
         (folder / mutant.file.relative_to(ROOT)).write_text(mutant.source(), encoding="utf-8")
-        return run_tests(folder, tests, min(60 + 10 * seconds, most_s)) == 0
+        return run_tests(folder, tests, min(30 + 4 * seconds, most_s)) == 0
 
 
 def main() -> None:
