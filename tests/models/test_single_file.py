@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from ddecli.core.errors import UserError
 from ddecli.models.load import load_model, load_pipeline
 from ddecli.models.prediction import check_prediction, said_prediction
 from ddecli.models.presets import resolve
+from ddecli.models.single_file import _beside
 
 Pipelines = dict[str, object]
 
@@ -292,3 +294,18 @@ def test_what_is_no_checkpoint_is_said(make: Callable[..., Path], tmp_path: Path
     (tmp_path / "model.ckpt").write_bytes(b"")
     with pytest.raises(UserError, match="may hold code"):
         resolve(str(tmp_path / "model.ckpt"))
+
+
+def test_what_lies_beside_a_file_decides_its_conversion(sd_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sd_folder, tmp_path / "model"))
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+
+    def name(*missing: str, beside: Path | None = folder) -> str:
+        return _beside(tmp_path / "model.safetensors", beside, list(missing))
+
+    plain, with_vae = name(), name("vae")
+    assert len({plain, with_vae, name(beside=None)}) == 3 and name("vae") == with_vae
+    os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1000))
+    assert name() == plain and name("vae") != with_vae
+    (folder / "unet" / "config.json").write_text("{}")
+    assert name() != plain
