@@ -15,6 +15,7 @@ from ddecli.core.errors import UserError
 from ddecli.data.columns import parse_mapping, resolve_columns
 from ddecli.data.pairs import Pair, Rejects, read_image_bytes
 from ddecli.data.sources.base import Wanted
+from ddecli.data.sources.names import check_source
 from ddecli.data.sources.registry import open_source
 
 
@@ -208,3 +209,13 @@ def test_a_path_without_pairs(tmp_path: Path, make: Any, sentence: str) -> None:
     make(tmp_path / "data")
     with pytest.raises(UserError, match=sentence):
         read(tmp_path / "data")
+
+
+def test_data_by_name_lie_here_or_may_lie_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", str(tmp_path), "pickapic", "owner/name", "owner/name.v2"):
+        check_source(name)
+    for name in ("yours", "mine/nothing", str(tmp_path / "nothing"), "a/b/c", "mine.csv"):
+        with pytest.raises(UserError, match="does not exist"):
+            check_source(name)
