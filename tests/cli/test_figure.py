@@ -77,6 +77,19 @@ def test_labels_given_twice_are_seeds(ddecli, folders, tmp_path):
     assert (found["bootstrap_draws"], found["bootstrap_seed"]) == (100, 3)
 
 
+@pytest.mark.parametrize("name", ["segments", "beat-ratios"])
+def test_the_metrics_that_are_asked_for_or_all(ddecli, tmp_path, name):
+    values = np.random.default_rng(0).uniform(0.2, 0.4, size=(10, 2))
+    for shift, folder in enumerate(("base", "full", "part")):
+        write(score_set(folder, dict.fromkeys(("clip", "hps"), values + shift), folder), tmp_path / folder)
+    rows = [
+        f"{label}={tmp_path}/{folder}" for label, folder in (("A", "base"), ("B", "full"), ("0-0.1", "part"))
+    ]
+    for words, shown in (((), {"clip", "hps"}), (("--metric", "hps"), {"hps"})):
+        assert ddecli("figure", name, *rows, "--out", tmp_path / "x", "--draws", 100, *words).code == 0
+        assert json.loads((tmp_path / "x.json").read_text())["metrics"].keys() == shown
+
+
 def test_unknown_figures_and_missing_rows(ddecli, folders):
     message = refused(ddecli("figure", "segmnets", "--out", "x"))
     assert "There is no figure 'segmnets': choose from segments, beat-ratios" in message

@@ -64,6 +64,14 @@ def test_prints_markdown_to_a_pipe(run, images):
     assert "+6.7 %" in out
 
 
+def test_a_terminal_shows_a_table_and_a_file_nothing(run, images, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    rows = (f"one={images}/base", f"other={images}/dde", "--draws", 100)
+    code, out, _ = run(*rows)
+    assert code == 0 and "one" in out and "─" in out and "| one |" not in out
+    assert run(*rows, "--out", images / "x")[:2] == (0, "")
+
+
 def test_two_folders_and_no_number(run, images):
     code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--draws", 100)
     assert code == 0
