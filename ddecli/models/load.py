@@ -45,6 +45,8 @@ from ddecli.models.sdxl import StableDiffusionXL
 from ddecli.models.single_file import pipeline_folder
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
+LARGEST_LATENT = 4096
+"""Width and height of latents that a U-Net may have been made for; those of SDXL are 128."""
 VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
 
 
@@ -299,6 +301,12 @@ def _check_family(pipeline: Any, folder: Path) -> None:
 def _check_parts(pipeline: Any, folder: Path) -> None:
     """Refuse a U-Net beside an autoencoder or text encoders of another model."""
     unet, vae = pipeline.unet.config, pipeline.vae
+    sides = unet.sample_size if isinstance(unet.sample_size, list | tuple) else [unet.sample_size] * 2
+    if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= LARGEST_LATENT for side in sides):
+        raise UserError(
+            f"The U-Net in {folder} has the sample_size {str(unet.sample_size)[:60]}, which is no width and height of "
+            "latents: put its config.json right, or fetch the model again."
+        )
     if vae is not None and unet.in_channels != vae.config.latent_channels:
         raise UserError(
             f"The U-Net in {folder} takes {unet.in_channels} channels, its autoencoder makes "

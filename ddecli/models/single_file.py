@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
-from diffusers.loaders.single_file_utils import SingleFileComponentError
 from huggingface_hub import cached_assets_path, constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors.torch import load_file, save_file
@@ -142,7 +141,9 @@ def _load(file: Path, family: str, beside: Path | None, missing: list[str], temp
             f"{file} needs the configurations and tokenizers of its family, which are neither in the local cache "
             f"nor can be fetched: put a diffusers folder of the same architecture beside it, as {file.with_suffix('')}."
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SingleFileComponentError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # what libraries raise of damaged files, they do not tell
         raise UserError(
             f"{file} cannot be loaded as a checkpoint of {family}: {first_sentence(error)}"
         ) from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, read_by_others
 
 
 def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
@@ -20,10 +19,13 @@ def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
         UserError: a file is damaged, or holds something else than tensors.
     """
     for file in files:
-        try:
-            yield from _read(file)
-        except (SafetensorError, OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-            raise UserError(f"{file} cannot be read as weights: {str(error).splitlines()[0]}.") from error
+        tensors = _read(file)
+        while True:
+            with read_by_others(f"{file} cannot be read as weights", "fetch it again"):
+                found = next(tensors, None)
+            if found is None:
+                break
+            yield found
 
 
 def _read(file: Path) -> Iterator[tuple[str, Tensor]]:

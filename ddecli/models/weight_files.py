@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.paths import readable_file
 
 WRAPPING = "state_dict."
@@ -46,11 +46,11 @@ def tensor_shapes(file: Path) -> dict[str, list[int]]:
     Raises:
         UserError: no safetensors file, or one that was cut short.
     """
-    try:
-        with safe_open(readable_file(file), framework="np") as tensors:
-            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{file} is no whole .safetensors file: {str(error).splitlines()[0]}.") from error
+    with (
+        read_by_others(f"{file} is no whole .safetensors file", "fetch it again"),
+        safe_open(readable_file(file), framework="np") as tensors,
+    ):
+        shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
     return {name.removeprefix(WRAPPING): shape for name, shape in shapes.items()}
 
 

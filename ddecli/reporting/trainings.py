@@ -6,11 +6,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, FiniteFloat
+
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
 from ddecli.core.ledger import note
-from ddecli.core.run_files import check_run
+from ddecli.core.parsing import check_shape
+from ddecli.core.run_files import RUN_AGAIN, check_run
 from ddecli.core.scores import ScoreSet
+
+
+class _Settings(BaseModel):
+    """What reports look at of a run.yaml."""
+
+    model: str | None = None
+    loss: str | None = None
+    segment: str | None = None
+    seed: int | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    warmup: int | None = None
+    beta: FiniteFloat | None = None
+    lr: FiniteFloat | None = None
 
 
 def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,8 +49,13 @@ def run_settings_in(run: Path) -> dict[str, Any]:
         UserError: it is damaged, or has changed since the run ended.
     """
     file = check_run(run, "run.yaml")
+    settings = read_yaml(file)
+    try:
+        check_shape(settings, _Settings)
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}): {RUN_AGAIN}.") from error
     note(file)
-    return read_yaml(file)
+    return settings
 
 
 def training_seeds(given: Sequence[ScoreSet]) -> tuple[int, ...] | None:
@@ -53,7 +75,4 @@ def trained_loss(given: Sequence[ScoreSet]) -> str | None:
 
 
 def _setting(scores: ScoreSet, name: str) -> Any:
-    try:
-        return run_settings(scores.protocol).get(name)
-    except UserError:  # scores can be put side by side without the runs
-        return None
+    return run_settings(scores.protocol).get(name)

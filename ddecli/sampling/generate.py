@@ -32,7 +32,7 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 
 from ddecli.core.console import console, progress
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, first_sentence, read_by_others
 from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
@@ -214,8 +214,8 @@ def generate(
         UserError: a pixel is not finite, or the batch does not fit into memory.
     """
     generators = [_generator(task, seed) for task in tasks]
-    latents = torch.stack([torch.randn(_latent_shape(pipeline), generator=each) for each in generators])
     try:
+        latents = torch.stack([torch.randn(_latent_shape(pipeline), generator=each) for each in generators])
         images = pipeline(
             prompt=[task.prompt for task in tasks],
             latents=latents.to(pipeline.device, pipeline.unet.dtype),
@@ -228,6 +228,11 @@ def generate(
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"{len(tasks)} images at once do not fit into the device's memory: lower --batch-size."
+        ) from error
+    except Exception as error:  # parts that do not fit together show when they run
+        raise UserError(
+            f"The model cannot draw ({first_sentence(error).rstrip('.')}): its configurations and weights are damaged, "
+            "or of different models; fetch it again."
         ) from error
     for task, image in zip(tasks, images, strict=True):
         if not torch.isfinite(image).all():
@@ -256,9 +261,9 @@ def initial_latents(pipeline: DiffusionPipeline, task: ImageTask, seed: int) -> 
 def count_truncated(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> int:
     """How many prompts have more tokens than the text encoder takes."""
     tokenizer = pipeline.tokenizer
-    with quiet_libraries():
+    with read_by_others("The model's tokenizer cannot be used", "fetch the model again"), quiet_libraries():
         token_ids = tokenizer(list(prompts), truncation=False).input_ids
-    return sum(len(ids) > tokenizer.model_max_length for ids in token_ids)
+        return sum(len(ids) > tokenizer.model_max_length for ids in token_ids)
 
 
 def weights_sha256(module: torch.nn.Module) -> str:

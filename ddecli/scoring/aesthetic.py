@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.files import sha256_file
 from ddecli.scoring.clip_model import ClipEmbeddingScorer
 from ddecli.scoring.presets import CLIP_L, ScorerSource
@@ -105,11 +104,7 @@ def load_head(file: Path, width: int) -> AestheticHead:
         UserError: the file is damaged, is another head, or does not fit embeddings of `width` numbers.
     """
     head = AestheticHead(width)
-    try:
+    what = f"{file} is not the published head {HEAD} for embeddings of {width} numbers, or is damaged"
+    with read_by_others(what, "fetch it again"):
         head.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except (OSError, EOFError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"{file} is not the published head {HEAD} for embeddings of {width} numbers, or is damaged: "
-            "fetch it again."
-        ) from error
     return head.float().eval()

@@ -8,7 +8,6 @@ norms' epsilon (BLIP, https://github.com/zai-org/ImageReward, ImageReward/models
 from __future__ import annotations
 
 import math
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel, PreTrainedModel
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import read_by_others
 from ddecli.core.files import read_json
 from ddecli.scoring.aesthetic import AestheticHead
 
@@ -91,16 +90,12 @@ def load_image_reward(file: Path, text_config: Path) -> tuple[ImageTextEncoder, 
     Raises:
         UserError: a file is damaged, or holds another model.
     """
-    try:
+    with read_by_others(f"{file} is no checkpoint of ImageReward, or is damaged", "fetch it again"):
         state = torch.load(file, map_location="cpu", weights_only=True)
         vision, text, head = split({name: tensor.float() for name, tensor in state.items()})
         vision_config = _vision_config(vision)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, AttributeError, KeyError) as error:
-        raise UserError(
-            f"{file} is no checkpoint of ImageReward, or is damaged ({type(error).__name__}): fetch it again."
-        ) from error
-    settings = read_json(text_config)
-    try:
+    settings = read_json(text_config, dict[str, Any], "fetch it again")
+    with read_by_others(f"{file} does not fit {text_config}", "give the two that belong together"):
         config = BlipTextConfig(
             **{name: settings[name] for name in TEXT_SETTINGS},
             encoder_hidden_size=vision_config.hidden_size,
@@ -110,8 +105,6 @@ def load_image_reward(file: Path, text_config: Path) -> tuple[ImageTextEncoder, 
         reward.load_state_dict(head)
         reader = _filled(BlipTextModel, config, text, add_pooling_layer=False)
         encoder = ImageTextEncoder(_filled(BlipVisionModel, vision_config, vision), reader)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{file} does not fit {text_config}: give the two that belong together.") from error
     return encoder, reward.eval()
 
 

@@ -13,7 +13,7 @@ from torchmetrics.image.inception import InceptionScore
 from transformers import ResNetForImageClassification
 from transformers.utils import logging as transformers_logging
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.files import sha256_file
 from ddecli.scoring.presets import TINY_WEIGHTS
 
@@ -30,7 +30,15 @@ class ClassifierLogits(nn.Module):
         if not (folder / "config.json").is_file():
             raise UserError(f"The classifier is not in {folder} (no config.json): give --classifier FOLDER.")
         transformers_logging.disable_progress_bar()
-        self.network = ResNetForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
+        with read_by_others(f"The classifier in {folder} cannot be loaded", "save or fetch it again"):
+            self.network, found = ResNetForImageClassification.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True
+            )
+            if found["missing_keys"]:  # transformers would go on with random ones
+                raise ValueError(f"{len(found['missing_keys'])} weights are missing")
+            self.network.eval()
+            with torch.inference_mode():  # what does not fit together shows when it is used
+                self.network(pixel_values=torch.zeros(1, 3, CLASSIFIER_SIZE, CLASSIFIER_SIZE))
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 3, height, width) uint8 -> logits (N, classes) float32."""

@@ -6,7 +6,6 @@ value projections of a block in one tensor, and its output projections transpose
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, read_by_others
 
 TOP = {
     "logit_scale": "logit_scale",
@@ -57,14 +56,10 @@ def load_open_clip(file: Path, architecture: Path) -> CLIPModel:
     Raises:
         UserError: the file is damaged, or holds another model.
     """
-    try:
+    with read_by_others(f"{file} is no checkpoint of open_clip's CLIP, or is damaged", "fetch it again"):
         saved = torch.load(file, map_location="cpu", weights_only=True)
         state = saved.get("state_dict", saved)
         weights = {name: tensor.float() for name, tensor in to_transformers(state).items()}
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, AttributeError, KeyError) as error:
-        raise UserError(
-            f"{file} is no checkpoint of open_clip's CLIP, or is damaged ({type(error).__name__}): fetch it again."
-        ) from error
     try:
         model, found = CLIPModel.from_pretrained(
             None,

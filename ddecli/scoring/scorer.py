@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil
 from transformers.utils import logging as transformers_logging
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import read_by_others
 from ddecli.scoring.presets import ScorerSource
 from ddecli.scoring.weights import Weights, find_weights
 
@@ -44,13 +43,12 @@ class Scorer(ABC):
         """
         weights = find_weights(self.name, source)
         transformers_logging.disable_progress_bar()
-        try:
-            self.load(weights)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{weights.model} is no {self.needs}: {error}") from error
-        self.model = self.model.to(device).eval()
         self.device = device
-        self.card = self.make_card(weights)
+        with read_by_others(f"{weights.model} is no {self.needs}, or is damaged", "fetch it again"):
+            self.load(weights)
+            self.model = self.model.to(device).eval()
+            self.card = self.make_card(weights)
+            self._try()
 
     @abstractmethod
     def load(self, weights: Weights) -> None:
@@ -81,6 +79,16 @@ class Scorer(ABC):
             left, top = (image.width - width) // 2, (image.height - height) // 2
             image = image.crop((left, top, left + width, top + height))
         return self.image_processor(image, return_tensors="pt").pixel_values[0]
+
+    def _try(self) -> None:
+        """Score one picture: parts that do not fit together show when they are used.
+
+        Raises:
+            ValueError: the score is no number.
+        """
+        score = self.score([Image.new("RGB", (64, 64), "grey")], ["a picture"])
+        if score.shape != (1,) or not torch.isfinite(score).all():
+            raise ValueError("the score of a grey picture is no number")
 
     @abstractmethod
     def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:

@@ -12,12 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_RANK, MAX_SEED, MAX_STEPS
+from ddecli.core.parsing import check_shape
 from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve, short_name
 from ddecli.objectives.presets import loss_preset
 
 OF_MODEL = ("model_revision", "model_sha256")
 """What a run notes of the model it started from."""
+
+WORDS = ("model", "model_revision", "loss", "data", "out", "segment", "holdout")
+"""Settings that are looked at as texts before all are checked together."""
 
 FAMILY_RECIPES = {"sd": "sd15", "sdxl": "sdxl"}
 BEFORE: dict[str, Any] = {"error": "noise", "dropped_prompt": "encoded", "size_condition": "own"}
@@ -184,6 +188,10 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} has an unknown setting {unknown[0]!r}; known are {', '.join(TrainSettings.model_fields)}."
         )
+    try:
+        check_shape({name: value for name, value in values.items() if name in WORDS}, dict[str, str | None])
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}).") from error
     is_complete = "pairs_sha256" in values  # a run.yaml, which names all settings that there were
     return BEFORE | values if is_complete else values
 
@@ -192,4 +200,4 @@ def _one_sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "settings"
     option = "--" + name.replace("_", "-")
-    return f"{option} {first.get('input')!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
+    return f"{option} {repr(first.get('input'))[:60]}: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from cli_checks import assert_one_sentence, contents
+from PIL import Image
+from tiny_models import save_classifier, save_clip
 
 from ddecli.core.errors import UserError
 from ddecli.reporting.runs import load_credit
@@ -180,3 +182,129 @@ def test_settings_that_are_there_twice_or_octal(ddecli: Run) -> None:
     Path("c.yaml").write_text("steps: 10\n")
     typed = ddecli("train", "--config", "c.yaml", "--dry-run")
     assert yaml.safe_load(typed.out)["steps"] == 10
+
+
+def change(file: Path, **values: object) -> None:
+    """Set values of a JSON file; DEEP is nested a thousand times."""
+    text = json.dumps(json.loads(file.read_text()) | values)
+    file.write_text(text.replace('"DEEP"', "[" * 1000 + "]" * 1000))
+
+
+def put_in(file: Path, place: int, content: bytes) -> None:
+    good = file.read_bytes()
+    file.write_bytes(good[:place] + content + good[place:])
+
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+MODELS: list[tuple[str, Callable[[Path], object]]] = [
+    ("unet/config.json", lambda file: change(file, in_channels="four")),
+    ("unet/config.json", lambda file: change(file, sample_size=None)),
+    ("unet/config.json", lambda file: change(file, sample_size=10**30)),
+    ("unet/config.json", lambda file: change(file, more="DEEP")),
+    ("unet/config.json", lambda file: change(file, down_block_types=[])),
+    ("vae/config.json", lambda file: change(file, block_out_channels=7)),
+    ("vae/config.json", lambda file: change(file, scaling_factor="x")),
+    ("text_encoder/config.json", lambda file: change(file, hidden_size="x")),
+    ("text_encoder/config.json", lambda file: file.write_text("[]")),
+    ("tokenizer/tokenizer_config.json", lambda file: change(file, model_max_length="0")),
+    ("tokenizer/tokenizer.json", lambda file: file.write_text('{"version": [' * 300)),
+    ("scheduler/scheduler_config.json", lambda file: change(file, beta_start="x")),
+    ("scheduler/scheduler_config.json", lambda file: change(file, num_train_timesteps=[])),
+    ("model_index.json", lambda file: change(file, unet=7)),
+    ("model_index.json", lambda file: change(file, unet=["diffusers", "Nothing"])),
+    ("model_index.json", lambda file: change(file, more="DEEP")),
+    (UNET, lambda file: put_in(file, 20, b"\xff\xff")),
+    (UNET, lambda file: put_in(file, 0, b"\xff")),
+    (UNET, lambda file: file.write_bytes(file.read_bytes()[:1000])),
+]
+
+
+@pytest.mark.parametrize(("name", "damage"), MODELS)
+def test_a_damaged_model_is_not_sampled(
+    ddecli: Run, sd_folder: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    shutil.copytree(sd_folder, "model")
+    damage(Path("model", name))
+    assert_one_sentence(
+        ddecli("sample", "model", "--prompt", "a", "--steps", 1, "--out", "out", "--device", "cpu")
+    )
+    assert not Path("out/metadata.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("config.json", lambda file: change(file, projection_dim="")),
+        ("config.json", lambda file: change(file, text_config=None)),
+        ("config.json", lambda file: change(file, more="DEEP")),
+        ("preprocessor_config.json", lambda file: change(file, image_mean="x")),
+        ("preprocessor_config.json", lambda file: change(file, crop_size=None, size=None)),
+        ("preprocessor_config.json", lambda file: change(file, image_std=[0, 0, 0])),
+        ("tokenizer.json", lambda file: file.write_text("{}")),
+        ("model.safetensors", lambda file: put_in(file, 20, b"\xff\xff")),
+    ],
+)
+def test_a_damaged_scorer_is_refused_before_anything_is_scored(
+    ddecli: Run, name: str, damage: Callable[[Path], object]
+) -> None:
+    save_clip(Path("scorer"))
+    damage(Path("scorer", name))
+    Image.new("RGB", (32, 32), "teal").save("a.png")
+    scored = (
+        "score",
+        "a.png",
+        "--prompt",
+        "a",
+        "--metric",
+        "clip",
+        "--scorer",
+        "clip=scorer",
+        "--device",
+        "cpu",
+    )
+    assert_one_sentence(ddecli(*scored), "scorer is no CLIPModel folder")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("config.json", lambda file: change(file, num_channels="x")),
+        ("config.json", lambda file: change(file, depths=[1])),
+        ("config.json", lambda file: change(file, more="DEEP")),
+        ("model.safetensors", lambda file: put_in(file, 20, b"\xff\xff")),
+        ("model.safetensors", lambda file: file.write_bytes(b"")),
+    ],
+)
+def test_a_damaged_classifier_is_refused(ddecli: Run, name: str, damage: Callable[[Path], object]) -> None:
+    save_classifier(Path("classifier"))
+    damage(Path("classifier", name))
+    Path("images").mkdir()
+    for number in range(2):
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(f"images/{number}.png")
+    typed = ddecli("inception", "images", "--classifier", "classifier", "--splits", 1, "--device", "cpu")
+    assert_one_sentence(typed, "classifier")
+
+
+def test_a_table_does_not_leave_out_a_damaged_run(ddecli: Run, train: Run, sd_folder: Path) -> None:
+    """Its seed and loss decide how intervals are drawn."""
+    assert train("--steps", 1).code == 0
+    save_clip(Path("scorer"))
+    for model in (sd_folder, "run"):
+        out = ("--out", Path(model).name + "-images", "--device", "cpu")
+        assert (
+            ddecli("sample", model, "--prompt", "a", "--images-per-prompt", 2, "--steps", 1, *out).code == 0
+        )
+        scorer = ("--metric", "clip", "--scorer", "clip=scorer", "--device", "cpu")
+        assert ddecli("score", out[1], *scorer).code == 0
+    table = ("table", f"A={sd_folder.name}-images", "B=run-images", "--json")
+    before = json.loads(ddecli(*table).out)
+    expected = {"run/run.yaml", "run/perf.json", "run-images/scores.parquet", "run-images/scores.json"}
+    assert expected <= set(before["read"])
+    put_back = flip(Path("run/run.yaml"))
+    assert_one_sentence(ddecli(*table), "run/run.yaml has changed since it was written: train the run again")
+    put_back()
+    Path("run/perf.json").unlink()
+    Path("run/run.yaml").write_text(Path("run/run.yaml").read_text().replace("seed: 0", "seed: [0]"))
+    assert_one_sentence(ddecli(*table), "run/run.yaml is damaged (seed: input should be a valid integer)")
+    shutil.rmtree("run")
+    assert ddecli(*table).code == 0

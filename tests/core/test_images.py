@@ -95,3 +95,23 @@ def test_one_place_opens_pictures() -> None:
     package = Path(images.__file__).parents[1]
     places = [path.name for path in package.rglob("*.py") if "Image.open(" in path.read_text()]
     assert places == ["images.py"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_flipped_bit_of_a_png_never_gives_another_picture(tmp_path: Path, mode: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    good = as_bytes(Image.fromarray(pixels).convert(mode))
+    picture = np.asarray(load_image(good))
+    refused = 0
+    for place in range(3, 8 * len(good), 29):
+        damaged = bytearray(good)
+        damaged[place // 8] ^= 1 << place % 8
+        (tmp_path / "a.png").write_bytes(damaged)
+        for source in (bytes(damaged), tmp_path / "a.png"):
+            try:
+                found = np.asarray(load_image(source))
+            except BadRow:
+                refused += 1
+            else:
+                np.testing.assert_array_equal(found, picture)
+    assert refused > 2 * 8 * len(good) / 29 * 0.9

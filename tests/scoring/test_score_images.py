@@ -96,7 +96,8 @@ def test_earlier_scores_are_kept_while_images_and_model_are_the_same(
     encode = ClipScore.encode_pixels
 
     def counted(self: ClipScore, pixels: torch.Tensor) -> torch.Tensor:
-        scored.append(self.name)
+        if len(pixels) > 1:  # one alone is the trial of a scorer that was loaded
+            scored.append(self.name)
         return encode(self, pixels)
 
     monkeypatch.setattr("ddecli.scoring.clip_model.ClipScorer.encode_pixels", counted)
