@@ -6,6 +6,7 @@ test file. Lines that run while a fixture of a whole session is made count for e
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import importlib
@@ -18,7 +19,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,10 @@ def load_libraries() -> None:
     gc.freeze()
 
 
-@contextmanager
+@contextlib.contextmanager
 def copy_of_package() -> Iterator[Path]:
     """A folder like the project's, whose package can be changed."""
-    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+    with tempfile.TemporaryDirectory(prefix="mutant-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         for entry in ROOT.iterdir():
             if entry.name != "ddecli" and not entry.name.startswith("."):
@@ -86,8 +86,9 @@ def run_tests(folder: Path, tests: list[str], limit_s: float, plugin: object | N
         time.sleep(0.05)
         ended, word = os.waitpid(child, os.WNOHANG)
         status = os.waitstatus_to_exitcode(word) if ended else None
-    if status is None:
+    with contextlib.suppress(ProcessLookupError):  # the tests, if they never end, or what they have left
         os.killpg(child, signal.SIGKILL)
+    if status is None:
         os.waitpid(child, 0)
     return status
 
