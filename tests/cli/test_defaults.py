@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,18 @@ def test_every_switch_is_off_and_other_defaults_are_those_of_the_table(command: 
     assert {name: value for name, value in given.items() if name not in switches} == DEFAULTS[command]
 
 
-def test_a_crash_shows_no_variables() -> None:
-    assert app.app.pretty_exceptions_enable is False
+def test_a_crash_shows_a_plain_traceback(
+    ddecli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("ddecli.cli.table.parse_rows", broken)
+    with pytest.raises(RuntimeError) as found:
+        ddecli("table", "A=b")
+    sys.excepthook(found.type, found.value, found.tb)
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last)") and said.endswith("a fault of ours\n")
 
 
 SUMMARY = PrepareSummary(
