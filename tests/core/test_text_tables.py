@@ -176,3 +176,16 @@ def test_reading_goes_on_from_any_place(tmp_path: Path) -> None:
     assert whole[0][2] == Mark(len(lines.split("\n")[0].encode()) + 1, 1)
     for number, (_, _, behind) in enumerate(whole):
         assert list(read_rows(tmp_path / "x.jsonl", behind)) == whole[number + 1 :]
+
+
+def test_records_of_another_shape_are_damaged(tmp_path: Path) -> None:
+    file = written(tmp_path / "x.jsonl", '{"a": "b"}\n{"a": 1}\n')
+    assert read_records(file, "make it again") == [{"a": "b"}, {"a": 1}]
+    with pytest.raises(UserError, match=r"x\.jsonl is damaged at line 2 .*: make it again\."):
+        read_records(file, "make it again", dict[str, str])
+
+
+def test_a_wrong_byte_of_the_header_is_in_line_1(tmp_path: Path) -> None:
+    for blank, line in ((b"", 1), (b"\n\n", 3)):
+        with pytest.raises(UserError, match=f"line {line} has the byte 0xFF"):
+            rows(tmp_path / "x.csv", blank + b"prompt,\xff\na,b\n")
