@@ -16,6 +16,7 @@ from typing import Any
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, write_json
+from ddecli.core.world import WORLD_KEY
 
 INDEX = "model_index.json"
 TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
@@ -127,9 +128,10 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing or damaged.
     """
-    index = read_json(folder / INDEX)
-    if not isinstance(index, dict):
-        raise UserError(f"{folder / INDEX} is damaged: fetch the model again.")
+    index = read_json(folder / INDEX, dict[str, Any], "fetch the model again")
+    for name in ("_class_name", WORLD_KEY):
+        if not isinstance(index.get(name), str | None):
+            raise UserError(f"{folder / INDEX} is damaged ({name} is no text); fetch the model again.")
     return index
 
 

@@ -13,6 +13,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, read_yaml
 from ddecli.core.paths import readable_file
 from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY
+from ddecli.models.parts import read_index
 from ddecli.models.weight_files import checkpoint_family
 
 FAMILIES = {"StableDiffusionPipeline": "sd", "StableDiffusionXLPipeline": "sdxl"}
@@ -118,7 +119,7 @@ def _preset(name: str, entry: dict[str, Any]) -> ModelSource:
     )
     settings = {key: value for key, value in entry.items() if key != "source"}
     if Path(location).is_dir():
-        settings["world"] = _index(Path(location)).get(WORLD_KEY)
+        settings["world"] = read_index(Path(location)).get(WORLD_KEY)
     return ModelSource(name, location, **settings)
 
 
@@ -133,19 +134,11 @@ def _pipeline_folder(name: str, folder: Path) -> ModelSource:
         raise UserError(
             f"{folder} holds no model: neither model_index.json (a diffusers pipeline) nor run.yaml (a run)."
         )
-    values = _index(folder)
+    values = read_index(folder)
     kind = values.get("_class_name")
     if kind not in FAMILIES:
         raise UserError(f"{folder} is a {kind}; supported are {' and '.join(FAMILIES)}.")
     return ModelSource(name, str(folder), FAMILIES[kind], _resolution(folder), world=values.get(WORLD_KEY))
-
-
-def _index(folder: Path) -> dict[str, Any]:
-    """A pipeline's model_index.json."""
-    values = read_json(folder / "model_index.json")
-    if not isinstance(values, dict):
-        raise UserError(f"{folder / 'model_index.json'} holds no settings: fetch the model again.")
-    return values
 
 
 def _resolution(folder: Path) -> int | None:
@@ -166,7 +159,12 @@ def _run(folder: Path) -> ModelSource:
     settings = read_yaml(folder / "run.yaml")
     if "model" not in settings:
         raise UserError(f"{folder / 'run.yaml'} is damaged: it does not say what was trained.")
-    base = resolve(str(settings["model"]), settings.get("model_revision"))
+    try:
+        base = resolve(str(settings["model"]), settings.get("model_revision"))
+    except RecursionError as error:
+        raise UserError(
+            f"{folder / 'run.yaml'} is damaged: it was trained on what was trained on it."
+        ) from error
     if (model / LORA_WEIGHTS).is_file():
         bases = (*base.bases, settings.get("model_sha256"))
         return replace(base, name=str(folder), loras=(*base.loras, model), bases=bases)

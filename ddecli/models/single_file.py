@@ -23,9 +23,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError, first_sentence
-from ddecli.core.files import atomic_folder, read_json
+from ddecli.core.files import atomic_folder
 from ddecli.core.paths import readable_file
-from ddecli.models.parts import INDEX, TOKENIZERS, loaded_files, plain_folder, weights_of
+from ddecli.models.parts import INDEX, TOKENIZERS, loaded_files, plain_folder, read_index, weights_of
 from ddecli.models.prediction import check_prediction, configuration_beside, said_prediction
 from ddecli.models.presets import FAMILIES
 from ddecli.models.quiet import quiet_libraries
@@ -57,7 +57,7 @@ def pipeline_folder(file: Path) -> Path:
     family = checkpoint_family(file)
     beside = _folder_beside(file)
     if beside is not None:
-        found = FAMILIES.get(read_json(beside / INDEX).get("_class_name"))
+        found = FAMILIES.get(read_index(beside).get("_class_name"))
         if found != family:
             raise UserError(
                 f"{file} is a checkpoint of {family}, but the folder {beside} beside it is one of "

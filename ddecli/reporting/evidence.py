@@ -272,7 +272,7 @@ def _run(folder: Path) -> TrainedRun:
     file = folder / "run.yaml"
     if not file.is_file():
         raise UserError(f"{folder} holds no run.yaml: give the folder of a run of `ddecli train`.")
-    settings = run_settings_in(folder)
+    settings = run_settings_in(folder, complete=True)
     performance = read_performance(folder)
     return TrainedRun(str(folder), settings, load_credit(folder), load_metrics(folder), performance)
 

@@ -30,6 +30,18 @@ class _Settings(BaseModel):
     lr: FiniteFloat | None = None
 
 
+class _AllSettings(_Settings):
+    """The same, of a run that nothing may be missing of."""
+
+    model: str
+    loss: str
+    seed: int
+    steps: int
+    batch_size: int
+    beta: FiniteFloat
+    lr: FiniteFloat
+
+
 def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the run that images were sampled from, if it still lies where it lay; else nothing.
 
@@ -42,8 +54,11 @@ def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
     return run_settings_in(run) if name and (run / "run.yaml").is_file() else {}
 
 
-def run_settings_in(run: Path) -> dict[str, Any]:
+def run_settings_in(run: Path, complete: bool = False) -> dict[str, Any]:
     """The settings in the run.yaml of a run folder.
+
+    Args:
+        complete: whether those that every run has must be there.
 
     Raises:
         UserError: it is damaged, or has changed since the run ended.
@@ -51,7 +66,7 @@ def run_settings_in(run: Path) -> dict[str, Any]:
     file = check_run(run, "run.yaml")
     settings = read_yaml(file)
     try:
-        check_shape(settings, _Settings)
+        check_shape(settings, _AllSettings if complete else _Settings)
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): {RUN_AGAIN}.") from error
     note(file)

@@ -211,6 +211,8 @@ MODELS: list[tuple[str, Callable[[Path], object]]] = [
     ("scheduler/scheduler_config.json", lambda file: change(file, beta_start="x")),
     ("scheduler/scheduler_config.json", lambda file: change(file, num_train_timesteps=[])),
     ("model_index.json", lambda file: change(file, unet=7)),
+    ("model_index.json", lambda file: change(file, _class_name=[])),
+    ("model_index.json", lambda file: change(file, _world=["tiny"])),
     ("model_index.json", lambda file: change(file, unet=["diffusers", "Nothing"])),
     ("model_index.json", lambda file: change(file, more="DEEP")),
     (UNET, lambda file: put_in(file, 20, b"\xff\xff")),
@@ -308,3 +310,11 @@ def test_a_table_does_not_leave_out_a_damaged_run(ddecli: Run, train: Run, sd_fo
     assert_one_sentence(ddecli(*table), "run/run.yaml is damaged (seed: input should be a valid integer)")
     shutil.rmtree("run")
     assert ddecli(*table).code == 0
+
+
+def test_a_run_that_names_itself_as_its_base(ddecli: Run, train: Run) -> None:
+    assert train("--steps", 1, "--lora", 2).code == 0
+    settings = yaml.safe_load(Path("run/run.yaml").read_text())
+    Path("run/run.yaml").write_text(yaml.safe_dump(settings | {"model": "run"}))
+    typed = ddecli("sample", "run", "--prompt", "a", "--out", "out", "--device", "cpu")
+    assert_one_sentence(typed, "run/run.yaml is damaged: it was trained on what was trained on it")

@@ -172,6 +172,22 @@ CASES = [
         weight=2,
     ),
     Case("sample a model", ("sample", "model", *SAMPLE), ("model/**",), of_images, own=False, weight=3),
+    Case(
+        "prepare with a model",
+        ("prepare", "--model", "model", "--data", "data-meta", "--out", "out", *CPU, "--json"),
+        ("model/**",),
+        of_store,
+        own=False,
+        weight=2,
+    ),
+    Case(
+        "train a model",
+        (*TRAIN, "--data", "store", "--out", "out", "--steps", 1, "--json"),
+        ("model/**",),
+        of_training,
+        own=False,
+        weight=1.5,
+    ),
     Case("sample .bin files", ("sample", "model-bin", *SAMPLE), ("model-bin/*/*.bin",), of_images, own=False),
     Case(
         "sample one file",

@@ -65,7 +65,10 @@ def work(root: str, seed: int, only: str, full: bool, pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
     pipe.send("ready")
     while True:
-        number = pipe.recv()
+        try:
+            number = pipe.recv()
+        except EOFError:  # all are done
+            return
         case, file, _ = runner.choose(number)
         pipe.send((case.name, file))
         pipe.send(runner.run(number))

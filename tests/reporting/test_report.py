@@ -344,6 +344,24 @@ def test_damaged_inputs_are_named(experiment, tmp_path):
         write_report(changed(experiment, figures=figures), experiment.parent / "paper", coefficients, 100)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("beta: 20.0", "beta: field required"),
+        ("seed: 0", "seed: field required"),
+        ("loss: dde", "loss: field required"),
+        ("lr: 3.0e-05", "lr: field required"),
+    ],
+)
+def test_a_run_without_a_setting_is_named(tmp_path, line, said):
+    file = write_experiment(tmp_path)
+    settings = tmp_path / "runs" / "dde-0" / "run.yaml"
+    assert f"{line}\n" in settings.read_text()
+    settings.write_text(settings.read_text().replace(f"{line}\n", ""))
+    with pytest.raises(UserError, match=rf"dde-0/run\.yaml is damaged \({said}\): train the run again"):
+        find(read_experiment(file), coefficients, draws=100)
+
+
 def test_a_schedule_that_cannot_be_had_leaves_its_claims_unmeasured(experiment):
     def offline(model):
         raise UserError("no network")
