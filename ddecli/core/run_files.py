@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, FiniteFloat
 
 from ddecli.core.digests import check_files, file_entry
 from ddecli.core.ledger import note
@@ -22,7 +22,10 @@ RUN_AGAIN = "train the run again"
 class _Performance(BaseModel):
     """What of perf.json is needed."""
 
-    seconds: float | None = None
+    seconds: FiniteFloat = 0.0  # may be missing, as may all others
+    device: str = ""
+    machine: dict[str, Any] = {}
+    versions: dict[str, Any] = {}
     files: dict[str, dict[str, Any]] = {}
 
 

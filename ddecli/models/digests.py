@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ def _digest(folder: Path, parts: Iterable[str]) -> str:
 
 def _configuration(file: Path) -> str:
     """SHA-256 of what a configuration says of the network."""
-    values = read_json(file)
+    values = read_json(file, dict[str, Any], "fetch the model again")
     own = {
         name: value
         for name, value in values.items()

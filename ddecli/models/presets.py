@@ -67,12 +67,13 @@ def builtin_weights(name: str) -> Path:
     return Path(str(resources.files("ddecli.tinyworld").joinpath("weights", name)))
 
 
-def resolve(name: str, revision: str | None = None) -> ModelSource:
+def resolve(name: str, revision: str | None = None, above: tuple[Path, ...] = ()) -> ModelSource:
     """Find a model by preset name, folder (a diffusers pipeline or a run), checkpoint file or hub id.
 
     Args:
         name: of a model of the hub it may end in `@` and a revision.
         revision: of a model of the hub, instead of the one in its name.
+        above: folders of the runs that were trained on it.
 
     Raises:
         UserError: no such preset, folder or file, a folder that holds neither a pipeline nor a run, or a file that
@@ -83,7 +84,7 @@ def resolve(name: str, revision: str | None = None) -> ModelSource:
         return _at(_preset(name, known[name]), revision)
     folder = Path(name)
     if folder.is_dir():
-        return _run(folder) if (folder / "run.yaml").is_file() else _pipeline_folder(name, folder)
+        return _run(folder, above) if (folder / "run.yaml").is_file() else _pipeline_folder(name, folder)
     if folder.exists():
         return ModelSource(name, name, family=checkpoint_family(readable_file(folder)), resolution=None)
     repository, at, named = name.partition("@")
@@ -150,7 +151,7 @@ def _resolution(folder: Path) -> int | None:
         return None
 
 
-def _run(folder: Path) -> ModelSource:
+def _run(folder: Path, above: tuple[Path, ...]) -> ModelSource:
     model = folder / "model"
     if not model.is_dir():
         raise UserError(
@@ -159,12 +160,10 @@ def _run(folder: Path) -> ModelSource:
     settings = read_yaml(folder / "run.yaml")
     if "model" not in settings:
         raise UserError(f"{folder / 'run.yaml'} is damaged: it does not say what was trained.")
-    try:
-        base = resolve(str(settings["model"]), settings.get("model_revision"))
-    except RecursionError as error:
-        raise UserError(
-            f"{folder / 'run.yaml'} is damaged: it was trained on what was trained on it."
-        ) from error
+    if folder.resolve() in above:
+        raise UserError(f"{folder / 'run.yaml'} is damaged: it was trained on what was trained on it.")
+    above = (*above, folder.resolve())
+    base = resolve(str(settings["model"]), settings.get("model_revision"), above)
     if (model / LORA_WEIGHTS).is_file():
         bases = (*base.bases, settings.get("model_sha256"))
         return replace(base, name=str(folder), loras=(*base.loras, model), bases=bases)

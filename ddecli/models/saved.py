@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 
@@ -43,7 +44,7 @@ def save_base(base: Path, folder: Path) -> None:
 
 
 def _save_network(base: Path, part: str, folder: Path) -> None:
-    config = read_json(base / part / "config.json")
+    config = read_json(base / part / "config.json", dict[str, Any], "fetch the model again")
     named = {key: "float32" for key in DTYPE_KEYS if key in config}
     write_json(folder / "config.json", config | named)
     tensors = {name: value.contiguous() for name, value in read_tensors(weights_of(base, part))}

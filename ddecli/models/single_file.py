@@ -57,7 +57,7 @@ def pipeline_folder(file: Path) -> Path:
     family = checkpoint_family(file)
     beside = _folder_beside(file)
     if beside is not None:
-        found = FAMILIES.get(read_index(beside).get("_class_name"))
+        found = FAMILIES.get(read_index(beside).get("_class_name") or "")
         if found != family:
             raise UserError(
                 f"{file} is a checkpoint of {family}, but the folder {beside} beside it is one of "
