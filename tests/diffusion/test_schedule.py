@@ -248,7 +248,7 @@ def test_schedules_that_the_formulas_do_not_describe_are_refused() -> None:
         NoiseSchedule.from_scheduler(FlowMatchEulerDiscreteScheduler())
     with pytest.raises(UserError, match="'flow_prediction'"):
         NoiseSchedule(torch.tensor([0.9, 0.5]), "flow_prediction")  # type: ignore[arg-type]
-    for values in ([0.9, 0.9, 0.1], [0.1, 0.9], [1.0, 0.5], [0.5, -0.1], [0.5, math.nan]):
+    for values in ([0.9, 0.9, 0.1], [0.1, 0.9], [1.0, 0.5], [0.5, -0.1], [0.9, 0.5, -0.1], [0.5, math.nan]):
         with pytest.raises(UserError, match="alphas_cumprod must fall strictly"):
             NoiseSchedule(torch.tensor(values))
     for shape in ((1,), (2, 2)):

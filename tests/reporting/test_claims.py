@@ -32,6 +32,7 @@ from ddecli.reporting.claims.verdicts import (
 from ddecli.reporting.compare import compare
 from ddecli.reporting.evidence import Evidence, ModelEvidence, TrainedRun
 from ddecli.reporting.inception import METRIC, InceptionResult
+from ddecli.reporting.paper import figure
 from ddecli.reporting.runs import Credit, Metrics
 from ddecli.reporting.tables import score_table
 
@@ -128,6 +129,13 @@ def test_intervals_are_those_of_compare_and_of_the_tables():
     assert ours.interval == pytest.approx(
         compare(sets["dde"][0], sets["base"][0], DRAWS)[0].difference_interval
     )
+
+
+def test_a_model_is_held_against_the_table_of_the_model_it_stands_for():
+    found = evidence({"dde": [0.01]}, metrics=("clip",))
+    found.models["tiny"].paper = "SDXL"
+    comparison = ScoresCompare("SDXL", (("dde", "base"),), ("clip",)).judge(found).comparisons[0]
+    assert comparison.paper == figure(3, "dde", "clip") != figure(2, "dde", "clip")
 
 
 def test_several_comparisons_share_the_error():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ddecli.sampling.generate import (
     _prepare,
     initial_latents,
     sample_images,
+    weights_sha256,
 )
 from ddecli.sampling.prompts import PromptSet, make_prompt_set
 from ddecli.sampling.samplers import default_guidance_scale, default_steps
@@ -285,3 +287,15 @@ def test_a_picture_that_cannot_be_written_is_said(
     with pytest.raises(UserError, match="No space left"):
         sample_images(sd_pipeline, "x", prompts, replace(SETTINGS, batch_size=batch_size), tmp_path)
     assert not (tmp_path / "metadata.jsonl").exists()
+
+
+def test_weights_are_known_by_their_names_and_values() -> None:
+    def digest(**values: list[float]) -> str:
+        module = torch.nn.Module()
+        for name, value in values.items():
+            module.register_parameter(name, torch.nn.Parameter(torch.tensor(value)))
+        return weights_sha256(module)
+
+    expected = hashlib.sha256(b"a" + np.float32([1, 2]).tobytes() + b"b" + np.float32([3]).tobytes())
+    assert digest(b=[3.0], a=[1.0, 2.0]) == expected.hexdigest()
+    assert len({digest(a=[1.0]), digest(b=[1.0]), digest(a=[2.0])}) == 3

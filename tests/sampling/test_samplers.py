@@ -57,11 +57,17 @@ def few_step_model(family: str, scheduler: str, folder: Path, guided: bool = Fal
     ],
 )
 def test_models_of_few_steps_are_sampled_as_stock_diffusers_does(
-    family: str, scheduler: str, guided: bool, guidance: float, tmp_path: Path
+    family: str,
+    scheduler: str,
+    guided: bool,
+    guidance: float,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     model = few_step_model(family, scheduler, tmp_path / "model", guided)
     settings = SamplingSettings(images_per_prompt=2, seed=3)
     sample_images(load_pipeline(str(model)), "x", PROMPTS, settings, tmp_path / "out")
+    assert f"it is sampled in 4 steps of {scheduler}" in " ".join(capsys.readouterr().err.split())
     protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
     assert (protocol["steps"], protocol["guidance_scale"]) == (4, guidance)
     assert protocol["sampler"] == f"{scheduler} (the model's own)"
@@ -84,12 +90,14 @@ def test_the_input_for_guidance_is_used(tmp_path: Path) -> None:
     assert (left != right).any()
 
 
-def test_ordinary_models_keep_ddim_and_their_protocol(tmp_path: Path) -> None:
+def test_ordinary_models_keep_ddim_and_their_protocol(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pipeline = tiny_models.sd_pipeline()
     sample_images(pipeline, "x", PROMPTS, SamplingSettings(1, steps=1), tmp_path)
     protocol = json.loads((tmp_path / "protocol.json").read_text())
     assert (protocol["sampler"], protocol["guidance_scale"]) == ("DDIM (eta 0)", 7.5)
-    assert "sampler_reason" not in protocol
+    assert "sampler_reason" not in protocol and "few steps" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,11 @@ def spoil(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["truncated", "html", "empty", "missing"])
 def test_a_bad_image_is_skipped_counted_and_listed(
-    make_sample: MakeSample, settings: ScoringSettings, how: str
+    make_sample: MakeSample, settings: ScoringSettings, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_sample()
+    score_images(read_source([folder]), settings, None)
+    assert "skipped" not in capsys.readouterr().err
     image = read_source([folder]).images[2].path
     if how == "missing":
         image.unlink()
@@ -143,6 +145,8 @@ def test_a_bad_image_is_skipped_counted_and_listed(
     (listed,) = [json.loads(line) for line in (folder / "scores-skipped.jsonl").read_text().splitlines()]
     assert listed["file"] == str(image)
     assert listed["reason"] == ("missing image" if how == "missing" else "unreadable image")
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"1 images skipped (1 {listed['reason']}), listed in " in said
     assert len(score_images(read_source([folder]), settings, folder).skipped) == 1
 
 
