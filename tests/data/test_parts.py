@@ -424,7 +424,9 @@ def test_a_picture_whose_latent_is_not_finite_is_tried_once_however_often_it_is_
     assert sum(after.batches) < sum(model.batches)
 
 
-def test_memory_does_not_grow_with_the_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """Python's and NumPy's memory at its highest, for five times the pairs; pictures are drawn as they are read."""
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 20)
     monkeypatch.setattr(read_ahead, "READ_AHEAD", 8)
@@ -451,6 +453,8 @@ def test_memory_does_not_grow_with_the_pairs(tmp_path: Path, monkeypatch: pytest
             tracemalloc.stop()
 
     highest(5)  # what is imported and cached once
+    gc.freeze()  # nor is it looked through each time
+    request.addfinalizer(gc.unfreeze)
     # Twice each: how far the threads are at the highest point is chance, and only ever adds.
     few, many = (min(highest(size) for _ in range(2)) for size in (25, 125))
     # Bytes a pair. As Python's objects its pictures' digests and sizes and its prompt would be more than 1,000;
