@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.encoding import read_text
-from ddecli.core.errors import BadRow, UserError
+from ddecli.core.errors import BadRow, UserError, read_by_others
 from ddecli.core.paths import readable_file
 from ddecli.core.text_tables import SUFFIXES, place, read_items
 
@@ -52,19 +52,20 @@ def _column(found: Sequence[str], columns: Sequence[str], where: str) -> str:
 
 
 def _parquet(path: Path, columns: Sequence[str]) -> list[str]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    with (
+        read_by_others(f"{path} cannot be read as parquet", "write the table again"),
+        pq.ParquetFile(readable_file(path)) as file,
+    ):
+        column = _column(file.schema_arrow.names, columns, str(path))
+        read = file.read([column])[column]  # no other column: those may be pictures
     try:
-        with pq.ParquetFile(readable_file(path)) as file:
-            column = _column(file.schema_arrow.names, columns, str(path))
-            values = file.read([column])[column].to_pylist()  # no other column: those may be pictures
+        values = read.to_pylist()
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} holds a prompt that is not UTF-8: write the table again, from text."
         ) from error
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read as parquet: {error}.") from error
     return [_prompt(value, f"{path}, row {number}") for number, value in enumerate(values, 1)]
 
 

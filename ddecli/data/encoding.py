@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ddecli.core.errors import BadRow, UserError
+from ddecli.core.errors import BadRow, UserError, first_sentence, read_by_others
 from ddecli.data.index import Encoded
 from ddecli.data.pairs import NOT_FINITE
 from ddecli.data.pictures import Picture
@@ -81,6 +81,11 @@ class EncodedImages:
             raise UserError(
                 f"Too little memory on the device for --batch-size {self.batch_size}; halve it."
             ) from error
+        except Exception as error:  # parts that do not fit together show when they run
+            raise UserError(
+                f"The autoencoder of {self.model.name} cannot encode pictures ({first_sentence(error).rstrip('.')}): "
+                "fetch the model again."
+            ) from error
         finite = latents.flatten(1).isfinite().all(dim=1)
         for picture, good in zip(pictures, finite.tolist(), strict=True):
             assert picture.pixel_digest is not None
@@ -124,9 +129,10 @@ def embed(model: DiffusionModel, prompts: list[str], dtype: torch.dtype) -> dict
     """Text embeddings as they are stored.
 
     Raises:
-        UserError: they hold numbers that are not finite (nothing a row could cause).
+        UserError: they hold numbers that are not finite (nothing a row could cause), or the model is damaged.
     """
-    rows = {key: value.to("cpu", dtype) for key, value in model.encode_prompts(prompts).items()}
+    with read_by_others(f"The text encoders of {model.name} cannot encode prompts", "fetch the model again"):
+        rows = {key: value.to("cpu", dtype) for key, value in model.encode_prompts(prompts).items()}
     for key, value in rows.items():
         if not value.isfinite().all():
             raise UserError(f"The text encoder's {key} is not finite; try --latent-dtype float32.")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from cli_checks import assert_one_sentence, contents
+from pair_data import write_folder
 from PIL import Image
 from tiny_models import save_classifier, save_clip
 
@@ -231,6 +232,10 @@ def test_a_damaged_model_is_not_sampled(
         ddecli("sample", "model", "--prompt", "a", "--steps", 1, "--out", "out", "--device", "cpu")
     )
     assert not Path("out/metadata.jsonl").exists()
+    write_folder(Path("data"), [{"prompt": "a", "chosen": "0.png", "rejected": "1.png"}], 2)
+    typed = ddecli("prepare", "--model", "model", "--data", "data", "--out", "store", "--device", "cpu")
+    assert_one_sentence(typed)
+    assert not Path("store").exists()
 
 
 @pytest.mark.parametrize(

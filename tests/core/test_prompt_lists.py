@@ -22,3 +22,10 @@ def test_prompts_of_a_parquet_file(tmp_path: Path) -> None:
     file.write_bytes(b"no table")
     with pytest.raises(UserError, match=r"prompts\.parquet cannot be read as parquet"):
         read_prompts(file)
+
+
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    table = pa.table({"caption": ["a cat"]})
+    pq.write_table(table.append_column("caption", table["caption"]), tmp_path / "prompts.parquet")
+    with pytest.raises(UserError, match=r"prompts\.parquet cannot be read as parquet .*caption"):
+        read_prompts(tmp_path / "prompts.parquet")
