@@ -26,6 +26,8 @@ from ddecli.core.text_tables import read_records
 from ddecli.core.world import world_of
 
 SCORES_PARQUET, SCORES_JSON, SKIPPED = "scores.parquet", "scores.json", "scores-skipped.jsonl"
+MAX_SHOWN = 200
+"""Letters of a value in a refusal."""
 ROUNDING = 1e-5
 """Two scores whose difference is a smaller share of them are equal: float32 kernels round by the shape of a batch."""
 MAX_ROWS = 4_000_000
@@ -280,8 +282,8 @@ def _differences(a: Any, b: Any, field: str = "") -> Iterator[tuple[str, Any, An
 
 def _refusal(a: ScoreSet, b: ScoreSet, field: str, here: Any, there: Any, way_out: str) -> UserError:
     return UserError(
-        f"{a.name} and {b.name} cannot be compared: {field} is {here} in the first and {there} "
-        f"in the second; {way_out}."
+        f"{a.name} and {b.name} cannot be compared: {field} is {str(here)[:MAX_SHOWN]} in the first and "
+        f"{str(there)[:MAX_SHOWN]} in the second; {way_out}."
     )
 
 

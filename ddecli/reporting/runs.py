@@ -25,6 +25,8 @@ class Run(Protocol):
         """Number of steps."""
 
 
+MAX_VISITS = 2**40
+"""Pairs of a step that fall into a bin of timesteps: more than any batch has."""
 Read = TypeVar("Read", bound=Run)
 
 
@@ -96,10 +98,11 @@ def load_credit(run: str | Path) -> Credit:
         maps = [weight_sum, count, *([] if corrections is None else [corrections])]
         if not all(each.shape == (len(count), len(edges) - 1) for each in maps):
             raise ValueError("its arrays do not fit together")
-        if not (
-            count.any() and all(np.isfinite(each).all() for each in (edges, *maps)) and (count >= 0).all()
-        ):
+        bounds = [(weight_sum, 0, np.inf), (count, 0, MAX_VISITS)]
+        if not count.any() or not all(((low <= each) & (each <= high)).all() for each, low, high in bounds):
             raise ValueError("it holds what is no number of visits or weight")
+        if not all(np.isfinite(each).all() for each in (edges, *maps, weight_sum.sum())):
+            raise ValueError("it holds what is no finite number")
         if not (edges[-1] > 0 and (np.diff(edges) > 0).all()):
             raise ValueError("its bins do not follow one another")
     note(file)

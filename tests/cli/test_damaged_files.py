@@ -150,6 +150,9 @@ def npz(file: Path, **arrays: np.ndarray) -> None:
         lambda file: npz(file, gradient_weight_sum=np.full((2, 50), np.nan)),
         lambda file: npz(file, corrections=np.zeros((1, 50))),
         lambda file: npz(file, bin_edges=np.zeros(51)),
+        lambda file: npz(file, count=np.full((2, 50), 1e300)),
+        lambda file: npz(file, gradient_weight_sum=np.full((2, 50), -1.0)),
+        lambda file: npz(file, gradient_weight_sum=np.full((2, 50), 1e307)),
         lambda file: npz(file, bin_edges=np.array({"a": 1}, dtype=object)),
     ],
 )

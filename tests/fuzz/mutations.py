@@ -21,6 +21,8 @@ from ddecli.core.sealed import SEAL
 
 Damaged = tuple[bytes, str]
 TEXTS = (".json", ".jsonl", ".yaml", ".csv", ".tsv", ".txt")
+NO_DIGEST = "without its digest"
+"""Said of a file that was made to look like one of an earlier version."""
 DEEP = 3000
 """Levels: more than Python's own limit, fewer than would end its parsers."""
 ODD: tuple[Any, ...] = (
@@ -193,7 +195,7 @@ def _json(name: str, content: bytes, rng: random.Random) -> Damaged:
     value, said = _change_value(json.loads(content), rng)
     if isinstance(value, dict) and SEAL in value and rng.random() < 0.5:
         del value[SEAL]
-        said += ", without its digest"
+        said += f", {NO_DIGEST}"
     return _dump(value).encode(), said
 
 

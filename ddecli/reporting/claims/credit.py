@@ -82,10 +82,10 @@ class CreditWeight(Rule):
 
 
 def visit_weight(run: TrainedRun, segment: Segment) -> float:
-    """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a segment; NaN where none did."""
+    """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a segment; NaN where none did, or all were 0."""
     inside = bins_within(run, segment)
     visits = run.credit.count[:, inside].sum()
-    return float(run.credit.weight_sum[:, inside].sum() / visits) if visits else np.nan
+    return float(run.credit.weight_sum[:, inside].sum() / visits) or np.nan if visits else np.nan
 
 
 @dataclass(frozen=True)
