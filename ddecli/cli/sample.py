@@ -61,6 +61,13 @@ def sample(
             "models made for few steps: turbo 0, LCM 1, or 8 where the U-Net takes it as an input.",
         ),
     ] = None,
+    spacing: Annotated[
+        Literal["leading", "trailing"] | None,
+        typer.Option(
+            help="Of DDIM's timesteps: trailing begins at the last one that is trained, leading (the usual) below it: "
+            "15 steps at 925 of 999. As the model's own scheduler says, if not given."
+        ),
+    ] = None,
     seed: Annotated[
         int,
         typer.Option(
@@ -128,7 +135,9 @@ def sample(
     where = choose_device(device)
     dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
     pipeline = load_pipeline(model, where, dtype)
-    settings = SamplingSettings(images_per_prompt, steps, guidance_scale, seed, batch_size, parts, overwrite)
+    settings = SamplingSettings(
+        images_per_prompt, steps, guidance_scale, seed, batch_size, parts, overwrite, spacing
+    )
     folder = out or Path("images") / short_name(model)
     summary = sample_images(pipeline, source.name, prompt_set, settings, folder)
     if as_json:

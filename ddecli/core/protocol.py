@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ BESIDE = "beside-"
 """Begins the name of a sheet on which the images of two folders stand side by side."""
 OF_LISTING = ("prompts_sha256", "num_prompts", "images_per_prompt")
 """Keys of a protocol that say which images there are."""
+DDIM, LEADING = "DDIM (eta 0)", "leading"
+"""The sampler, and the spacing of its timesteps that Stable Diffusion and the tiny models say in their schedulers."""
 SAMPLE_AGAIN = "run the same `ddecli sample` command again to complete it"
 
 
@@ -47,6 +49,12 @@ def read_protocol(folder: Path) -> dict[str, Any]:
         UserError: it is missing, damaged, or was changed since it was written.
     """
     return read_sealed(folder / PROTOCOL, "sample the images again with --overwrite")
+
+
+def spacing_of(protocol: Mapping[str, Any]) -> str | None:
+    """How DDIM's timesteps were spaced; None for other samplers. Protocols of earlier versions do not say it: their
+    models sampled as their own schedulers say, which is `leading` but for models of zero terminal SNR."""
+    return protocol.get("spacing", LEADING if protocol.get("sampler") == DDIM else None)
 
 
 def check_listing(folder: Path, protocol: dict[str, Any], listed: Sequence[tuple[str, str, int]]) -> None:

@@ -20,6 +20,7 @@ from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.files import atomic_file, write_text
 from ddecli.core.ledger import note
 from ddecli.core.paths import readable_file
+from ddecli.core.protocol import spacing_of
 from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.core.text import to_json
 from ddecli.core.text_tables import read_records
@@ -267,7 +268,7 @@ def check_same_protocol(sets: Sequence[Any]) -> None:
 
 def _without_model(scores: ScoreSet) -> dict[str, Any]:
     protocol = {key: value for key, value in scores.protocol.items() if key != "model"}
-    return protocol | {"world": world_of(protocol)} if protocol else protocol
+    return protocol | {"world": world_of(protocol), "spacing": spacing_of(protocol)} if protocol else protocol
 
 
 def _differences(a: Any, b: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -20,6 +20,7 @@ from ddecli.core.protocol import (
     image_name,
     prompt_id,
     read_protocol,
+    spacing_of,
 )
 from ddecli.core.sealed import write_sealed
 from ddecli.core.text import to_json
@@ -119,7 +120,7 @@ class SampleFolder:
             if not overwrite:
                 raise
             return {}
-        return found | {"world": world_of(found)}
+        return found | {"world": world_of(found)} | {"spacing": spacing_of(found)}
 
     def missing(self, tasks: list[ImageTask]) -> list[ImageTask]:
         """The tasks whose image is not here yet, or was emptied by a power cut."""

@@ -7,7 +7,9 @@ places whatever exists already.
 
 A stock diffusers call repeats an image from its line of metadata.jsonl:
 
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    pipeline.scheduler = DDIMScheduler.from_config(
+        pipeline.scheduler.config, clip_sample=False, timestep_spacing=spacing
+    )
     generator = torch.Generator().manual_seed(image_seed(row["prompt"], row["image_index"], row["seed"]))
     pipeline(row["prompt"], generator=generator, num_inference_steps=steps, guidance_scale=guidance_scale)
 
@@ -41,13 +43,13 @@ from ddecli.core.world import SMALL_PIXELS, WORLD_KEY
 from ddecli.models.quiet import quiet_libraries
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
-from ddecli.sampling.samplers import Sampler, family_of, sampler_of
+from ddecli.sampling.samplers import Sampler, Spacing, family_of, sampler_of
 from ddecli.sampling.sheet import contact_sheet
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How images are made. `steps`, `guidance_scale` and `batch_size` of None take what suits the model."""
+    """How images are made. `steps`, `guidance_scale`, `spacing` and `batch_size` of None take what suits the model."""
 
     images_per_prompt: int = 8
     steps: int | None = None
@@ -56,6 +58,7 @@ class SamplingSettings:
     batch_size: int | None = None
     shard: tuple[int, int] = (1, 1)
     overwrite: bool = False
+    spacing: Spacing | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def sample_images(
             finite; memory ran out.
     """
     began = time.monotonic()
-    sampler = sampler_of(pipeline, settings.steps, settings.guidance_scale)
+    sampler = sampler_of(pipeline, settings.steps, settings.guidance_scale, settings.spacing)
     if sampler.reason:
         console.print(
             f"{model_name} was made for few steps ({sampler.reason}): it is sampled in {sampler.steps} steps of "
@@ -123,6 +126,7 @@ def sample_images(
             "sampler": sampler.name,
             **({"sampler_reason": sampler.reason} if sampler.reason else {}),
             "steps": sampler.steps,
+            **({"spacing": sampler.spacing} if sampler.spacing else {}),
             "guidance_scale": sampler.guidance_scale,
             "seed": settings.seed,
             "resolution": resolution_of(pipeline),

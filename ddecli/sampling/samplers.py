@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 
 from ddecli.core.errors import UserError
+from ddecli.core.protocol import DDIM
 from ddecli.core.world import TINY, WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.few_steps import CONSISTENCY, few_steps_of, takes_guidance
 
-DDIM = "DDIM (eta 0)"
+Spacing = Literal["leading", "trailing"]
+TRAILING = "trailing"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Sampler:
 
     name: as protocol.json says it.
     reason: why it is not DDIM; None where it is.
+    spacing: how DDIM's timesteps are spaced, a diffusers `timestep_spacing`; None where it is not DDIM.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Sampler:
     steps: int
     guidance_scale: float
     reason: str | None = None
+    spacing: str | None = None
 
 
 def is_tiny(pipeline: DiffusionPipeline) -> bool:
@@ -54,23 +58,33 @@ def default_guidance_scale(pipeline: DiffusionPipeline) -> float:
 
 
 def sampler_of(
-    pipeline: DiffusionPipeline, steps: int | None = None, guidance_scale: float | None = None
+    pipeline: DiffusionPipeline,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    spacing: Spacing | None = None,
 ) -> Sampler:
     """The sampler of a model.
 
     Args:
         pipeline: of `load_pipeline`.
         steps: as asked for, or None for what suits the model; so `guidance_scale`.
+        spacing: of DDIM's timesteps: `leading` never visits the last ones before T, where training does; `trailing`
+            begins at T - 1. None for what the model's own scheduler says.
 
     Raises:
         UserError: the model was trained on another schedule than DDIM's, takes guidance and has no scheduler for it, or
-            its sampler does not take that many steps.
+            its sampler does not take that many steps or another spacing.
     """
     few = few_steps_of(pipeline)
     if few is None:
         default, guidance = default_steps(pipeline), default_guidance_scale(pipeline)
-        name, scheduler = DDIM, _ddim(pipeline)
+        name, scheduler = DDIM, _ddim(pipeline, spacing)
     else:
+        if spacing is not None:
+            raise UserError(
+                f"--spacing {spacing}: this model was made for few steps ({few.reason}), and its own scheduler spaces "
+                "them; leave the option out."
+            )
         default, guidance = few.steps, few.guidance_scale
         name, scheduler = f"{type(pipeline.scheduler).__name__} (the model's own)", pipeline.scheduler
         if takes_guidance(pipeline.unet) and type(scheduler).__name__ not in CONSISTENCY:
@@ -85,6 +99,7 @@ def sampler_of(
         default if steps is None else steps,
         guidance if guidance_scale is None else guidance_scale,
         few.reason if few else None,
+        None if few else str(scheduler.config.timestep_spacing),
     )
     _check_steps(sampler)
     return sampler
@@ -102,13 +117,26 @@ def _check_steps(sampler: Sampler) -> None:
         raise UserError(
             f"--steps {steps}: the schedule of this model has {T} timesteps; give at most {most} steps."
         )
+    if sampler.spacing == TRAILING and not _is_whole(sampler.scheduler, steps):
+        fewer = next(each for each in range(steps - 1, 0, -1) if _is_whole(sampler.scheduler, each))
+        raise UserError(
+            f"--steps {steps}: with trailing timesteps diffusers rounds so many steps wrongly, to one more at timestep "
+            f"-1, which there is not; give {fewer} steps."
+        )
 
 
-def _ddim(pipeline: DiffusionPipeline) -> DDIMScheduler:
-    """DDIM on the schedule that the model was trained on."""
+def _is_whole(ddim: DDIMScheduler, steps: int) -> bool:
+    """Whether DDIM makes as many timesteps as it is asked for: 61 of 1000, 100 / 6.1 apart, are 62 by rounding."""
+    ddim.set_timesteps(steps)
+    return len(ddim.timesteps) == steps
+
+
+def _ddim(pipeline: DiffusionPipeline, spacing: Spacing | None) -> DDIMScheduler:
+    """DDIM on the schedule that the model was trained on, with that scheduler's `steps_offset` for leading steps."""
     trained = pipeline.scheduler
     # A schedule saved for another sampler may lack clip_sample, and DDIM would then clip the latents.
-    ddim = DDIMScheduler.from_config(trained.config, clip_sample=False, thresholding=False)
+    asked = {} if spacing is None else {"timestep_spacing": spacing}
+    ddim = DDIMScheduler.from_config(trained.config, clip_sample=False, thresholding=False, **asked)
     schedule = NoiseSchedule.from_scheduler(trained).alphas_cumprod
     if len(schedule) != len(ddim.alphas_cumprod) or not torch.allclose(
         ddim.alphas_cumprod.double(), schedule, rtol=1e-4, atol=1e-6

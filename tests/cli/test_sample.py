@@ -13,6 +13,8 @@ from cli_checks import assert_one_sentence
 from ddecli.cli.sample import parse_shard
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
+from ddecli.core.protocol import read_protocol
+from ddecli.core.sealed import write_sealed
 
 Run = Callable[..., Any]
 
@@ -133,3 +135,20 @@ def test_shards() -> None:
     for text in ("0/2", "3/2", "x", "1/", "1/-2", ""):
         with pytest.raises(UserError):
             parse_shard(text)
+
+
+def test_spacing_of_timesteps_is_part_of_the_protocol(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
+    sample = ("sample", sd_folder, "--prompt", "a dog", *QUICK, "--out", "out")
+    assert ddecli(*sample).code == 0
+    file = tmp_path / "out" / "protocol.json"
+    protocol = read_protocol(file.parent)
+    assert protocol["spacing"] == "leading"
+    refused = ddecli(*sample, "--spacing", "trailing")
+    assert_one_sentence(refused, "spacing 'leading', now 'trailing'", "--overwrite")
+    other = ddecli(*sample[:-1], "other", "--spacing", "trailing")
+    assert other.code == 0, other.error
+    write_sealed(file, {key: value for key, value in protocol.items() if key != "spacing"})
+    for asked in ((), ("--spacing", "leading")):  # a sample of an earlier version
+        typed = ddecli(*sample, *asked)
+        assert typed.code == 0 and "0 images made, 2 kept" in typed.out, typed.error
+    assert_one_sentence(ddecli(*sample, "--spacing", "trailing"), "spacing 'leading', now 'trailing'")

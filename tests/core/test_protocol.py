@@ -8,7 +8,7 @@ import pytest
 
 from ddecli.core.errors import UserError
 from ddecli.core.hub import hub_files
-from ddecli.core.protocol import check_listing, image_name, prompt_id, prompts_sha256
+from ddecli.core.protocol import check_listing, image_name, prompt_id, prompts_sha256, spacing_of
 
 PROMPTS = ["a star", "two rings"]
 LISTED = [(image_name(prompt_id(prompt), index), prompt, index) for prompt in PROMPTS for index in range(3)]
@@ -45,3 +45,11 @@ def test_every_file_that_is_needed_must_be_there(tmp_path: Path, monkeypatch: py
     assert hub_files("o/m", ["*.json", "*.safetensors"], "The weights", "x", ["*.txt"], "dataset") == tmp_path
     how = {"repo_type": "dataset", "allow_patterns": ["*.json", "*.safetensors", "*.txt"]}
     assert asked[1] == (("o/m",), how) and asked[0][1]["repo_type"] == "model"
+
+
+def test_earlier_protocols_do_not_say_how_timesteps_were_spaced() -> None:
+    old = {"sampler": "DDIM (eta 0)"}
+    assert spacing_of(old) == "leading"
+    assert spacing_of(old | {"spacing": "trailing"}) == "trailing"
+    assert spacing_of({"sampler": "LCMScheduler (the model's own)"}) is None
+    assert spacing_of({}) is None

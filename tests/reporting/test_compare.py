@@ -217,3 +217,16 @@ def test_protocols_and_scorers_are_not_mixed():
     ):
         compare(a, replace(other, scorers={"clip": card("clip", revision="r2")}))
     assert compare(a, other, draws=10)
+
+
+def test_samples_of_other_timesteps_are_not_compared() -> None:
+    scores = np.random.default_rng(0).normal(size=(5, 2))
+    ddim = {"sampler": "DDIM (eta 0)"}
+    old, new, trailing = (
+        score_set(name, {"clip": scores}, **ddim, **spacing)
+        for name, spacing in (("old", {}), ("new", {"spacing": "leading"}), ("far", {"spacing": "trailing"}))
+    )
+    compare(new, old)
+    for first, second in ((trailing, old), (trailing, new)):
+        with pytest.raises(UserError, match="spacing is trailing in the first and leading in the second"):
+            compare(first, second)

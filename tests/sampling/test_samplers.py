@@ -152,3 +152,73 @@ def test_guidance_as_an_input_needs_a_scheduler_for_it() -> None:
     pipeline.register_modules(unet=guided_unet(pipeline))
     with pytest.raises(UserError, match="the scheduler is PNDMScheduler: put .* LCMScheduler"):
         sampler_of(pipeline)
+
+
+@pytest.mark.parametrize(("family", "own"), [("sd", "leading"), ("sdxl", "trailing")])
+@pytest.mark.parametrize("spacing", ["leading", "trailing"])
+def test_timesteps_are_spaced_as_stock_ddim_spaces_them(
+    family: str, own: str, spacing: Any, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    pipeline: Any = getattr(tiny_models, f"{family}_pipeline")()
+    pipeline.scheduler = DDIMScheduler(**SCHEDULE | {"timestep_spacing": own, "clip_sample": False})
+    pipeline.save_pretrained(model)
+    stock: Any = DiffusionPipeline.from_pretrained(model)
+    stock.scheduler = DDIMScheduler(**SCHEDULE | {"timestep_spacing": spacing, "clip_sample": False})
+    stock.set_progress_bar_config(disable=True)
+    sample_images(
+        load_pipeline(str(model)),
+        "x",
+        PROMPTS,
+        SamplingSettings(1, steps=3, spacing=spacing),
+        tmp_path / "out",
+    )
+    assert json.loads((tmp_path / "out" / "protocol.json").read_text())["spacing"] == spacing
+    visited = []
+    for task in list_tasks(PROMPTS.prompts, 1):
+        generator = torch.Generator().manual_seed(image_seed(task.prompt, task.image_index, 0))
+        made = stock(
+            task.prompt,
+            generator=generator,
+            num_inference_steps=3,
+            guidance_scale=7.5 if family == "sd" else 5.0,
+            callback_on_step_end=lambda pipeline, step, t, given: visited.append(int(t)) or given,
+        )
+        ours = np.array(Image.open(tmp_path / "out" / task.file_name)).astype(int)
+        assert np.abs(ours - np.array(made.images[0])).max() <= 1, task.file_name
+    # `leading` adds the scheduler's steps_offset of 1; `trailing` begins at the last timestep and adds nothing.
+    assert visited[:3] == {"leading": [667, 334, 1], "trailing": [999, 666, 332]}[spacing]
+
+
+def test_the_models_own_spacing_is_kept_where_none_is_asked_for() -> None:
+    pipeline = tiny_models.sd_pipeline()
+    for own in ("leading", "trailing", "linspace"):
+        pipeline.scheduler = DDIMScheduler(**SCHEDULE | {"timestep_spacing": own})
+        sampler = sampler_of(pipeline)
+        assert sampler.spacing == sampler.scheduler.config.timestep_spacing == own
+        asked = sampler_of(pipeline, spacing="trailing").scheduler
+        assert asked.config == sampler.scheduler.config | {"timestep_spacing": "trailing"}
+
+
+@pytest.mark.parametrize("steps", [61, 103, 122, 999])
+def test_trailing_steps_that_are_rounded_to_one_more(steps: int) -> None:
+    pipeline = tiny_models.sd_pipeline()
+    stock = DDIMScheduler(**SCHEDULE | {"timestep_spacing": "trailing"})
+    stock.set_timesteps(steps)
+    is_wrong = int(stock.timesteps.min()) < 0
+    assert is_wrong == (steps != 999)
+    if is_wrong:
+        fewer = {122: 120}.get(steps, steps - 1)
+        with pytest.raises(UserError, match=rf"--steps {steps}: .*timestep -1.* give {fewer} steps"):
+            sampler_of(pipeline, steps, spacing="trailing")
+        steps = fewer
+    sampler_of(pipeline, steps, spacing="trailing").scheduler.set_timesteps(steps)
+    assert sampler_of(pipeline, 61).spacing == "leading"
+
+
+def test_a_model_of_few_steps_spaces_them_itself() -> None:
+    pipeline = tiny_models.sd_pipeline()
+    pipeline.scheduler = diffusers.LCMScheduler(**SCHEDULE)
+    assert sampler_of(pipeline).spacing is None
+    with pytest.raises(UserError, match="--spacing trailing: this model was made for few steps .*leave"):
+        sampler_of(pipeline, spacing="trailing")

@@ -82,6 +82,11 @@ def test_a_right_one_is_taken() -> None:
     check_experiment(CONFIG, ["own.yaml"])
 
 
+def test_samples_may_have_timesteps_of_another_spacing() -> None:
+    config = changed("models.m.sample", {"prompts": "world:test", "spacing": "trailing"})
+    check_experiment(config, ["own.yaml"])
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
@@ -129,6 +134,7 @@ def test_a_right_one_is_taken() -> None:
         ("models.m.prepare", {"exclude-prompts": "p.txt"}, "models.m.prepare.exclude-prompts: Prompt file p.txt"),
         ("models.m.sample", {"prompts": "world:tset"}, "models.m.sample.prompts: The world has no prompts 'tset'"),
         ("models.m.sample", {"prompts": "hpsv2=copy"}, "models.m.sample.prompts: copy does not exist"),
+        ("models.m.sample", {"spacing": "linspace"}, "models.m.sample.spacing: Invalid value for '--spacing'"),
         ("models.m.sample", {"steps": 0}, "models.m.sample.steps: Invalid value for '--steps'"),
         ("models.m.classes", {"guidance": 2}, "has no option --guidance; did you mean guidance-scale?"),
         ("models.m.score", {"metric": ["clip", "hsp"]}, "models.m.score.metric: There is no metric 'hsp'"),
