@@ -95,10 +95,11 @@ def score(
 
     Images of a folder that was scored with the same models before are not scored again.
     """
-    from ddecli.core.console import echo
+    from ddecli.core.console import console, echo
     from ddecli.core.devices import choose_device
     from ddecli.core.text import to_json
     from ddecli.reporting.compare import compare, summarize
+    from ddecli.reporting.decline import decline
     from ddecli.scoring.presets import DEFAULT_METRICS, DIVERSITY, check_metrics
     from ddecli.scoring.score import ScoringSettings, score_images
     from ddecli.scoring.sources import read_source
@@ -118,7 +119,10 @@ def score(
     comparison = []
     if other:
         other_scores = score_images(other, settings, _out_folder(other.folder, None))
-        comparison = compare(mine, _chosen(other_scores, shown, with_protocol=bool(images.protocol)))
+        theirs = _chosen(other_scores, shown, with_protocol=bool(images.protocol))
+        comparison = compare(mine, theirs)
+        if warning := decline(mine, theirs, comparison):
+            console.print(warning)
 
     summaries = [summary.as_dict() for summary in summarize(mine)]
     if as_json:

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ddecli.core.advice import gentler
 from ddecli.data.draws import Draws
 from ddecli.data.store import PairStore
 from ddecli.diffusion.timesteps import TimestepSampler
@@ -20,6 +21,8 @@ from ddecli.training.settings import TrainSettings
 
 HOLDOUT_SEED = -1
 """Seed of the draws, which no run has."""
+FEWEST_PAIRS = 8
+"""Held-out pairs of which fewer say nothing of the noise in them."""
 
 
 class HeldOut:
@@ -46,7 +49,8 @@ class HeldOut:
         reference: DiffusionModel,
         autocast: Callable[[], contextlib.AbstractContextManager[None]],
     ) -> dict[str, float]:
-        """`holdout_margin`, the mean of `D(t)`, and `holdout_accuracy`, the implicit accuracy.
+        """`holdout_margin`, the mean of `D(t)`, its standard error, `holdout_accuracy`, the implicit accuracy, and the
+        number of pairs.
 
         Every process has to call it.
         """
@@ -61,4 +65,31 @@ class HeldOut:
         )  # one process after the other, some too many
         in_order = found.view(processes, len(margins), self.size).transpose(0, 1).flatten()
         margin = in_order[: self.pairs].double()
-        return {"holdout_margin": margin.mean().item(), "holdout_accuracy": implicit_accuracy(margin)}
+        return {
+            "holdout_margin": margin.mean().item(),
+            "holdout_margin_error": margin.std(correction=0).item() / max(1, self.pairs - 1) ** 0.5,
+            "holdout_accuracy": implicit_accuracy(margin),
+            "holdout_pairs": self.pairs,
+        }
+
+
+def worse_than_base(found: dict[str, float], loss: str) -> str | None:
+    """A sentence where held-out pairs say that the policy is worse than its reference; else None.
+
+    It is where the mean margin lies above 0, or the accuracy below 1/2, by more than chance gives: two standard errors
+    over pairs, of which there must be enough.
+
+    Args:
+        found: of `HeldOut.evaluate`, at the end of a training; nothing where it was not asked.
+    """
+    if not found or found["holdout_pairs"] < FEWEST_PAIRS:
+        return None
+    margin, accuracy, pairs = (found[f"holdout_{name}"] for name in ("margin", "accuracy", "pairs"))
+    spread = 0.5 / pairs**0.5
+    if margin <= 2 * found["holdout_margin_error"] and accuracy >= 0.5 - 2 * spread:
+        return None
+    return (
+        f"On {pairs:.0f} held-out pairs the model is worse than its base (accuracy {accuracy:.2f}, by chance "
+        f"0.50 ± {2 * spread:.2f}; margin {margin:.2g} ± {2 * found['holdout_margin_error']:.1g}, better below 0): "
+        f"train again with {gentler(loss)}."
+    )

@@ -27,7 +27,7 @@ from ddecli.training.batches import Batches
 from ddecli.training.card import write_card
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, remove_all_but_last, save_checkpoint
 from ddecli.training.errors import pair_errors
-from ddecli.training.holdout import HeldOut
+from ddecli.training.holdout import HeldOut, worse_than_base
 from ddecli.training.inputs import load_policy, open_pairs
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.precision import (
@@ -274,7 +274,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         write_text(out / "run.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False))
         log = MetricsLog(out / "metrics.jsonl", trainer.first_step)
         holdout_log = MetricsLog(out / "holdout.jsonl", trainer.first_step) if settings.holdout else None
-    alarm = Alarm(checkpoints, settings.max_winner_error)
+    alarm = Alarm(checkpoints, settings.max_winner_error, settings.loss)
     began = time.monotonic()
     history: list[dict[str, Any]] = []
     evaluation: dict[str, float] = {}
@@ -315,6 +315,8 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         log.close()
         if holdout_log:
             holdout_log.close()
+            if warning := worse_than_base(evaluation, settings.loss):
+                console.print(warning)
     _finish(trainer, summary)
     trainer.accelerator.wait_for_everyone()
     return summary

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddecli.core.advice import gentler
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
@@ -199,8 +200,9 @@ def step_of(line: bytes) -> int | None:
 class Alarm:
     """Stops a run that is breaking the model, before its checkpoints are overwritten."""
 
-    def __init__(self, checkpoints: Path, max_winner_error: float) -> None:
+    def __init__(self, checkpoints: Path, max_winner_error: float, loss: str | None = None) -> None:
         self.checkpoints = checkpoints
+        self.loss = loss
         self.max_winner_error = max_winner_error
         self.first_winner_error: float | None = None
         self.overflows = 0
@@ -237,6 +239,4 @@ class Alarm:
         kept = (
             "No checkpoint had been written yet" if good is None else f"The checkpoint of step {good} is kept"
         )
-        raise UserError(
-            f"Training stopped at step {step}: {what}. {kept}; try a lower --lr or a larger --beta."
-        )
+        raise UserError(f"Training stopped at step {step}: {what}. {kept}; try {gentler(self.loss)}.")

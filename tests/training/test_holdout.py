@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ddecli.core.errors import UserError
 from ddecli.data.store import PairStore
 from ddecli.models.base import DiffusionModel
 from ddecli.models.load import load_model
-from ddecli.training.holdout import HeldOut
+from ddecli.training.holdout import HeldOut, worse_than_base
 from ddecli.training.loop import train
 from ddecli.training.precision import autocast
 from ddecli.training.settings import TrainSettings
@@ -57,6 +58,9 @@ def test_one_pair_at_a_time_says_the_same(sd_folder: Path, sd_store: Path, setti
         margins.append(float(e["policy"][0] - e["policy"][1] - e["reference"][0] + e["reference"][1]))
     assert found["holdout_margin"] == pytest.approx(sum(margins) / 10, rel=1e-3)
     assert found["holdout_accuracy"] == sum(margin < 0 for margin in margins) / 10
+    error = statistics.stdev(margins) / 10**0.5
+    assert found["holdout_margin_error"] == pytest.approx(error, rel=1e-3)
+    assert found["holdout_pairs"] == 10
 
 
 def test_evaluation_changes_nothing_and_goes_on_with_the_run(
@@ -87,3 +91,28 @@ def test_pairs_of_another_model_are_refused(settings: Make, sdxl_store: Path, tm
     shutil.copytree(sdxl_store, tmp_path / "other")
     with pytest.raises(UserError, match="other"):
         train(settings(holdout=str(tmp_path / "other")))
+
+
+def evaluation(
+    margin: float = 0.0, error: float = 1.0, accuracy: float = 0.5, pairs: int = 400
+) -> dict[str, float]:
+    names = ("margin", "margin_error", "accuracy", "pairs")
+    return {
+        f"holdout_{name}": value for name, value in zip(names, (margin, error, accuracy, pairs), strict=True)
+    }
+
+
+def test_a_model_is_worse_where_chance_does_not_explain_it() -> None:
+    """By chance the accuracy of 400 pairs has the standard deviation sqrt(1/4 / 400) = 0.025."""
+    for fine in ({}, {"accuracy": 0.451}, {"margin": 1.99}, {"accuracy": 0.9, "margin": -9.0}):
+        assert worse_than_base(evaluation(**fine), "dde") is None
+    for bad in ({"accuracy": 0.449}, {"margin": 2.01}, {"accuracy": 0.451, "pairs": 500}):
+        assert worse_than_base(evaluation(**bad), "dde"), bad
+    assert worse_than_base(evaluation(margin=0.1, error=0.0, accuracy=0.0, pairs=7), "dde") is None
+    assert worse_than_base({}, "dde") is None
+    said = worse_than_base(evaluation(0.0123, 0.001, 0.4), "dde")
+    assert said == (
+        "On 400 held-out pairs the model is worse than its base (accuracy 0.40, by chance 0.50 ± 0.05; margin 0.012 "
+        "± 0.002, better below 0): train again with a lower --lr, fewer --steps or a larger --beta."
+    )
+    assert "beta" not in str(worse_than_base(evaluation(accuracy=0.4), "sft"))
