@@ -23,9 +23,15 @@ class Batch:
 
     def winners(self) -> Batch:
         """The winners' half, (B, ...)."""
-        half = len(self.t) // 2
-        conditioning = {key: value[:half] for key, value in self.conditioning.items()}
-        return Batch(self.latents[:half], self.eps[:half], self.t[:half], conditioning, self.sizes[:half])
+        return self._rows(slice(len(self.t) // 2))
+
+    def pair(self, row: int) -> Batch:
+        """One pair alone, (2, ...)."""
+        return self._rows(slice(row, None, len(self.t) // 2))
+
+    def _rows(self, rows: slice) -> Batch:
+        conditioning = {key: value[rows] for key, value in self.conditioning.items()}
+        return Batch(self.latents[rows], self.eps[rows], self.t[rows], conditioning, self.sizes[rows])
 
 
 class Batches:

@@ -16,6 +16,7 @@ import yaml
 from torch import nn
 
 from ddecli.core.console import console, progress
+from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_folder, write_text
 from ddecli.core.manifest import machine, versions
 from ddecli.core.run_files import forget_files, read_performance, write_performance
@@ -23,7 +24,7 @@ from ddecli.data.draws import Draws
 from ddecli.models.base import load_unet_weights
 from ddecli.objectives.base import Objective
 from ddecli.objectives.presets import build_objective, build_sampler
-from ddecli.training.batches import Batches
+from ddecli.training.batches import Batch, Batches
 from ddecli.training.card import write_card
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, remove_all_but_last, save_checkpoint
 from ddecli.training.errors import pair_errors
@@ -123,6 +124,10 @@ class Trainer:
     def _distribute(self) -> None:
         """Give every process the whole U-Net (DDP), or a shard of it (FSDP2), and make the optimizer."""
         self.is_sharded = is_sharded_launch()
+        if self.is_sharded and self.settings.credit_gradients is not None:
+            raise UserError(
+                "--credit-gradients needs the whole model on every process: leave it out with FSDP, or launch with DDP."
+            )
         if self.is_sharded:
             shard(self.model.unet, self.accelerator)
         self.parameters = self.model.trainable()
@@ -167,7 +172,7 @@ class Trainer:
                 # Processes average their gradients: the sum over all of them, divided by the global batch.
                 mean_loss = output.loss.sum() * accelerator.num_processes / settings.batch_size
                 accelerator.backward(mean_loss)
-            seen.append(columns_of(errors, output))
+            seen.append(columns_of(errors, output, self.gradient_norms(draws, batch)))
         columns = accelerator.gather(torch.cat(seen)).cpu()  # the whole batch, in the order of its draws
         metrics = step_metrics(columns, self.objective.winners_only)
         parameters = list(self.parameters.values())
@@ -184,6 +189,36 @@ class Trainer:
         self.credit.add(step, columns, self.objective.table)
         shown = gradient_norm if math.isfinite(gradient_norm) else None
         return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
+
+    def gradient_norms(self, draws: range, batch: Batch) -> torch.Tensor | None:
+        """Norm of the gradient of a pair's own loss in the weights, of one draw in `credit_gradients`.
+
+        Which draws does not depend on how the work is cut. Each takes a forward and a backward pass of its own, which
+        leave the gradient of the step alone.
+
+        Returns:
+            (B,) float64, NaN where it is not measured; None where none is.
+        """
+        every = self.settings.credit_gradients
+        if every is None:
+            return None
+        norms = torch.full((len(draws),), torch.nan, dtype=torch.float64, device=batch.t.device)
+        for row, number in enumerate(draws):
+            if number % every == 0:
+                norms[row] = self._gradient_norm(batch.pair(row))
+        return norms
+
+    def _gradient_norm(self, pair: Batch) -> torch.Tensor:
+        scaler = self.accelerator.scaler
+        scale = scaler.get_scale() if scaler is not None else 1.0  # small gradients are no numbers of float16
+        with self.sync(is_last=False):
+            errors = pair_errors(
+                self.model, self.reference, pair, self.autocast(), self.objective.winners_only
+            )
+            loss = self.objective(errors).loss.sum() * scale
+            parts = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
+        norms = torch.stack([part.double().norm() for part in parts if part is not None])
+        return norms.norm() / scale
 
     def evaluate(self, step: int) -> dict[str, float]:
         """What held-out pairs say after this step, where it is time to ask. Every process has to call it."""

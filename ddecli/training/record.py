@@ -30,8 +30,11 @@ HARMLESS = 0.25
 and many times that is still little."""
 
 
-def columns_of(errors: PairErrors, output: ObjectiveOutput) -> Tensor:
-    """What one forward pass says of its `B` pairs, as one (B, 8) float64 tensor that processes can gather."""
+def columns_of(errors: PairErrors, output: ObjectiveOutput, gradient_norm: Tensor | None = None) -> Tensor:
+    """What one forward pass says of its `B` pairs, as one (B, 9) float64 tensor that processes can gather.
+
+    gradient_norm: (B,) of each pair's own loss in the weights, NaN where it was not measured; None where nowhere.
+    """
     absent = torch.full_like(output.loss, torch.nan)
     parts = (
         errors.t,
@@ -42,6 +45,7 @@ def columns_of(errors: PairErrors, output: ObjectiveOutput) -> Tensor:
         output.loss,
         output.logit,
         output.gradient_weight,
+        gradient_norm,
     )
     return torch.stack([(absent if part is None else part.detach()).double() for part in parts], dim=1)
 
@@ -60,7 +64,7 @@ def step_metrics(columns: Tensor, winners_only: bool = False) -> dict[str, float
             pairs that is no `-log sigmoid(z)` has all of it but the logit.
     """
     names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
-    mean = dict(zip(names, columns[:, 1:].mean(0).tolist(), strict=True))
+    mean = dict(zip(names, columns[:, 1:8].mean(0).tolist(), strict=True))
     metrics: dict[str, float | None] = {"loss": mean["loss"], "gradient_weight": mean["gradient_weight"]}
     metrics |= {f"error_{name}": _number(mean[name]) for name in names[:4]}
     if winners_only:
@@ -94,13 +98,19 @@ def _number(value: float) -> float | None:
 
 
 class CreditMap:
-    """Gradient weight `|dL/dD|` by timestep bin and optimizer step, and the correction terms of DDE.
+    """What the loss gives to timesteps, by timestep bin and optimizer step, and the correction terms of DDE.
 
-    Arrays of credit.npz: `bin_edges` (bins + 1,) timesteps; `gradient_weight_sum` and `count` (steps, bins), whose
-    ratio is the mean gradient weight; `corrections` (steps, bins), `C(t)` at the first timestep of each bin, and
-    `table` (4, table bins) for objectives with a delayed table.
+    Arrays of credit.npz, (steps, bins) but for the first, with `bin_edges` (bins + 1,) timesteps:
 
-    Weights are by errors of the noise, whatever the unit in which a run forms its errors: maps can be compared.
+    * `gradient_weight_sum` and `count`, whose ratio is the mean gradient weight `|dL/dD|`. Its unit is one over that of
+      an error: here always errors of the noise, whatever the unit in which a run forms its errors, so that maps can be
+      compared; by errors of v or of the clean latent the same training has other weights.
+    * `sigmoid_sum`, the sum over the same visits of `sigmoid(-z)`, the part of the weight that says how far a pair is
+      learned: one half at the start, whatever the unit. Only of losses `-log sigmoid(z)`.
+    * `gradient_norm_sum` and `gradient_norm_count`, of the pairs of which it was measured: the norm of the gradient of
+      a pair's loss in the weights. It holds how strongly `D(t)` pulls at the weights, and has no unit of an error.
+    * `corrections`, `C(t)` at the first timestep of each bin, and `table` (4, table bins) for objectives with a delayed
+      table.
     """
 
     def __init__(self, steps: int, num_timesteps: int, to_noise_errors: Tensor | None = None) -> None:
@@ -115,25 +125,36 @@ class CreditMap:
         self.weight_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.corrections = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+        self.sigmoid_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+        self.norm_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+        self.norm_count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
 
     def add(self, step: int, columns: Tensor, table: DelayedTable | None) -> None:
         """Record one optimizer step. At zero SNR the noise has no error, and a visit is left out."""
         t = columns[:, 0].long()
         ratio = self.to_noise_errors[t]
+        bins = torch.bucketize(t, self.edges[1:], right=True)
+        norm = columns[:, 8]
+        is_measured = ~norm.isnan()
+        self.norm_sum[step].index_add_(0, bins[is_measured], norm[is_measured])
+        self.norm_count[step].index_add_(0, bins[is_measured], torch.ones_like(norm[is_measured]))
         weight = (columns[:, 7] / ratio)[ratio > 0]
-        bins = torch.bucketize(t, self.edges[1:], right=True)[ratio > 0]
+        bins = bins[ratio > 0]
         self.weight_sum[step].index_add_(0, bins, weight)
         self.count[step].index_add_(0, bins, torch.ones_like(weight))
+        self.sigmoid_sum[step].index_add_(0, bins, torch.sigmoid(-columns[:, 6])[ratio > 0])
         if table is not None:
             self.corrections[step] = table.corrections()[self.edges[:-1]].double().cpu()
 
     def state(self) -> dict[str, Tensor]:
         """For the checkpoint."""
-        return {"weight_sum": self.weight_sum, "count": self.count, "corrections": self.corrections}
+        names = ("weight_sum", "count", "corrections", "sigmoid_sum", "norm_sum", "norm_count")
+        return {name: getattr(self, name) for name in names}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a checkpoint's state; the run may have become longer."""
-        for name, value in state.items():
+        """Take over a checkpoint's state; the run may have become longer. Earlier versions had no `sigmoid_sum`."""
+        unknown = {"sigmoid_sum": torch.full_like(state["count"], torch.nan)} if state else {}
+        for name, value in (unknown | state).items():
             rows = min(len(value), len(self.count))
             getattr(self, name)[:rows] = value[:rows]
 
@@ -144,6 +165,10 @@ class CreditMap:
             "gradient_weight_sum": self.weight_sum,
             "count": self.count,
         }
+        if self.sigmoid_sum.isfinite().all() and self.sigmoid_sum.any():
+            arrays["sigmoid_sum"] = self.sigmoid_sum
+        if self.norm_count.any():
+            arrays |= {"gradient_norm_sum": self.norm_sum, "gradient_norm_count": self.norm_count}
         if table is not None:
             arrays |= {"corrections": self.corrections}
             arrays |= {f"table_{name}": value.cpu() for name, value in table.state_dict().items()}

@@ -94,6 +94,12 @@ class TrainSettings(BaseModel):
     evaluate_every: int = Field(
         50, ge=1, le=MAX_COUNT, description="optimizer steps between evaluations on it"
     )
+    credit_gradients: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        description="of one pair in so many the norm of its gradient is measured, for credit.npz; None: of none",
+    )
 
     @property
     def folder(self) -> Path:

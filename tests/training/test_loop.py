@@ -31,7 +31,8 @@ from ddecli.models.digests import model_sha256
 from ddecli.models.load import load_model
 from ddecli.objectives.presets import LOSSES
 from ddecli.tinyworld.pairs import world_pairs
-from ddecli.training.loop import train
+from ddecli.training.errors import pair_errors
+from ddecli.training.loop import Trainer, train
 from ddecli.training.settings import TrainSettings, resolve_settings
 
 Make = Callable[..., TrainSettings]
@@ -171,6 +172,41 @@ def test_segments_train_only_their_timesteps(settings: Make) -> None:
     credit = np.load(Path(run.out) / "credit.npz")
     visited = credit["count"].sum(0) > 0
     assert visited.any() and not visited[:15].any() and not visited[20:].any()
+
+
+@pytest.mark.parametrize("loss", ["dde", "sft"])
+@pytest.mark.parametrize("micro_batch_size", [8, 3])
+def test_the_norm_of_a_pairs_gradient(
+    settings: Make, tmp_path: Path, loss: str, micro_batch_size: int
+) -> None:
+    """Against a batch of that pair alone, whose gradient is the step's; the training does not notice."""
+    run = settings(
+        loss=loss,
+        steps=2,
+        credit_gradients=5,
+        micro_batch_size=micro_batch_size,
+        out=str(tmp_path / "measured"),
+    )
+    train(run)
+    plain = run.model_copy(update={"credit_gradients": None, "out": str(tmp_path / "plain")})
+    train(plain)
+    assert losses(run.out) == losses(plain.out)
+    assert all(torch.equal(value, weights(plain.out)[name]) for name, value in weights(run.out).items())
+
+    credit = np.load(Path(run.out) / "credit.npz")
+    assert credit["gradient_norm_count"].sum(1).tolist() == [2, 2]  # draws 0 and 5, then 10 and 15
+    trainer = Trainer(run)
+    found = np.zeros(50)
+    for number in (0, 5):
+        batch = trainer.batches(range(number, number + 1))
+        errors = pair_errors(
+            trainer.model, trainer.reference, batch, trainer.autocast(), trainer.objective.winners_only
+        )
+        trainer.objective(errors).loss.mean().backward()
+        gradient = torch.cat([value.grad.flatten() for value in trainer.parameters.values()])
+        found[int(batch.t[0]) // 20] += gradient.double().norm().item()
+        trainer.optimizer.zero_grad()
+    np.testing.assert_allclose(credit["gradient_norm_sum"][0], found, rtol=1e-4)
 
 
 def test_what_a_run_leaves_behind(settings: Make) -> None:

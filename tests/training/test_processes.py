@@ -80,7 +80,7 @@ def make(settings: Make, tmp_path: Path) -> Make:
 
 def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> None:
     held_out = {"holdout": str(sd_store), "holdout_pairs": 6, "evaluate_every": 2}
-    one, two = make("one"), make("two")
+    one, two = (make(name, credit_gradients=3) for name in ("one", "two"))
     lora_one, lora_two = (make(name, lora=2, lr=1e-3, **held_out) for name in ("lora-one", "lora-two"))
     launch("8-gpus-ddp.yaml", 29611, two, lora_two)
     train(one)
@@ -93,6 +93,8 @@ def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> 
     assert metrics(lora_two)[0]["logit"] == 0 and metrics(lora_two)[-1]["logit_std"] > 0
     left, right = (np.load(run.folder / "credit.npz") for run in (one, two))
     np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)
+    np.testing.assert_allclose(left["gradient_norm_sum"], right["gradient_norm_sum"], rtol=1e-3)
+    assert right["gradient_norm_count"].sum() == 8  # of the draws 0 to 23
 
 
 def test_two_processes_with_a_shard_each(make: Make, tmp_path: Path) -> None:

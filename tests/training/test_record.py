@@ -89,7 +89,52 @@ def test_credit_map_against_a_loop(tmp_path: Path) -> None:
         inside = [row for row in columns.tolist() if 20 * number <= row[0] < 20 * (number + 1)]
         assert saved["count"][1, number] == len(inside)
         assert saved["gradient_weight_sum"][1, number] == pytest.approx(sum(row[7] for row in inside))
-    assert saved["count"][0].sum() == 0
+        sigmoid = [1 / (1 + math.exp(row[6])) for row in inside]
+        assert saved["sigmoid_sum"][1, number] == pytest.approx(sum(sigmoid))
+    assert saved["count"][0].sum() == saved["sigmoid_sum"][0].sum() == 0
+    assert "gradient_norm_sum" not in saved.files
+
+
+def test_sigmoid_factor_and_gradient_weight_are_the_same_where_the_coefficient_is_one(tmp_path: Path) -> None:
+    """Of Diffusion-DPO the weight is `sigmoid(-z) beta / 2` at every timestep."""
+    credit = CreditMap(steps=1, num_timesteps=1000)
+    credit.add(0, some_columns(), None)
+    torch.testing.assert_close(credit.weight_sum, 5 * credit.sigmoid_sum, rtol=1e-6, atol=0)
+
+
+def test_norms_of_gradients_are_counted_where_they_were_measured(tmp_path: Path) -> None:
+    errors = some_errors()
+    norms = torch.full((64,), torch.nan, dtype=torch.float64)
+    norms[3:9] = torch.arange(6.0).double()
+    credit = CreditMap(steps=1, num_timesteps=1000)
+    credit.add(0, columns_of(errors, Uniform(10.0)(errors), norms), None)
+    credit.save(tmp_path / "credit.npz", None)
+    saved = np.load(tmp_path / "credit.npz")
+    for number in range(50):
+        inside = [float(norms[row]) for row in range(3, 9) if int(errors.t[row]) // 20 == number]
+        assert saved["gradient_norm_count"][0, number] == len(inside)
+        assert saved["gradient_norm_sum"][0, number] == pytest.approx(sum(inside))
+    assert saved["count"].sum() == 64
+
+
+def test_a_factor_that_is_not_known_of_all_steps_is_left_out(tmp_path: Path) -> None:
+    """Of losses without a logit, and of a run that began when it was not recorded."""
+    errors = some_errors()
+    no_logit = CreditMap(steps=1, num_timesteps=1000)
+    no_logit.add(0, columns_of(errors, ObjectiveOutput(errors.policy_w, None, errors.policy_w)), None)
+    earlier = CreditMap(steps=1, num_timesteps=1000)
+    earlier.add(0, some_columns(), None)
+    state = {name: earlier.state()[name] for name in ("weight_sum", "count", "corrections")}
+    resumed = CreditMap(steps=2, num_timesteps=1000)
+    resumed.load(state)
+    resumed.add(1, some_columns(), None)
+    assert torch.equal(resumed.count[0], resumed.count[1])
+    for number, credit in enumerate((no_logit, resumed)):
+        credit.save(tmp_path / f"{number}.npz", None)
+        assert "sigmoid_sum" not in np.load(tmp_path / f"{number}.npz").files
+    whole = CreditMap(steps=2, num_timesteps=1000)
+    whole.load(earlier.state())
+    assert torch.equal(whole.sigmoid_sum[0], earlier.sigmoid_sum[0])
 
 
 def test_a_resumed_log_drops_what_will_be_written_again(tmp_path: Path) -> None:
@@ -154,7 +199,9 @@ def test_a_credit_map_goes_on_in_a_run_of_other_length(longer: int, tmp_path: Pa
     table.update(some_errors())
     first, second = CreditMap(3, 1000), CreditMap(longer, 1000)
     for step in range(2):
-        first.add(step, some_columns() * (step + 1) % 1000, table)
+        columns = some_columns()
+        columns[:, 8] = 1.5  # every norm was measured
+        first.add(step, columns * (step + 1) % 1000, table)
     second.load(first.state())
     for name, value in first.state().items():
         assert value.any() and torch.equal(second.state()[name][:2], value[:2]), name
