@@ -24,16 +24,23 @@ def write_run(
     weight: np.ndarray,
     count: np.ndarray,
     corrections: np.ndarray | None = None,
+    sigmoid: np.ndarray | None = None,
+    norm: np.ndarray | None = None,
     **metrics: np.ndarray,
 ) -> Path:
     """Lay a run on disk.
 
     weight: mean gradient weight of a visit; count: visits; corrections: `C(t)`; all (steps, 50).
+    sigmoid: mean sigmoid factor of a visit; norm: mean norm of a gradient, measured of every visit; (steps, 50).
     metrics: arrays (steps,) of metrics.jsonl.
     """
     folder.mkdir(parents=True)
     credit = CreditMap(len(count), TIMESTEPS)
     credit.weight_sum, credit.count = torch.from_numpy(weight * count), torch.from_numpy(count)
+    if sigmoid is not None:
+        credit.sigmoid_sum = torch.from_numpy(sigmoid * count)
+    if norm is not None:
+        credit.norm_sum, credit.norm_count = torch.from_numpy(norm * count), torch.from_numpy(count)
     if corrections is not None:
         credit.corrections = torch.from_numpy(corrections)
     credit.save(folder / "credit.npz", None if corrections is None else Table())

@@ -49,8 +49,13 @@ class Credit:
 
     Attributes:
         edges: `(bins + 1,)` edges of the timestep bins, in fractions of T.
-        weight_sum, count: `(steps, bins)` sum of `|dL/dD|` over the pairs of a step, and their number.
+        weight_sum, count: `(steps, bins)` sum of `|dL/dD|` over the pairs of a step, by errors of the noise, and their
+            number.
         corrections: `(steps, bins)` `C(t)` at the first timestep of each bin; None without a delayed table.
+        sigmoid_sum: `(steps, bins)` sum of `sigmoid(-z)` over the same pairs; None where the loss has no logit, and in
+            runs of earlier versions.
+        norm_sum, norm_count: `(steps, bins)` sum of the norms of the pairs' gradients in the weights, and the number of
+            pairs of which it was measured; None where it never was.
     """
 
     name: str
@@ -58,6 +63,9 @@ class Credit:
     weight_sum: np.ndarray
     count: np.ndarray
     corrections: np.ndarray | None
+    sigmoid_sum: np.ndarray | None = None
+    norm_sum: np.ndarray | None = None
+    norm_count: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -95,10 +103,17 @@ def load_credit(run: str | Path) -> Credit:
     with read_by_others(f"{file} is no credit map", RUN_AGAIN), np.load(readable_file(file)) as arrays:
         edges, corrections = arrays["bin_edges"], arrays.get("corrections")
         weight_sum, count = arrays["gradient_weight_sum"], arrays["count"]
-        maps = [weight_sum, count, *([] if corrections is None else [corrections])]
+        sigmoid_sum = arrays.get("sigmoid_sum")
+        norm_sum, norm_count = arrays.get("gradient_norm_sum"), arrays.get("gradient_norm_count")
+        if (norm_sum is None) != (norm_count is None):
+            raise ValueError("it has norms of gradients without their number, or their number alone")
+        optional = [each for each in (corrections, sigmoid_sum, norm_sum, norm_count) if each is not None]
+        maps = [weight_sum, count, *optional]
         if not all(each.shape == (len(count), len(edges) - 1) for each in maps):
             raise ValueError("its arrays do not fit together")
         bounds = [(weight_sum, 0, np.inf), (count, 0, MAX_VISITS)]
+        bounds += [] if sigmoid_sum is None else [(sigmoid_sum, 0, count * (1 + 1e-9))]
+        bounds += [] if norm_sum is None else [(norm_sum, 0, np.inf), (norm_count, 0, MAX_VISITS)]
         if not count.any() or not all(((low <= each) & (each <= high)).all() for each, low, high in bounds):
             raise ValueError("it holds what is no number of visits or weight")
         if not all(np.isfinite(each).all() for each in (edges, *maps, weight_sum.sum())):
@@ -106,7 +121,9 @@ def load_credit(run: str | Path) -> Credit:
         if not (edges[-1] > 0 and (np.diff(edges) > 0).all()):
             raise ValueError("its bins do not follow one another")
     note(file)
-    return Credit(str(run), edges / edges[-1], weight_sum, count, corrections)
+    return Credit(
+        str(run), edges / edges[-1], weight_sum, count, corrections, sigmoid_sum, norm_sum, norm_count
+    )
 
 
 def load_runs(folders: Folders, read: Callable[[str | Path], Read]) -> dict[str, list[Read]]:

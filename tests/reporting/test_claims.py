@@ -15,8 +15,9 @@ from ddecli.core.segments import CLEAN, MIDDLE, NOISE
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.claims import CLAIMS, judge
 from ddecli.reporting.claims.corrections import CorrectionsFall, CorrectionsSettle, CorrectionsWeaken
-from ddecli.reporting.claims.credit import CoefficientsRise, CreditWeight, Saturation
+from ddecli.reporting.claims.credit import CoefficientsRise, CreditWeight
 from ddecli.reporting.claims.inception import InceptionRises
+from ddecli.reporting.claims.saturation import Saturation
 from ddecli.reporting.claims.scores import BeatRatios, ScoresCompare, training_variance
 from ddecli.reporting.claims.verdicts import (
     NOT_MEASURED,
@@ -253,10 +254,30 @@ def test_beat_ratios_below_and_at_one_half(shift, verdict):
     assert outcome.verdict == verdict
 
 
-def run(weight: np.ndarray, steps: int = 4, corrections: np.ndarray | None = None, **settings) -> TrainedRun:
-    """A training with a mean gradient weight a bin, ten visits a bin and step."""
+def run(
+    weight: np.ndarray,
+    steps: int = 4,
+    corrections: np.ndarray | None = None,
+    sigmoid: np.ndarray | float | None = None,
+    norm: np.ndarray | None = None,
+    **settings,
+) -> TrainedRun:
+    """A training with a mean gradient weight a bin, ten visits a bin and step.
+
+    sigmoid: the mean sigmoid factor, of bins or of steps and bins; norm: the mean norm of the gradient a bin, which was
+    measured of two visits a bin and step.
+    """
     count = np.full((steps, 50), 10.0)
-    credit = Credit("run", EDGES, np.broadcast_to(weight, (steps, 50)) * count, count, corrections)
+    credit = Credit(
+        "run",
+        EDGES,
+        np.broadcast_to(weight, (steps, 50)) * count,
+        count,
+        corrections,
+        None if sigmoid is None else np.broadcast_to(sigmoid, (steps, 50)) * count,
+        None if norm is None else np.broadcast_to(norm, (steps, 50)) * count / 5,
+        None if norm is None else count / 5,
+    )
     return TrainedRun("run", {"beta": 2.0} | settings, credit, Metrics("run", {}), {})
 
 
@@ -277,9 +298,10 @@ def test_priority_of_the_middle():
     logs = np.log([2.0, 2.2, 2.1])
     half = t.ppf(1 - 0.025 / 2, 2) * logs.std(ddof=1) / math.sqrt(3)
     assert outcome.comparisons[0].interval == pytest.approx(np.exp([logs.mean() - half, logs.mean() + half]))
-    rising = rule.judge(with_runs(dde=[run(10**MIDDLES), run(11**MIDDLES)]))
+    rising = rule.judge(with_runs(dde=[run(10**MIDDLES, sigmoid=0.1), run(11**MIDDLES, sigmoid=0.1)]))
     assert answers(rising) == ["holds", "fails"]
     assert rising.verdict == NOT_REPRODUCED
+    assert "errors of the noise" in rising.comparisons[0].quantity
     assert rule.judge(with_runs(dde=[run(hill(2.0))])).verdict == UNDECIDED
     assert rule.judge(with_runs()).missing == "no run folders of DDE"
 
@@ -288,24 +310,96 @@ def test_priority_beside_uniform_training():
     rule = CreditWeight("SD15", "dde", MIDDLE, (CLEAN,), rival="uniform")
     flat, hilly = [run(hill(1.0)), run(hill(1.01))], [run(hill(2.0)), run(hill(2.1))]
     assert rule.judge(with_runs(dde=hilly, uniform=flat)).verdict == REPRODUCED
-    assert rule.judge(with_runs(dde=flat, uniform=hilly)).verdict == NOT_REPRODUCED
+    saturated = [run(hill(1.0), sigmoid=0.2), run(hill(1.01), sigmoid=0.2)]
+    assert rule.judge(with_runs(dde=saturated, uniform=hilly)).verdict == NOT_REPRODUCED
+    assert rule.judge(with_runs(dde=flat, uniform=hilly)).verdict == UNDECIDED
     assert rule.judge(with_runs(dde=hilly)).missing == "no run folders of Uni"
+
+
+def falling(lowest: float) -> np.ndarray:
+    """A sigmoid factor of one half that falls, near noise and in the last of four steps, to `lowest`."""
+    factor = np.full((4, 50), 0.5)
+    factor[-1, MIDDLES > 0.7] = lowest
+    return factor
+
+
+@pytest.mark.parametrize(
+    ("sigmoid", "verdict", "said"),
+    [
+        (falling(0.24), NOT_REPRODUCED, "0.50 at 0-0.2, 0.50 at 0.2-0.7 and 0.24 at 0.7-1: logits saturate."),
+        (
+            falling(0.26),
+            UNDECIDED,
+            "0.26 at 0.7-1: logits do not saturate, and nothing here could refute the claim.",
+        ),
+        (falling(0.1)[::-1], UNDECIDED, "0.50 at 0.7-1: logits do not saturate"),  # in the first step alone
+        (None, UNDECIDED, "DDE did not record the sigmoid factor: whether logits saturate is not known"),
+    ],
+)
+def test_credit_is_refuted_only_where_logits_saturate(sigmoid, verdict, said):
+    rule = CreditWeight("SD15", "dde", MIDDLE, (CLEAN, NOISE))
+    low = [run(hill(height), sigmoid=sigmoid) for height in (0.5, 0.51)]
+    outcome = rule.judge(with_runs(dde=low))
+    assert (outcome.verdict, outcome.strict_verdict) == (verdict, verdict)
+    assert said in outcome.remarks[0]
+    high = rule.judge(with_runs(dde=[run(hill(height), sigmoid=sigmoid) for height in (2.0, 2.1)]))
+    assert high.verdict == REPRODUCED  # on the claimed side nothing changes
+
+
+def test_the_factor_of_earlier_runs_is_found_by_the_coefficients_of_single_shot_losses():
+    c_t = np.linspace(0.1, 50.0, 1000)
+    weight = falling(0.1) * 2.0 * c_t.reshape(50, 20).mean(axis=1) / 2
+    runs = [run(weight), run(1.01 * weight)]
+    single = CreditWeight("SD15", "dde", NOISE, (MIDDLE,)).judge(with_runs(c_t, dde=runs))
+    assert "0.10 at 0.7-1: logits saturate." in single.remarks[0]
+    step = CreditWeight("SD15", "dde-step", NOISE, (MIDDLE,)).judge(with_runs(c_t, dde_step=runs))
+    assert "not known" in step.remarks[0]
+
+
+def test_credit_is_told_by_the_norm_of_the_gradient_where_it_was_measured():
+    """The weight falls, as in other units of the error; the norm decides."""
+    rule = CreditWeight("SD15", "dde", MIDDLE, (CLEAN, NOISE))
+    measured = [run(hill(0.5), sigmoid=0.1, norm=hill(height)) for height in (2.0, 2.02)]
+    outcome = rule.judge(with_runs(dde=measured))
+    assert outcome.verdict == REPRODUCED
+    assert outcome.comparisons[0].estimate == pytest.approx(4.04**0.5)
+    assert outcome.comparisons[0].quantity == "gradient norm at 0.2-0.7 over that at 0-0.2"
+    assert outcome.remarks[0] == "By |∂L/∂D| of errors of the noise DDE has 0.5 and 0.5."
+    unmeasured = np.where(MIDDLES < 0.2, 0.0, 1.0)
+    for other in (run(hill(0.5), sigmoid=0.1), run(hill(0.5), sigmoid=0.1, norm=unmeasured)):
+        partly = rule.judge(with_runs(dde=[measured[0], other]))
+        assert "errors of the noise" in partly.comparisons[0].quantity
+        assert partly.comparisons[0].estimate == pytest.approx(0.5)
+    rival = CreditWeight("SD15", "dde", MIDDLE, (CLEAN,), rival="uniform")
+    flat = [run(hill(1.0), norm=hill(1.0)), run(hill(1.0), norm=hill(1.01))]
+    assert rival.judge(with_runs(dde=measured, uniform=flat)).comparisons[0].estimate == pytest.approx(2.0)
+
+
+def test_the_recorded_factor_needs_no_coefficients():
+    rule = Saturation("SD15", "dde-single", NOISE, MIDDLE)
+    factor = np.where(MIDDLES > 0.7, 0.2, 0.4)
+    outcome = rule.judge(with_runs(dde_single=[run(10**MIDDLES, sigmoid=f * factor) for f in (1.0, 1.1)]))
+    assert outcome.comparisons[0].estimate == pytest.approx(-0.2 * 1.05)
+    assert outcome.verdict == REPRODUCED
 
 
 def test_saturation_takes_the_coefficient_out():
     c_t = np.linspace(0.1, 50.0, 1000)
     per_bin = c_t.reshape(50, 20).mean(axis=1)
 
-    def factor(near_noise):
-        return np.where(MIDDLES > 0.7, near_noise, 0.5) * 2.0 * per_bin / 2
+    def factor(near_noise, elsewhere=0.5):
+        return np.where(MIDDLES > 0.7, near_noise, elsewhere) * 2.0 * per_bin / 2
 
     rule = Saturation("SD15", "dde-single", NOISE, MIDDLE)
     outcome = rule.judge(with_runs(c_t, dde_single=[run(factor(f)) for f in (0.30, 0.32)]))
     assert outcome.comparisons[0].estimate == pytest.approx(0.31 - 0.5)
     assert outcome.verdict == REPRODUCED
-    assert (
-        rule.judge(with_runs(c_t, dde_single=[run(factor(f)) for f in (0.7, 0.71)])).verdict == NOT_REPRODUCED
-    )
+    for elsewhere, verdict in (
+        (0.2, NOT_REPRODUCED),
+        (0.5, UNDECIDED),
+    ):  # where nothing saturates, nothing is refuted
+        found = rule.judge(with_runs(c_t, dde_single=[run(factor(f, elsewhere)) for f in (0.7, 0.71)]))
+        assert found.verdict == verdict
     assert "noise schedule" in rule.judge(with_runs(dde_single=[run(factor(0.3))])).missing
 
 

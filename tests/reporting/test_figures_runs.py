@@ -15,6 +15,7 @@ from ddecli.models.load import load_schedule
 from ddecli.reporting.figures import coefficients, corrections, credit, curves, log_sigmoid
 from ddecli.reporting.figures.save import plain
 from ddecli.reporting.figures.style import COLOURS
+from ddecli.reporting.runs import load_credit
 
 STEPS, BINS = 40, 50
 
@@ -215,6 +216,36 @@ def test_logits_of_all_seeds_are_pooled(runs, dde):
 def test_runs_without_logits_are_refused(runs):
     with pytest.raises(UserError, match="sft has no logits"):
         log_sigmoid.numbers({"SFT": [runs["sft"]]})
+
+
+def test_what_a_credit_map_holds_is_read(tmp_path, runs):
+    count, sigmoid, norm = np.full((2, BINS), 4.0), np.full((2, BINS), 0.3), np.full((2, BINS), 7.0)
+    found = load_credit(write_run(tmp_path / "run", count, count, sigmoid=sigmoid, norm=norm))
+    np.testing.assert_allclose(found.sigmoid_sum, 1.2)
+    np.testing.assert_allclose(found.norm_sum, 28)
+    np.testing.assert_allclose(found.norm_count, 4)
+    earlier = load_credit(runs["uniform"])  # which holds none of it
+    assert earlier.sigmoid_sum is earlier.norm_sum is earlier.norm_count is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"sigmoid_sum": np.full((2, BINS), 4.1)}, "no number of visits or weight"),
+        ({"sigmoid_sum": np.full((2, BINS), np.nan)}, "no number of visits or weight"),
+        ({"sigmoid_sum": np.ones((2, 3))}, "do not fit together"),
+        ({"gradient_norm_sum": -np.ones((2, BINS))}, "no number of visits or weight"),
+        ({"gradient_norm_count": None}, "without their number"),
+    ],
+)
+def test_damaged_credit_maps(tmp_path, changed, said):
+    count = np.full((2, BINS), 4.0)
+    file = write_run(tmp_path / "run", count, count, sigmoid=count / 8, norm=count) / "credit.npz"
+    with np.load(file) as arrays:
+        held = {name: arrays[name] for name in arrays.files} | changed
+    np.savez(file, **{name: value for name, value in held.items() if value is not None})
+    with pytest.raises(UserError, match=rf"credit.npz is no credit map.*{said}"):
+        load_credit(file.parent)
 
 
 @pytest.mark.parametrize("figure", [corrections, credit, curves])

@@ -9,9 +9,10 @@ from typing import Any
 
 from ddecli.core.segments import CLEAN, MIDDLE, NOISE
 from ddecli.reporting.claims.corrections import CorrectionsFall, CorrectionsSettle, CorrectionsWeaken
-from ddecli.reporting.claims.credit import CoefficientsRise, CreditWeight, Saturation
+from ddecli.reporting.claims.credit import CoefficientsRise, CreditWeight
 from ddecli.reporting.claims.inception import InceptionRises
 from ddecli.reporting.claims.rule import Rule
+from ddecli.reporting.claims.saturation import Saturation
 from ddecli.reporting.claims.scores import BeatRatios, ScoresCompare
 from ddecli.reporting.claims.verdicts import Outcome
 from ddecli.reporting.evidence import Evidence

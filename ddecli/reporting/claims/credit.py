@@ -1,16 +1,16 @@
-"""Rules on credit: gradient weights by timestep, and the coefficients behind them."""
+"""Rules on credit: what timesteps get of the gradient, and the coefficients behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from ddecli.core.segments import Segment
 from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.rule import Rule, no_model
+from ddecli.reporting.claims.saturation import IN_SATURATION, NO_SCHEDULE, saturation
 from ddecli.reporting.claims.timesteps import bins_within, lone_runs, no_runs, span
 from ddecli.reporting.claims.verdicts import (
     Comparison,
@@ -21,16 +21,18 @@ from ddecli.reporting.claims.verdicts import (
     student_interval,
 )
 from ddecli.reporting.evidence import Evidence, TrainedRun
-
-NO_SCHEDULE = "the noise schedule of the model is not at hand"
+from ddecli.reporting.notes import and_list
 
 
 @dataclass(frozen=True)
 class CreditWeight(Rule):
-    """The mean gradient weight of a visit is larger in one segment of the trajectory than in others.
+    """The mean credit of a visit is larger in one segment of the trajectory than in others.
+
+    Credit is the norm of the gradient of a pair's loss in the weights, where every run recorded it. The gradient weight
+    `|dL/dD|` stands in elsewhere; it has the unit of an error, and its ratios change with it.
 
     Attributes:
-        than: segments whose weight must be smaller.
+        than: segments whose credit must be smaller.
         rival: a method in which the same ratios must be smaller; empty: they must exceed one.
     """
 
@@ -43,13 +45,13 @@ class CreditWeight(Rule):
     @property
     def text(self) -> str:
         others = " and that in ".join(span(segment) for segment in self.than)
-        text = (
-            f"The mean gradient weight |∂L/∂D| of a visit at t/T in {span(self.segment)}, "
-            f"divided by that in {others}, lies above "
+        bound = "the same ratio in uniform training" if self.rival else "one"
+        return (
+            f"The mean credit of a visit at t/T in {span(self.segment)}, divided by that in {others}, lies above "
+            f"{bound}. Credit is the norm of the gradient of a pair's loss in the weights, which has no unit of an "
+            "error; where a run did not record it, the gradient weight |∂L/∂D| of errors of the noise, whose ratios "
+            f"are other ones in other units. {IN_SATURATION}"
         )
-        if self.rival:
-            return text + "the same ratio in uniform training."
-        return text + "one."
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
@@ -58,12 +60,17 @@ class CreditWeight(Rule):
         if model is None or missing:
             return Outcome(missing=missing)
         level = corrected_level(len(self.than))
+        given = [run for method in methods for run in model.runs_of(method)]
+        by_norm = all(has_norms(run, segment) for run in given for segment in (self.segment, *self.than))
+        credit = visit_norm if by_norm else visit_weight
+        kind = "gradient norm" if by_norm else "weight |∂L/∂D| (errors of the noise)"
+        saturated, said = saturation(model, self.method)
         comparisons = []
         for other in self.than:
-            ours = self._log_ratios(model.runs_of(self.method), other)
-            quantity = f"weight at {span(self.segment)} over weight at {span(other)}"
+            ours = self._log_ratios(model.runs_of(self.method), other, credit)
+            quantity = f"{kind} at {span(self.segment)} over that at {span(other)}"
             if self.rival:
-                theirs = self._log_ratios(model.runs_of(self.rival), other)
+                theirs = self._log_ratios(model.runs_of(self.rival), other, credit)
                 label = f"{model.label(model.row_of(self.method))} / {model.label(model.row_of(self.rival))}"
                 middle = float(ours.mean() - theirs.mean())
                 interval = student_interval(middle, [mean_variance(ours), mean_variance(theirs)], level)
@@ -72,13 +79,40 @@ class CreditWeight(Rule):
                 interval = over_trainings(ours, level)
             interval = interval and Interval(float(np.exp(interval.low)), float(np.exp(interval.high)))
             comparisons.append(
-                Comparison(label, quantity, float(np.exp(middle)), interval, interval, bound=1.0)
+                Comparison(
+                    label, quantity, float(np.exp(middle)), interval, interval, bound=1.0, refutable=saturated
+                )
             )
-        return Outcome(tuple(comparisons), remarks=lone_runs(model, methods))
+        remarks = [said, *lone_runs(model, methods)]
+        if by_norm:
+            ratios = [
+                self._log_ratios(model.runs_of(self.method), other, visit_weight) for other in self.than
+            ]
+            weights = and_list([f"{np.exp(each.mean()):.3g}" for each in ratios])
+            remarks.insert(
+                0,
+                f"By |∂L/∂D| of errors of the noise {model.label(model.row_of(self.method))} has {weights}.",
+            )
+        return Outcome(tuple(comparisons), remarks=tuple(remarks))
 
-    def _log_ratios(self, runs: Sequence[TrainedRun], other: Segment) -> np.ndarray:
-        """Logarithm of the ratio of weights, one a training: a ratio's spread is even on that scale."""
-        return np.array([np.log(visit_weight(run, self.segment) / visit_weight(run, other)) for run in runs])
+    def _log_ratios(
+        self, runs: Sequence[TrainedRun], other: Segment, credit: Callable[[TrainedRun, Segment], float]
+    ) -> np.ndarray:
+        """Logarithm of the ratio of credit, one a training: a ratio's spread is even on that scale."""
+        return np.array([np.log(credit(run, self.segment) / credit(run, other)) for run in runs])
+
+
+def has_norms(run: TrainedRun, segment: Segment) -> bool:
+    """Whether the norm of the gradient was measured of a pair in a segment, and is not 0 everywhere."""
+    return run.credit.norm_sum is not None and bool(run.credit.norm_sum[:, bins_within(run, segment)].any())
+
+
+def visit_norm(run: TrainedRun, segment: Segment) -> float:
+    """Mean norm of the gradient in the weights over the pairs of a segment of which it was measured."""
+    assert run.credit.norm_sum is not None
+    assert run.credit.norm_count is not None
+    inside = bins_within(run, segment)
+    return float(run.credit.norm_sum[:, inside].sum() / run.credit.norm_count[:, inside].sum())
 
 
 def visit_weight(run: TrainedRun, segment: Segment) -> float:
@@ -86,69 +120,6 @@ def visit_weight(run: TrainedRun, segment: Segment) -> float:
     inside = bins_within(run, segment)
     visits = run.credit.count[:, inside].sum()
     return float(run.credit.weight_sum[:, inside].sum() / visits) or np.nan if visits else np.nan
-
-
-@dataclass(frozen=True)
-class Saturation(Rule):
-    """The sigmoid of single-shot training is more saturated in one segment of the trajectory than in another.
-
-    The gradient weight is `sigmoid(-z) beta c_t / 2`; divided by `beta c_t / 2` it leaves the mean of the sigmoid,
-    one half at the start.
-    """
-
-    paper: str
-    method: str
-    segment: Segment
-    than: Segment
-
-    @property
-    def text(self) -> str:
-        return (
-            f"The sigmoid factor of the gradient weight (the weight without its coefficient β c_t / 2; one half when "
-            f"training begins) is smaller at t/T in {span(self.segment)} than in {span(self.than)}."
-        )
-
-    def judge(self, evidence: Evidence) -> Outcome:
-        model = evidence.of(self.paper)
-        missing = no_runs(model, self.paper, [self.method])
-        if model is None or missing:
-            return Outcome(missing=missing)
-        if model.coefficients is None:
-            return Outcome(missing=NO_SCHEDULE)
-        c_t = model.coefficients
-        pairs = np.array(
-            [
-                [sigmoid_factor(run, c_t, segment) for segment in (self.segment, self.than)]
-                for run in model.runs_of(self.method)
-            ]
-        )
-        differences = pairs[:, 0] - pairs[:, 1]
-        interval = over_trainings(differences, corrected_level(1))
-        comparison = Comparison(
-            f"{model.label(model.row_of(self.method))}: {span(self.segment)} − {span(self.than)}",
-            "sigmoid factor",
-            float(differences.mean()),
-            interval,
-            interval,
-            above=False,
-            base=float(pairs[:, 1].mean()),
-        )
-        here, there = pairs.mean(axis=0)
-        means = f"The factor is {here:.3f} at {span(self.segment)} and {there:.3f} at {span(self.than)}."
-        return Outcome((comparison,), remarks=(means, *lone_runs(model, [self.method])))
-
-
-def sigmoid_factor(run: TrainedRun, coefficients: np.ndarray, segment: Segment) -> float:
-    """Gradient weight of a segment over what it would be if the sigmoid were one, `beta c_t / 2` at every visit.
-
-    Args:
-        coefficients: `(T,)`; of a bin their mean is taken.
-    """
-    inside = bins_within(run, segment)
-    edges = np.round(run.credit.edges * len(coefficients)).astype(int)
-    means = np.array([coefficients[low:high].mean() for low, high in pairwise(edges)])
-    full = float(run.settings["beta"]) * means / 2 * run.credit.count.sum(axis=0)
-    return float(run.credit.weight_sum[:, inside].sum() / full[inside].sum())
 
 
 @dataclass(frozen=True)
