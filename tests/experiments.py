@@ -16,7 +16,7 @@ from ddecli.reporting.choose import Choice, Trial
 from ddecli.reporting.metrics import PAPER_METRICS
 from ddecli.reporting.tables import score_table
 
-SHIFTS = {"base": [0.0], "uniform": [0.02, 0.03], "dde": [0.06, 0.07], "0-0.1": [0.01]}
+SHIFTS = {"base": [0.0], "uniform": [0.024, 0.026, 0.025], "dde": [0.06, 0.064, 0.062], "0-0.1": [0.01]}
 METRICS = ("clip", "hps", "pickscore", "truth")
 SETTINGS = {"model": "tiny", "steps": 8, "batch_size": 16, "lr": 3e-5, "beta": 20.0, "segment": None}
 SCORER = {
@@ -71,7 +71,7 @@ def write_experiment(root: Path, **changes: Any) -> Path:
         ]
         listed[row] = [str(write(each, root / "images" / each.name)) for each in sets[row]]
     for method in ("uniform", "dde"):
-        runs[method] = [str(run_folder(root / "runs" / f"{method}-{n}", n, method)) for n in range(2)]
+        runs[method] = [str(run_folder(root / "runs" / f"{method}-{n}", n, method)) for n in range(3)]
     inception = {}
     for row, means in {"base": [4.0], "dde": [5.0, 5.1]}.items():
         for n, mean in enumerate(means):
@@ -79,7 +79,7 @@ def write_experiment(root: Path, **changes: Any) -> Path:
             folder.mkdir(parents=True)
             (folder / "inception.json").write_text(json.dumps(SCORER | {"mean": mean, "std": 0.1}))
             inception.setdefault(row, []).append(str(folder))
-    table = score_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]}, draws=200)
+    table = score_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]})
     (root / "table2.json").write_text(json.dumps(table.as_dict()))
     (root / "paper" / "figures").mkdir(parents=True)
     Image.new("RGB", (40, 20), "teal").save(root / "paper" / "figures" / "credit.png")

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from ddecli.cli.rows import parse_rows
 from ddecli.core.errors import UserError
-from ddecli.core.limits import MAX_COUNT, MAX_SEED, MAX_STEPS
+from ddecli.core.limits import MAX_COUNT
 from ddecli.reporting.figures.presets import FIGURES
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(help="clip, hps, pickscore, truth ...; repeat it. All that every folder has if not given."),
 ]
-Draws = Annotated[int, typer.Option(min=100, max=MAX_STEPS, help="Bootstrap samples behind each interval.")]
-Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the bootstrap.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -67,8 +65,6 @@ def segments(
     out: Out,
     metric: Metrics = None,
     title: Title = None,
-    draws: Draws = 10_000,
-    seed: Seed = 0,
 ) -> None:
     """Scores of training on parts of the trajectory (paper, Fig. 3).
 
@@ -78,7 +74,7 @@ def segments(
     """
     from ddecli.reporting.figures import segments as drawn
 
-    _write(out, title, drawn, parse_rows(rows), metric or (), draws, seed)
+    _write(out, title, drawn, parse_rows(rows), metric or ())
 
 
 @app.command("beat-ratios", short_help=FIGURES["beat-ratios"])
@@ -87,13 +83,11 @@ def beat_ratios(
     out: Out,
     metric: Metrics = None,
     title: Title = None,
-    draws: Draws = 10_000,
-    seed: Seed = 0,
 ) -> None:
     """Share of image pairs (same prompt and number) that beat the base model, ties half (paper, Fig. 5)."""
     from ddecli.reporting.figures import beat_ratios as drawn
 
-    _write(out, title, drawn, parse_rows(rows), metric or (), draws, seed)
+    _write(out, title, drawn, parse_rows(rows), metric or ())
 
 
 @app.command("coefficients", short_help=FIGURES["coefficients"])

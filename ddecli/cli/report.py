@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddecli.core.limits import MAX_SEED, MAX_STEPS
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -24,13 +22,6 @@ def report(
         Path,
         typer.Option(help="Folder for reproduction.md, .html, .pdf and claims.json; the figures lie in it."),
     ],
-    draws: Annotated[
-        int,
-        typer.Option(
-            min=100, max=MAX_STEPS, help="Bootstrap samples behind each interval; as for the tables."
-        ),
-    ] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the judged claims as JSON.")] = False,
 ) -> None:
     """Write what was measured as an article: every method beside its base and the others, with intervals.
@@ -49,7 +40,7 @@ def report(
     def coefficients(model: str) -> np.ndarray:
         return load_schedule(model).single_shot_weights.numpy()
 
-    findings, files = write_report(experiment, out, coefficients, draws, seed)
+    findings, files = write_report(experiment, out, coefficients)
     console.print(f"Wrote {', '.join(str(file) for file in files)}")
     if not any(file.suffix == ".pdf" for file in files):
         console.print("No PDF was made: `pip install typst`, then run this again.")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 20
 """Images given by name that are listed one by one."""
-ABOUT = "Intervals are over prompts: they speak of these two sets of images, not of how their models were trained."
+ABOUT = (
+    "Intervals are over prompts: they speak of these two models alone, not of how they were trained; another training "
+    "with the same settings can come out otherwise."
+)
 
 
 def score(

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from ddecli.cli.rows import parse_rows
-from ddecli.core.limits import MAX_SEED, MAX_STEPS
 
 
 def table(
@@ -27,15 +26,6 @@ def table(
         Path | None,
         typer.Option(help="Write OUT.md, OUT.csv and OUT.tex instead of printing; as in paper/table2."),
     ] = None,
-    draws: Annotated[
-        int,
-        typer.Option(
-            min=100,
-            max=MAX_STEPS,
-            help="Bootstrap samples behind each interval; more are slower and steadier.",
-        ),
-    ] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
     """Put scored folders side by side: mean scores, gains over the base, and the difference of every two rows.
@@ -58,7 +48,7 @@ def table(
     folders = parse_rows(rows if number is None else rows[1:])
     if not folders:
         raise UserError("The table needs rows: write LABEL=FOLDER, as in DDE=images/tiny-dde.")
-    built = build_table(number, folders, draws, seed)
+    built = build_table(number, folders)
     if out is not None:
         stem = out.with_suffix("") if out.suffix in (".md", ".csv", ".tex") else out
         formats = {".md": to_markdown, ".csv": to_csv, ".tex": to_latex}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ddecli.reporting.bootstrap import Interval
+from ddecli.reporting.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Cell:
             None too where the base is not clearly above zero.
         paper: the paper's figure, or "not available"; empty in a base row and for a metric it does not have.
         best: no row of the same base has a higher mean.
+        below: number of trainings whose own mean lies below the base's; None for one training.
+        shown: the difference is told from 0 by an interval corrected for the number of rows with this base.
     """
 
     mean: float
@@ -35,6 +37,8 @@ class Cell:
     gain_interval: Interval | None = None
     paper: str = ""
     best: bool = False
+    below: int | None = None
+    shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,26 +52,35 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A difference with its interval (None with one prompt)."""
+class Contrast:
+    """One row minus another in a metric.
+
+    Attributes:
+        value: over prompts and trainings; where trainings are paired by seed, over those that both have.
+        interval: of 95 %; None with one prompt.
+        spread: standard deviation (n - 1) of the difference from training to training; None for one training.
+        pairs: number of trainings that it was formed of one by one: pairs, or those of one row beside a row without
+            several; None where trainings make no pairs.
+        below: in how many of them it lies below 0.
+        shown: told from 0 by an interval corrected for the number of differences in the column.
+    """
 
     value: float
     interval: Interval | None
-
-    @property
-    def shown(self) -> bool:
-        """The interval excludes zero."""
-        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
+    spread: float | None = None
+    pairs: int | None = None
+    below: int | None = None
+    shown: bool = False
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One row minus another: their labels, whether their trainings share seeds, an estimate a metric."""
+    """One row minus another: their labels, whether their trainings are paired by seed, a contrast a metric."""
 
     first: str
     second: str
     same_seeds: bool
-    estimates: dict[str, Estimate]
+    estimates: dict[str, Contrast]
 
 
 @dataclass(frozen=True)

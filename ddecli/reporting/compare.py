@@ -9,17 +9,15 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.scores import MetricScores, ScoreSet, check_same_protocol, score_signs
-from ddecli.reporting.bootstrap import Interval, gain_percent, percentile_interval, resampled_means
-
-DRAWS = 10_000
+from ddecli.reporting.intervals import Interval, estimate, gain_percent, ratio_values
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One metric of `a`, the judged images, against `b`, the baseline.
 
-    Means are means over prompts of the means over a prompt's images. Intervals are 95 % percentile bootstrap
-    intervals over prompts; None with fewer than two prompts.
+    Means are means over prompts of the means over a prompt's images. Intervals are Student's of 95 % over prompts,
+    so they speak of these two models alone; None with fewer than two prompts.
 
     Attributes:
         difference: mean of `a` minus mean of `b`.
@@ -65,14 +63,12 @@ class Summary:
         return asdict(self)
 
 
-def compare(a: ScoreSet, b: ScoreSet, draws: int = DRAWS, seed: int = 0) -> list[Comparison]:
+def compare(a: ScoreSet, b: ScoreSet) -> list[Comparison]:
     """Compare `a` with the baseline `b` in every metric that both have.
 
     Args:
         a: scores of the judged images.
         b: scores of the baseline's images.
-        draws: bootstrap samples.
-        seed: of the bootstrap; the order of rows changes nothing.
 
     Raises:
         UserError: protocols or scorers differ, no metric in common, or not the same prompts and images.
@@ -84,7 +80,7 @@ def compare(a: ScoreSet, b: ScoreSet, draws: int = DRAWS, seed: int = 0) -> list
             f"{a.name} ({', '.join(a.metrics)}) and {b.name} ({', '.join(b.metrics)}) have no metric "
             "in common: score both with the same --metric."
         )
-    return [_compare_metric(a, b, metric, draws, seed) for metric in metrics]
+    return [_compare_metric(a, b, metric) for metric in metrics]
 
 
 def summarize(a: ScoreSet) -> list[Summary]:
@@ -139,34 +135,30 @@ def _keys(scores: MetricScores) -> set[tuple[Any, int]]:
     return set(zip(scores.prompt_id.tolist(), scores.image_index.tolist(), strict=True))
 
 
-def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str, draws: int, seed: int) -> Comparison:
+def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str) -> Comparison:
     from scipy.stats import binomtest
 
     check_same_images(a, b, metric)
     scores_a, scores_b = a.metric(metric), b.metric(metric)
     won, images = pairs_won(scores_a, scores_b)
     means_a, means_b = scores_a.prompt_means(), scores_b.prompt_means()
-    _, prompt = np.unique(scores_a.prompt_id, return_inverse=True)
-    differences = np.bincount(prompt, weights=scores_a.score - scores_b.score) / images
-
-    # Prompts may hold different numbers of images: the beat ratio is the quotient of two resampled means.
-    series = np.stack([means_a, means_b, differences, won, images], axis=1)
-    mean_a, mean_b, difference, mean_won, held = series.mean(axis=0)
-    drawn = resampled_means(series, draws, seed).T
-    several = len(images) > 1
-    gain, gain_interval = gain_percent(mean_a, mean_b, drawn[0], drawn[1], interval=several)
+    difference = estimate((means_a - means_b)[:, None])
+    gain = gain_percent(means_a[:, None], means_b[:, None])
+    # Prompts may hold different numbers of images: the ratio is that of all images.
+    ratio = estimate(ratio_values(won[:, None], images[:, None]))
+    reach = ratio.interval()
     signs = score_signs(means_a, means_b)
     wins, losses = int((signs > 0).sum()), int((signs < 0).sum())
     return Comparison(
         metric=metric,
-        mean_a=float(mean_a),
-        mean_b=float(mean_b),
-        difference=float(difference),
-        difference_interval=percentile_interval(drawn[2]) if several else None,
-        gain_percent=gain,
-        gain_interval=gain_interval,
-        beat_ratio=float(mean_won / held),
-        beat_interval=percentile_interval(drawn[3] / drawn[4]) if several else None,
+        mean_a=float(means_a.mean()),
+        mean_b=float(means_b.mean()),
+        difference=difference.value,
+        difference_interval=difference.interval(),
+        gain_percent=gain.value if gain else None,
+        gain_interval=gain.interval() if gain else None,
+        beat_ratio=ratio.value,
+        beat_interval=reach and reach.within(0, 1),
         tie_share=tie_share(scores_a, scores_b),
         sign_test_p=float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0,
         prompts=len(images),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import numpy as np
 from ddecli.core.errors import UserError
 from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
-from ddecli.reporting.bootstrap import resampled_means
-from ddecli.reporting.compare import DRAWS, pairs_won
+from ddecli.reporting.compare import pairs_won
 from ddecli.reporting.experiment import BASE, Experiment, ModelFolders
 from ddecli.reporting.inception import InceptionResult, load_inception
+from ddecli.reporting.intervals import ratio_values
 from ddecli.reporting.notes import and_list
-from ddecli.reporting.rows import Resampled, prompt_means, resampled, resampled_rows
+from ddecli.reporting.rows import ScoredRow, prompt_means, scored_rows
 from ddecli.reporting.runs import Credit, Metrics, load_credit, load_metrics
 from ddecli.reporting.trainings import run_settings, run_settings_in, training_seeds
 
@@ -60,7 +60,6 @@ class ModelEvidence:
         labels: of the methods that are not called by their names.
         losses: what each method was trained with on the whole trajectory, as far as that is known.
         coefficients: `c_t` of the noise schedule, `(T,)`; None where it could not be had.
-        draws, seed: of the bootstrap.
     """
 
     name: str
@@ -72,10 +71,8 @@ class ModelEvidence:
     labels: dict[str, str] = field(default_factory=dict)
     losses: dict[str, str] = field(default_factory=dict)
     coefficients: np.ndarray | None = None
-    draws: int = DRAWS
-    seed: int = 0
-    _rows: dict[str, dict[str, Resampled]] = field(default_factory=dict, repr=False)
-    _ratios: dict[str, dict[str, Resampled]] = field(default_factory=dict, repr=False)
+    _rows: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
+    _ratios: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
 
     @property
     def base(self) -> ScoreSet:
@@ -112,43 +109,38 @@ class ModelEvidence:
             return f"one method alone with the loss {part} ({and_list(several)} have it; call the one meant {part})"
         return f"training on {part}" if part[0].isdigit() else self.label(part)
 
-    def rows(self, metric: str) -> dict[str, Resampled]:
-        """Every row that has a metric, drawn again over the same prompts, and each over its trainings."""
+    def rows(self, metric: str) -> dict[str, ScoredRow]:
+        """Every row that has a metric, with its means by prompt and training."""
         if metric not in self._rows:
             having = {
                 name: given
                 for name, given in self.scores.items()
                 if all(metric in scores.metrics for scores in given)
             }
-            self._rows[metric] = self._resampled(having, metric) if BASE in having else {}
+            seeds = {name: self.seeds_of(name) for name in having}
+            self._rows[metric] = scored_rows(prompt_means(having, metric), seeds) if BASE in having else {}
         return self._rows[metric]
-
-    def _resampled(self, sets: Mapping[str, Sequence[ScoreSet]], metric: str) -> dict[str, Resampled]:
-        values = prompt_means(sets, metric)
-        # Rows are named as in tables, so that their intervals are the tables' to the last digit.
-        labelled = {self.label(name): row for name, row in values.items()}
-        seeds = {self.label(name): self.seeds_of(name) for name in values}
-        drawn = resampled_rows(labelled, self.draws, self.seed, seeds)
-        return {name: replace(drawn[self.label(name)], fixed=name == BASE) for name in values}
 
     def seeds_of(self, row: str) -> tuple[int, ...] | None:
         """The training seeds of a row; None of the base, or where they are not known."""
         return None if row == BASE else training_seeds(self.scores[row])
 
-    def beat_ratios(self, metric: str) -> dict[str, Resampled]:
+    def beat_ratios(self, metric: str) -> dict[str, ScoredRow]:
         """Share of image pairs in which a row beats the base, ties half, of every row that has a metric."""
         if metric not in self._ratios:
             trained = [row for row in self.rows(metric) if row != BASE]
             self._ratios[metric] = {row: self._beat_ratio(row, metric) for row in trained}
         return self._ratios[metric]
 
-    def _beat_ratio(self, row: str, metric: str) -> Resampled:
+    def _beat_ratio(self, row: str, metric: str) -> ScoredRow:
         base = self.base.metric(metric)
         pairs = [pairs_won(scores.metric(metric), base) for scores in self.scores[row]]
         won, images = np.stack([each for each, _ in pairs], axis=1), pairs[0][1][:, None]
-        drawn = resampled_means(np.concatenate([won, images], axis=1), self.draws, self.seed)
-        ratios = drawn[:, :-1] / drawn[:, -1:]
-        return resampled(won / images.mean(), ratios, self.seed, self.label(row), self.seeds_of(row))
+        return ScoredRow(ratio_values(won, images), self.seeds_of(row))
+
+    def rows_beside(self, row: str) -> int:
+        """Number of rows in the table or figure that a row is shown in, the base left out."""
+        return len(self.segments) + 1 if row in self.segments else len(self.methods)
 
     def lacks(self, rows: Sequence[str], metrics: Sequence[str]) -> str:
         """What is missing for a comparison of rows in metrics, in words; empty if nothing is."""
@@ -173,14 +165,11 @@ class Evidence:
         return next((model for model in self.models.values() if model.paper == paper), None)
 
 
-def load_evidence(
-    experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0
-) -> Evidence:
+def load_evidence(experiment: Experiment, coefficients: Coefficients) -> Evidence:
     """Read everything that an experiment names, except its tables, figures and grid.
 
     Args:
         coefficients: gives the single-shot coefficients of a model; where it cannot (UserError) there are none.
-        draws, seed: of the bootstrap.
 
     Raises:
         UserError: something is missing or damaged, protocols are mixed, or a folder was made by another method
@@ -199,7 +188,7 @@ def load_evidence(
         models[name] = model = ModelEvidence(
             name, folders.paper, scores, list(folders.segments), runs, inception,
             {method: about.label for method, about in folders.methods.items() if about.label},
-            _losses(folders, scores, runs), _coefficients(runs, coefficients) if folders.paper else None, draws, seed,
+            _losses(folders, scores, runs), _coefficients(runs, coefficients) if folders.paper else None,
         )  # fmt: skip
         labels = [model.label(row) for row in scores]
         for label in labels:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ddecli.reporting.bootstrap import CONFIDENCE
 from ddecli.reporting.cells import Difference, Row
+from ddecli.reporting.intervals import corrected_level
 
 DIGEST = 12
 """Characters of a hash that are shown."""
@@ -70,16 +70,45 @@ def lone_note(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def difference_note(differences: Sequence[Difference], metrics: int) -> str:
+def gain_note(rows: Sequence[Row], prompts: int) -> list[str]:
+    """How the gains of a table were formed, and what is bold; nothing of a base alone."""
+    gained = [row for row in rows if row.base is not None]
+    if not gained:
+        return []
+    several = any(row.seeds > 1 for row in gained)
+    found = [
+        f"Gains over {gained[0].base}: Student's 95 % intervals over the {prompts} prompts"
+        f"{' and the trainings of a row' if several else ''}, each of one comparison.",
+        f"Bold gain: told from 0 after correction for the {len(gained)} rows of a column (Bonferroni: the interval of "
+        f"level {100 * corrected_level(len(gained)):.4g} % excludes 0). Bold mean: the highest of its column, where "
+        "its gain is bold; that does not tell it apart from the other rows."
+        if len(gained) > 1
+        else "Bold gain: its interval excludes 0. Bold mean: the highest of its column, where its gain is bold.",
+    ]
+    if several:
+        found.append(f"“1 of 3 below”: of three trainings one has a mean below that of {gained[0].base}.")
+    return found
+
+
+def difference_note(differences: Sequence[Difference]) -> str:
     """How the differences of every two rows were formed."""
-    sharing = [f"{each.first} and {each.second}" for each in differences if each.same_seeds]
-    drawn = f" Trainings of equal seeds are drawn together ({'; '.join(sharing)})." if sharing else ""
-    number = len(differences) * metrics
-    chance = (1 - CONFIDENCE) * number
+    paired = [f"{each.first} and {each.second}" for each in differences if each.same_seeds]
+    pairs = (
+        f" Trainings of equal seeds are paired, over the seeds that both rows have ({'; '.join(paired)}); "
+        "± and “below” are of their differences."
+        if paired
+        else ""
+    )
+    number = len(differences)
+    corrected = (
+        f"told from 0 after correction for the {number} differences of a column (Bonferroni: the interval of level "
+        f"{100 * corrected_level(number):.4g} % excludes 0)"
+        if number > 1
+        else "its interval excludes 0"
+    )
     return (
-        "Differences: the same prompts and images in both rows, intervals as for the gains."
-        f"{drawn} Bold: the interval excludes 0. It is of one difference; of {number}, {chance:.3g} on average "
-        "exclude 0 where nothing differs."
+        "Differences: the same prompts and images in both rows, Student's 95 % intervals, each of one comparison."
+        f"{pairs} Bold: {corrected}."
     )
 
 

@@ -1,8 +1,8 @@
 """A table as Markdown, CSV, LaTeX (booktabs), and for the terminal.
 
-Markdown, LaTeX and the terminal show blocks: the scores, the best in bold; the gains over the base, with the paper's
-figures beside them; and of a table of one's own the differences of every two rows, bold where the interval excludes
-zero. CSV has a row a (method, metric), then one for every other row that a method is held against.
+Markdown, LaTeX and the terminal show blocks: the scores; the gains over the base, with the paper's figures beside them;
+and of a table of one's own the differences of every two rows. Bold is what is told from zero, as its notes say. CSV
+has a row a (method, metric), then one for every other row that a method is held against.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from ddecli.core.text import markdown, one_line, printable
 from ddecli.reporting import paper
-from ddecli.reporting.bootstrap import Interval
-from ddecli.reporting.cells import Cell, Difference, Estimate, Row, Table
+from ddecli.reporting.cells import Cell, Contrast, Difference, Row, Table
+from ddecli.reporting.intervals import Interval
 from ddecli.reporting.metrics import NAMES
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ CSV_COLUMNS = (
     "gain_percent",
     "gain_low",
     "gain_high",
+    "below",
+    "shown",
     "paper",
     "best",
     "notes",
@@ -61,7 +63,7 @@ LATEX_ESCAPES = {
 
 @dataclass(frozen=True)
 class Block:
-    """A grid of texts; `bold` holds the (row, column) places of the best."""
+    """A grid of texts; `bold` holds the (row, column) places that are set so."""
 
     title: str
     header: list[str]
@@ -75,7 +77,7 @@ def blocks(table: Table) -> list[Block]:
         (number, column + 1)
         for number, row in enumerate(table.rows)
         for column, metric in enumerate(table.metrics)
-        if row.cells[metric].best
+        if row.cells[metric].best and row.cells[metric].shown
     }
     decimals = {metric: _decimals([row.cells[metric] for row in table.rows]) for metric in table.metrics}
     scores = Block(
@@ -90,14 +92,14 @@ def blocks(table: Table) -> list[Block]:
 
 
 def difference_block(differences: Sequence[Difference], places: Mapping[str, int]) -> Block:
-    """A line for every two rows, bold where the interval excludes zero; `places` of the scores by metric, in order."""
+    """A line for every two rows, bold what is told from zero; `places` of the scores by metric, in order."""
     return Block(
         "Differences of every two rows, with 95 % intervals",
         ["Difference", *(_name(metric) for metric in places)],
         [
             [
                 f"{each.first} {MINUS} {each.second}",
-                *(_estimate(each.estimates[metric], digits) for metric, digits in places.items()),
+                *(_contrast(each.estimates[metric], digits) for metric, digits in places.items()),
             ]
             for each in differences
         ],
@@ -157,6 +159,8 @@ def to_csv(table: Table) -> str:
                     "gain_percent": cell.gain_percent,
                     "gain_low": gain_low,
                     "gain_high": gain_high,
+                    "below": cell.below,
+                    "shown": int(cell.shown),
                     "paper": cell.paper,
                     "best": int(cell.best),
                     "notes": " ".join(table.notes),
@@ -180,11 +184,14 @@ def _csv_differences(table: Table, each: Difference) -> list[dict[str, object]]:
             "seeds": row.seeds,
             "metric": metric,
             "mean": row.cells[metric].mean,
-            "difference": estimate.value,
-            "difference_low": estimate.interval and estimate.interval.low,
-            "difference_high": estimate.interval and estimate.interval.high,
+            "spread": contrast.spread,
+            "difference": contrast.value,
+            "difference_low": contrast.interval and contrast.interval.low,
+            "difference_high": contrast.interval and contrast.interval.high,
+            "below": contrast.below,
+            "shown": int(contrast.shown),
         }
-        for metric, estimate in each.estimates.items()
+        for metric, contrast in each.estimates.items()
     ]
 
 
@@ -236,27 +243,38 @@ def to_rich(table: Table) -> RenderableType:
 def _gain_block(table: Table, rows: Sequence[Row], decimals: dict[str, int]) -> Block:
     header = ["Method"]
     lines = [[row.label] for row in rows]
+    bold = set()
     for metric in table.metrics:
         absolute = all(row.cells[metric].gain_percent is None for row in rows)
         header.append(f"{_name(metric)} ({'difference' if absolute else '%'})")
-        for line, row in zip(lines, rows, strict=True):
-            line.append(_gain(row.cells[metric], absolute, decimals[metric]))
+        for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
+            cell = row.cells[metric]
+            if cell.shown:
+                bold.add((number, len(line)))
+            line.append(_gain(cell, absolute, decimals[metric]) + _below(cell.below, row.seeds))
         if table.number is not None and metric in paper.metrics(table.number):
             header.append("paper")
             for line, row in zip(lines, rows, strict=True):
                 line.append(row.cells[metric].paper)
     bases = list(dict.fromkeys(str(row.base) for row in rows))
-    return Block(f"Gains over {' and '.join(bases)}, with 95 % intervals", header, lines)
+    return Block(f"Gains over {' and '.join(bases)}, with 95 % intervals", header, lines, frozenset(bold))
+
+
+def _below(below: int | None, trainings: int | None) -> str:
+    """How many trainings lie below the base, where any does."""
+    return f", {below} of {trainings} below" if below else ""
 
 
 def _score(cell: Cell, decimals: int) -> str:
     return f"{cell.mean:.{decimals}f}" + ("" if cell.spread is None else f" ± {cell.spread:.{decimals}f}")
 
 
-def _estimate(estimate: Estimate, places: int) -> str:
+def _contrast(found: Contrast, places: int) -> str:
     """As precisely as it is known, up to some digits more than the scores have."""
-    digits = min(places + 3, decimals(estimate.value, estimate.interval))
-    return _with_interval(estimate.value, estimate.interval, digits)
+    digits = min(places + 3, decimals(found.value, found.interval))
+    return _with_interval(found.value, found.interval, digits, found.spread) + _below(
+        found.below, found.pairs
+    )
 
 
 def _gain(cell: Cell, absolute: bool, decimals: int) -> str:
@@ -266,8 +284,10 @@ def _gain(cell: Cell, absolute: bool, decimals: int) -> str:
     return NOTHING if value is None else _with_interval(value, interval, decimals if absolute else 1)
 
 
-def _with_interval(value: float, interval: Interval | None, decimals: int) -> str:
-    text = f"{value:+.{decimals}f}"
+def _with_interval(
+    value: float, interval: Interval | None, decimals: int, spread: float | None = None
+) -> str:
+    text = f"{value:+.{decimals}f}" + ("" if spread is None else f" ± {spread:.{decimals}f}")
     return text if interval is None else f"{text} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}]"
 
 

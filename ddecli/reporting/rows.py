@@ -1,4 +1,4 @@
-"""Rows of scored folders: a label, its training seeds, and means drawn again over prompts and seeds."""
+"""Rows of scored folders: a label, its training seeds, its means by prompt and training, and differences of two."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
-from ddecli.reporting.bootstrap import resampled_means, resampled_weights
 from ddecli.reporting.compare import check_same_images
+from ddecli.reporting.intervals import Estimate, estimate
 from ddecli.reporting.metrics import NAMES
 
 Folders = Mapping[str, Sequence[str | Path]]
@@ -70,23 +70,16 @@ def prompt_means(sets: Mapping[str, Sequence[ScoreSet]], metric: str) -> dict[st
 
 
 @dataclass(frozen=True)
-class Resampled:
-    """One row in one metric, drawn again over prompts and over its trainings.
+class ScoredRow:
+    """One row in one metric.
 
     Attributes:
         values: `(prompts, trainings)` means by prompt and training.
-        draws: `(draws,)` of their mean, the trainings drawn for this row alone.
-        seeds: of the trainings; None where they are not known, or one is there twice.
-        together: `(draws,)` as `draws`, the trainings drawn as in every other row with the same seeds; equal to
-            `draws` where there is one training, or the seeds are not known.
-        fixed: no training is part of it (the base model), so it has no spread between trainings.
+        seeds: of the trainings; None where they are not known, one is there twice, or it is no trained row.
     """
 
     values: np.ndarray
-    draws: np.ndarray
-    seeds: tuple[int, ...] | None
-    together: np.ndarray
-    fixed: bool = False
+    seeds: tuple[int, ...] | None = None
 
     @property
     def mean(self) -> float:
@@ -94,56 +87,33 @@ class Resampled:
         return float(self.values.mean())
 
 
-def share_trainings(a: Resampled, b: Resampled) -> bool:
-    """Whether two rows have several trainings of the same seeds, so on the same draws: they make pairs."""
-    if a.seeds is None or b.seeds is None:
-        return False
-    return len(a.seeds) > 1 and sorted(a.seeds) == sorted(b.seeds)
+def scored_rows(
+    values: Mapping[str, np.ndarray], seeds: Mapping[str, tuple[int, ...] | None] | None = None
+) -> dict[str, ScoredRow]:
+    """Rows from means `(prompts, trainings)` by label, and the seeds of their trainings as far as they are known."""
+    return {label: ScoredRow(row, (seeds or {}).get(label)) for label, row in values.items()}
 
 
-def drawn_differences(a: Resampled, b: Resampled) -> np.ndarray:
-    """Draws `(draws,)` of the mean of `a` minus that of `b`: the same prompts in both, and the same training seeds."""
-    return a.together - b.together if share_trainings(a, b) else a.draws - b.draws
+def shared_seeds(a: tuple[int, ...] | None, b: tuple[int, ...] | None) -> tuple[list[int], list[int]] | None:
+    """The places of the trainings that make pairs, in each of two rows; None where they make none.
 
-
-def resampled_rows(
-    values: Mapping[str, np.ndarray],
-    draws: int,
-    seed: int,
-    seeds: Mapping[str, tuple[int, ...] | None] | None = None,
-) -> dict[str, Resampled]:
-    """Bootstrap means of every label over prompts, the same in all rows, and over its trainings.
-
-    Args:
-        values: `(prompts, trainings)` by label.
-        seeds: of the trainings of each label, as far as they are known.
+    Trainings of one seed saw the same draws. They make pairs where every seed of one row is among those of the other,
+    and there are two or more: with one, how the difference changes from training to training would be left out.
     """
-    # All rows in one call, so that a draw takes the same prompts in every row.
-    drawn = resampled_means(np.concatenate(list(values.values()), axis=1), draws, seed)
-    first_column = np.cumsum([0, *(row.shape[1] for row in values.values())])
-    return {
-        label: resampled(row, drawn[:, first : first + row.shape[1]], seed, label, (seeds or {}).get(label))
-        for first, (label, row) in zip(first_column[:-1], values.items(), strict=True)
-    }
+    if a is None or b is None:
+        return None
+    both = sorted(set(a) & set(b))
+    if len(both) < max(2, min(len(a), len(b))):
+        return None
+    return [a.index(seed) for seed in both], [b.index(seed) for seed in both]
 
 
-def resampled(
-    values: np.ndarray, drawn: np.ndarray, seed: int, label: str, seeds: tuple[int, ...] | None
-) -> Resampled:
-    """One row, from draws `(draws, trainings)` over prompts."""
-    alone = means_over_seeds(drawn, seed, label)
-    if seeds is None or len(seeds) == 1:
-        return Resampled(values, alone, seeds, alone)
-    order = np.argsort(seeds)
-    together = means_over_seeds(drawn[:, order], seed, "trainings", *(str(seeds[each]) for each in order))
-    return Resampled(values, alone, seeds, together)
+def difference(a: ScoredRow, b: ScoredRow) -> Estimate:
+    """The mean of `a` minus that of `b`: the same prompts in both, trainings of the same seeds paired.
 
-
-def means_over_seeds(drawn: np.ndarray, seed: int, *name: str) -> np.ndarray:
-    """Means `(draws,)` of `(draws, seeds)` over training seeds that are themselves drawn with replacement.
-
-    Args:
-        name: of the draw: equal names draw the same places.
+    Where one row has more seeds than the other, the difference is over those that both have.
     """
-    draws, seeds = drawn.shape
-    return (drawn * resampled_weights(seeds, draws, seed, *name)).sum(axis=1)
+    pairs = shared_seeds(a.seeds, b.seeds)
+    if pairs is None:
+        return estimate(a.values, -b.values)
+    return estimate(a.values[:, pairs[0]] - b.values[:, pairs[1]])

@@ -5,30 +5,43 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ddecli.reporting.bootstrap import Interval, percentile_interval
 from ddecli.reporting.evidence import ModelEvidence
 from ddecli.reporting.experiment import BASE
+from ddecli.reporting.intervals import Interval, corrected_level
 from ddecli.reporting.metrics import DIVERSITY, NAMES, TRUTH
+from ddecli.reporting.rows import difference
 
 
 @dataclass(frozen=True)
 class Change:
-    """A metric's mean of one method, and its difference to the base with its 95 % interval (None with one prompt)."""
+    """A metric's mean of one method, and its difference to the base.
+
+    Attributes:
+        interval: of the difference, 95 %; None with one prompt.
+        spread: standard deviation (n - 1) of the difference from training to training; None for one.
+        trainings: number of them.
+        below: in how many the mean lies below the base's; None for one training.
+        shown: the difference is told from 0 by an interval corrected for the rows of the table.
+    """
 
     mean: float
     difference: float
     interval: Interval | None
     percent: float | None
+    spread: float | None = None
+    trainings: int = 1
+    below: int | None = None
+    shown: bool = False
 
     @property
     def rises(self) -> bool:
-        """The interval lies wholly above zero."""
-        return self.interval is not None and self.interval.low > 0
+        """It is shown to be above the base's."""
+        return self.shown and self.difference > 0
 
     @property
     def falls(self) -> bool:
-        """The interval lies wholly below zero."""
-        return self.interval is not None and self.interval.high < 0
+        """It is shown to be below the base's."""
+        return self.shown and self.difference < 0
 
 
 @dataclass(frozen=True)
@@ -78,11 +91,15 @@ def _shared(model: ModelEvidence, row: str) -> list[str]:
 def _change(model: ModelEvidence, row: str, metric: str) -> Change:
     rows = model.rows(metric)
     ours, base = rows[row], rows[BASE]
-    difference = ours.mean - base.mean
-    several = len(base.values) > 1
+    found = difference(ours, base)
+    corrected = found.interval(corrected_level(model.rows_beside(row)))
     return Change(
         ours.mean,
-        difference,
-        percentile_interval(ours.draws - base.draws) if several else None,
-        100 * difference / base.mean if base.mean > 0 else None,
+        found.value,
+        found.interval(),
+        100 * found.value / base.mean if base.mean > 0 else None,
+        found.spread,
+        ours.values.shape[1],
+        found.below,
+        corrected is not None and corrected.excludes(0),
     )

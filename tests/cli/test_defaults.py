@@ -15,7 +15,6 @@ from ddecli.cli.score import _with_interval
 from ddecli.core.errors import UserError
 from ddecli.data.summary import PrepareSummary
 
-BOOTSTRAP = {"draws": 10_000, "seed": 0}
 DEFAULTS: dict[Callable[..., Any], dict[str, Any]] = {
     prepare.prepare: {
         "model": "tiny", "holdout": 0.0, "relabel": "none", "max_bad": 0.01, "latent_dtype": "auto",
@@ -26,10 +25,10 @@ DEFAULTS: dict[Callable[..., Any], dict[str, Any]] = {
     score.score: {"family": "auto", "batch_size": 32, "max_bad": 0.01, "device": "auto"},
     inception.inception: {"classifier": "auto", "splits": 10, "seed": 0, "batch_size": 64, "device": "auto"},
     choose.choose: {},
-    table.table: BOOTSTRAP,
-    report.report: BOOTSTRAP,
-    figure.segments: BOOTSTRAP,
-    figure.beat_ratios: BOOTSTRAP,
+    table.table: {},
+    report.report: {},
+    figure.segments: {},
+    figure.beat_ratios: {},
     figure.coefficients: {"model": "tiny"},
     figure.corrections: {},
     figure.log_sigmoid: {},

@@ -202,6 +202,6 @@ def test_a_report_shows_pictures_of_its_folder_only(ddecli: Run, secret: str, tm
     for name in ("../../secret.txt", str(tmp_path / "secret.txt"), "link.png"):
         values["figures"] = [{"file": name, "title": "A secret"}]
         experiment.write_text(yaml.safe_dump(values))
-        typed = ddecli("report", experiment, "--out", paper, "--draws", 100)
+        typed = ddecli("report", experiment, "--out", paper)
         assert_one_sentence(typed, experiment.name, LEAVES)
         assert not (paper / "reproduction.html").exists()

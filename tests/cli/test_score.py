@@ -76,7 +76,7 @@ def test_against(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) -> None:
     assert [(row["beat_ratio"], row["tie_share"]) for row in twin["comparison"]] == [(0.5, 1.0)] * 2
     shown = ddecli("score", same, *scorer, "--metric", "clip", "--against", base).out
     assert "beat ratio" in shown
-    assert "they speak of these two sets of images, not of how their models were trained" in shown
+    assert "they speak of these two models alone, not of how they were trained" in shown
 
 
 def test_against_another_protocol_or_other_prompts(

@@ -57,7 +57,7 @@ def refused(answer):
 
 
 def test_prints_markdown_to_a_pipe(run, images):
-    code, out, _ = run(2, f"BASE={images}/base", f"DDE={images}/dde", "--draws", 100)
+    code, out, _ = run(2, f"BASE={images}/base", f"DDE={images}/dde")
     assert code == 0
     assert out.startswith("### Table 2: mean scores")
     assert "| DDE |" in out
@@ -66,36 +66,36 @@ def test_prints_markdown_to_a_pipe(run, images):
 
 def test_a_terminal_shows_a_table_and_a_file_nothing(run, images, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    rows = (f"one={images}/base", f"other={images}/dde", "--draws", 100)
+    rows = (f"one={images}/base", f"other={images}/dde")
     code, out, _ = run(*rows)
     assert code == 0 and "one" in out and "─" in out and "| one |" not in out
     assert run(*rows, "--out", images / "x")[:2] == (0, "")
 
 
 def test_two_folders_and_no_number(run, images):
-    code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--draws", 100)
+    code, out, _ = run(f"one={images}/base", f"other={images}/dde")
     assert code == 0
     assert out.startswith("### Mean scores")
     assert "| other − one | **+0.1000000 [0.1000000, 0.1000000]** |" in out
     assert "+6.7 %" not in out
-    code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--draws", 100, "--json")
+    code, out, _ = run(f"one={images}/base", f"other={images}/dde", "--json")
     assert json.loads(out)["differences"][0]["first"] == "other"
 
 
 def test_writes_three_files(run, images):
     out = images / "paper" / "table2"
-    code, printed, _ = run(2, f"BASE={images}/base", f"DDE={images}/dde", "--out", out, "--draws", 100)
+    code, printed, _ = run(2, f"BASE={images}/base", f"DDE={images}/dde", "--out", out)
     assert (code, printed) == (0, "")
     assert sorted(file.name for file in out.parent.iterdir()) == ["table2.csv", "table2.md", "table2.tex"]
     rows = list(csv.DictReader((images / "paper" / "table2.csv").open(encoding="utf-8")))
     assert [row["label"] for row in rows] == ["BASE", "DDE"]
     before = (images / "paper" / "table2.md").read_bytes()
-    run(2, f"BASE={images}/base", f"DDE={images}/dde", "--out", f"{out}.md", "--draws", 100)
+    run(2, f"BASE={images}/base", f"DDE={images}/dde", "--out", f"{out}.md")
     assert (images / "paper" / "table2.md").read_bytes() == before
 
 
 def test_json_for_programs(run, images):
-    code, out, _ = run(2, f"BASE={images}/base", f"DDE={images}/dde", "--json", "--draws", 100)
+    code, out, _ = run(2, f"BASE={images}/base", f"DDE={images}/dde", "--json")
     answer = json.loads(out)
     assert code == 0
     assert answer["rows"][1]["cells"]["clip"]["gain_percent"] > 0

@@ -67,7 +67,7 @@ def sets(shift: float, **other: float) -> tuple[ScoreSet, ScoreSet]:
 
 
 def told(first: ScoreSet, second: ScoreSet) -> str | None:
-    return decline(first, second, compare(first, second, draws=500))
+    return decline(first, second, compare(first, second))
 
 
 def test_scores_have_fallen_where_all_of_them_have() -> None:

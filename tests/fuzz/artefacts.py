@@ -73,7 +73,7 @@ def build() -> None:
     for file in (*Path("experiment").glob("*/*/inception.json"), Path("experiment/grid.json")):
         write_sealed(file, read_sealed(file, ""))
     (Path("experiment") / "table.json").write_text(
-        _do("table", 2, "A=experiment/images/base-0", "DDE=experiment/images/dde-0", "--json", "--draws", 100)
+        _do("table", 2, "A=experiment/images/base-0", "DDE=experiment/images/dde-0", "--json")
     )
     described = yaml.safe_load(Path("experiment/experiment.yaml").read_text())
     described["tables"] = {2: "experiment/table.json"}

@@ -116,7 +116,7 @@ def _prepare(data: str, weight: float = 1.0) -> Case:
 
 
 IMAGES = ("images-model/[!.]*", "images-run/[!.]*")
-TABLE = ("table", "A=images-model", "B=images-run", "--draws", 100, "--json")
+TABLE = ("table", "A=images-model", "B=images-run", "--json")
 SAMPLE = ("--prompt", "a red circle", "--prompt", "a star", "--images-per-prompt", 1, "--out", "out", *SHORT)
 FIGURE = ("A=run", "--out", "out/f")
 
@@ -353,7 +353,7 @@ CASES = [
     ),
     Case(
         "report",
-        ("report", "experiment/experiment.yaml", "--out", "experiment/paper", "--draws", 100),
+        ("report", "experiment/experiment.yaml", "--out", "experiment/paper"),
         ("experiment/images/*/*", "experiment/classes/*/*", "experiment/*.json"),
         of_file("experiment/paper/claims.json", "read"),
         own=True,
@@ -362,7 +362,7 @@ CASES = [
     ),
     Case(
         "report an experiment",
-        ("report", "experiment/experiment.yaml", "--out", "experiment/paper", "--draws", 100),
+        ("report", "experiment/experiment.yaml", "--out", "experiment/paper"),
         ("experiment/experiment.yaml", "experiment/runs/*/*", "experiment/paper/figures/*"),
         nothing,
         own=False,

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy.stats import t
 from score_sets import score_set
 
 from ddecli.core.scores import ScoreSet
 from ddecli.reporting.compare import compare
 from ddecli.reporting.render import to_csv, to_markdown
-from ddecli.reporting.rows import drawn_differences, prompt_means, resampled_rows
+from ddecli.reporting.rows import difference, prompt_means, scored_rows, shared_seeds
 from ddecli.reporting.tables import score_table
 
 PROMPTS, IMAGES = 40, 3
@@ -53,7 +54,7 @@ def sets(tmp_path) -> dict[str, list[ScoreSet]]:
 
 
 def test_every_two_rows_are_held_against_each_other(sets):
-    table = score_table(None, sets, draws=200)
+    table = score_table(None, sets)
     assert [(each.first, each.second) for each in table.differences] == [
         ("first", "start"),
         ("another", "start"),
@@ -69,54 +70,80 @@ def test_every_two_rows_are_held_against_each_other(sets):
 
 
 def test_the_papers_tables_stay_as_the_paper_has_them(sets):
-    assert score_table(2, sets, draws=200).differences == []
+    assert score_table(2, sets).differences == []
 
 
-def test_trainings_of_equal_seeds_are_drawn_together(sets):
-    """Against a slow loop that draws whole prompts, then whole seeds, both sides of the pair at once."""
-    table = score_table(None, sets, draws=10_000)
+def test_trainings_of_equal_seeds_are_paired(sets):
+    """Against the differences of each seed, one by one: the seeds' own effects fall out."""
+    table = score_table(None, sets)
     found = next(each for each in table.differences if each.second == "first" and each.first == "another")
+    order = {"first": (0, 1, 2), "another": (2, 0, 1)}
     by_seed = {
-        name: {
-            seed: given.metric("clip").prompt_means() for seed, given in zip(order, sets[name], strict=True)
-        }
-        for name, order in (("first", (0, 1, 2)), ("another", (2, 0, 1)))
+        (name, seed): given.metric("clip").prompt_means()
+        for name in order
+        for seed, given in zip(order[name], sets[name], strict=True)
     }
-    rng = np.random.default_rng(5)
-    drawn = []
-    for _ in range(3_000):
-        prompts = rng.integers(PROMPTS, size=PROMPTS)
-        seeds = rng.integers(3, size=3)
-        drawn.append(
-            np.mean([(by_seed["another"][s][prompts] - by_seed["first"][s][prompts]).mean() for s in seeds])
-        )
-    slow = np.percentile(drawn, [2.5, 97.5])
-    np.testing.assert_allclose(found.estimates["clip"].interval, slow, atol=0.1 * (slow[1] - slow[0]))
-    assert found.estimates["clip"].shown
+    differences = [float((by_seed["another", s] - by_seed["first", s]).mean()) for s in range(3)]
+    contrast = found.estimates["clip"]
+    assert contrast.value == pytest.approx(np.mean(differences))
+    assert contrast.spread == pytest.approx(np.std(differences, ddof=1))
+    assert contrast.spread < 0.05 * np.std(list(SEED_EFFECTS.values()), ddof=1)
+    assert (contrast.pairs, contrast.below) == (3, 0)
+    # Prompts move both rows alike here, so that little but the pairs is left: Student's over three of them, or less.
+    half = t.ppf(0.975, 2) * contrast.spread / np.sqrt(3)
+    assert 0.9 * half < (contrast.interval.high - contrast.interval.low) / 2 < 1.3 * half + 0.005
+    assert contrast.shown
 
 
-def test_without_known_seeds_trainings_are_drawn_apart(sets):
+def test_without_known_seeds_trainings_are_independent(sets):
     """What seeds do to all methods alike then widens the interval, and nothing is shown."""
     for name in ("first", "another"):
         for each in sets[name]:
             each.protocol["model"] = {"name": "moved-away"}
-    table = score_table(None, sets, draws=2_000)
+    table = score_table(None, sets)
     apart = next(each for each in table.differences if (each.first, each.second) == ("another", "first"))
+    contrast = apart.estimates["clip"]
     assert not apart.same_seeds
-    assert not apart.estimates["clip"].shown
-    interval = apart.estimates["clip"].interval
-    # Two independent draws of three from -0.2, 0, 0.2: a standard deviation of 0.163 / sqrt(3) * sqrt(2).
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.1333, rel=0.15)
+    assert not contrast.shown
+    assert contrast.pairs is contrast.below is None
+    # Two independent means of three from -0.2, 0, 0.2, with four degrees of freedom.
+    assert contrast.interval.high - contrast.interval.low == pytest.approx(
+        2 * t.ppf(0.975, 4) * 0.2 * np.sqrt(2 / 3), rel=0.05
+    )
+    assert contrast.spread == pytest.approx(0.2 * np.sqrt(2), rel=0.05)
 
 
 def test_the_order_of_folders_plays_no_part(sets):
     values = prompt_means(sets, "clip")
     seeds = {"first": (0, 1, 2), "another": (2, 0, 1)}
-    rows = resampled_rows(values, 500, 0, seeds)
+    rows = scored_rows(values, seeds)
     turned = {label: row[:, ::-1] for label, row in values.items()}
-    again = resampled_rows(turned, 500, 0, {label: each[::-1] for label, each in seeds.items()})
-    np.testing.assert_allclose(
-        drawn_differences(rows["another"], rows["first"]), drawn_differences(again["another"], again["first"])
+    again = scored_rows(turned, {label: each[::-1] for label, each in seeds.items()})
+    one, other = (difference(found["another"], found["first"]) for found in (rows, again))
+    assert one.interval() == pytest.approx(other.interval())
+
+
+def test_which_trainings_make_pairs():
+    assert shared_seeds((10, 11, 12), (12, 10, 11)) == ([0, 1, 2], [1, 2, 0])
+    assert shared_seeds((13, 10, 11, 12), (10, 11)) == ([1, 2], [0, 1])  # a row with fewer trainings
+    assert shared_seeds((10, 11, 12), (11, 12, 13)) is None  # dropping some of both would be a choice
+    assert shared_seeds((10,), (10,)) is shared_seeds((10,), (10, 11)) is None
+    assert shared_seeds(None, (10, 11)) is None
+
+
+def test_of_rows_with_unequal_numbers_the_shared_seeds_count(tmp_path):
+    sets = {
+        "start": [score_set("start", {"clip": base_scores()}, "sd15")],
+        "many": trained(tmp_path, "many", 0.1, seeds=(0, 1, 2)),
+        "few": trained(tmp_path, "few", 0.15, seeds=(0, 1)),
+    }
+    found = score_table(None, sets).differences[-1]
+    means = {
+        name: [each.metric("clip").prompt_means().mean() for each in given] for name, given in sets.items()
+    }
+    assert found.same_seeds
+    assert found.estimates["clip"].value == pytest.approx(
+        np.mean(np.subtract(means["few"], means["many"][:2]))
     )
 
 
@@ -127,22 +154,28 @@ def test_of_two_folders_it_is_their_comparison():
         score_set(name, {"clip": values + rng.normal(size=values.shape), "hps": values}, name)
         for name in "ab"
     )
-    table = score_table(None, {"A": [one], "B": [other]}, draws=4_000)
+    table = score_table(None, {"A": [one], "B": [other]})
     (difference,) = table.differences
-    expected = next(each for each in compare(other, one, draws=4_000) if each.metric == "clip")
+    expected = next(each for each in compare(other, one) if each.metric == "clip")
     assert difference.estimates["clip"].value == pytest.approx(expected.difference)
     assert difference.estimates["clip"].interval == pytest.approx(expected.difference_interval)
-    assert "of 2, 0.1 on average exclude 0" in " ".join(table.notes)
+    assert "Bold: its interval excludes 0." in " ".join(table.notes)
 
 
 def test_written_with_what_they_rest_on(sets):
-    table = score_table(None, sets, draws=1_000)
+    table = score_table(None, sets)
     text = to_markdown(table)
     assert "### Mean scores" in text
     assert "Table" not in text and "aper" not in text
     line = next(line for line in text.splitlines() if line.startswith("| another − first |"))
     assert "**+0.0" in line
-    assert "Trainings of equal seeds are drawn together (another and first)." in text
+    assert (
+        "Trainings of equal seeds are paired, over the seeds that both rows have (another and first);" in text
+    )
+    assert (
+        "after correction for the 6 differences of a column (Bonferroni: the interval of level 99.17 %"
+        in text
+    )
     assert "stands behind alone: the intervals are over prompts and speak of that one" in text
     rows = to_csv(table).splitlines()
     assert len(rows) == 1 + 4 + 3  # a row a label, then the pairs without the base, of one metric
@@ -155,7 +188,7 @@ def test_a_method_is_known_by_its_loss(tmp_path):
     def papers(label, loss, **settings):
         folder = run(tmp_path / f"{label}-{loss}-{len(settings)}", 0, loss, **settings)
         sets = {"base": [score_set("base", values)], label: [score_set(label, values, folder)]}
-        return [cell.paper for cell in score_table(2, sets, draws=100).rows[1].cells.values()]
+        return [cell.paper for cell in score_table(2, sets).rows[1].cells.values()]
 
     assert papers("ours", "dde") == ["+6.7 %", "+3.9 %", "+3.3 %"]
     assert papers("DDE", "uniform")[0] == "score 0.331"

@@ -34,7 +34,7 @@ def folder(
 
 
 def trainings(
-    root: Path, name: str, loss: str, shift: float, seeds: int = 2, **settings
+    root: Path, name: str, loss: str, shift: float, seeds: int = 3, **settings
 ) -> dict[str, list[str]]:
     runs = [run_folder(root / "runs" / f"{name}-{seed}", seed, loss, **settings) for seed in range(seeds)]
     images = [folder(root, f"{name}-{seed}", shift, run) for seed, run in enumerate(runs)]
@@ -56,7 +56,7 @@ def report(root: Path, **models: dict) -> tuple[Findings, str]:
     file.write_text(
         yaml.safe_dump({"name": "own", "title": "Our experiment", "models": given}, sort_keys=False)
     )
-    findings = find(read_experiment(file), lambda model: np.geomspace(0.001, 200, 1000), draws=300)
+    findings = find(read_experiment(file), lambda model: np.geomspace(0.001, 200, 1000))
     return findings, to_markdown(article(findings))
 
 
@@ -71,19 +71,21 @@ def test_two_losses_and_no_paper(tmp_path):
     assert findings.measured == []
     assert not [words for words in WORDS_OF_THE_PAPER if words in text]
     assert "drawn shapes" not in text
-    assert "| Our DDE | dde | 20 | 3e-05 | 8 | 16 | 0, 1 |" in text
+    assert "| Our DDE | dde | 20 | 3e-05 | 8 | 16 | 0, 1, 2 |" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| Our DDE − Plain |")]
-    shown = re.findall(r"\*\*\+(0\.\d+) \[(0\.\d+), (0\.\d+)\]\*\*", line)
+    shown = re.findall(r"\*\*\+(0\.\d+) ± 0\.\d+ \[(0\.\d+), (0\.\d+)\]\*\*", line)
     assert len(shown) == 2  # CLIP and HPS, each with an interval above zero
     for value, low, high in shown:
         assert float(low) < float(value) < float(high)
         assert float(value) == pytest.approx(0.04, abs=0.01)
     assert (
-        "Of 2 differences between methods of our-model, 2 have intervals that exclude 0: Our DDE − Plain in"
-        in text
+        "Of 2 differences between methods of our-model, 2 are told from 0 after correction for the differences in a "
+        "column: Our DDE − Plain in" in text
     )
-    assert "Our DDE beside our-model, over 2 trainings and 30 prompts: CLIP (+" in text
-    assert "Trainings of equal seeds are drawn together (Our DDE and Plain)." in text
+    assert "Our DDE beside our-model, over 3 trainings and 30 prompts: CLIP (+" in text
+    assert (
+        "Trainings of equal seeds are paired, over the seeds that both rows have (Our DDE and Plain);" in text
+    )
     data = findings.as_dict()
     assert data["models"] == {"our-model": None}
     assert [(d["first"], d["second"], d["same_seeds"]) for d in data["differences"]["our-model"]][-1] == (
@@ -197,7 +199,7 @@ def test_only_what_was_drawn_is_said_to_be(tmp_path):
 
 def test_the_papers_experiment_has_its_differences_too(tmp_path):
     """Table 2 is as the paper's; every difference of two methods stands beside it."""
-    findings = find(read_experiment(write_experiment(tmp_path)), lambda model: np.ones(1000), draws=300)
+    findings = find(read_experiment(write_experiment(tmp_path)), lambda model: np.ones(1000))
     text = to_markdown(article(findings))
     assert "tiny: mean scores" not in text
     (line,) = [line for line in text.splitlines() if line.startswith("| DDE − Uni |")]

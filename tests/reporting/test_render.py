@@ -8,14 +8,15 @@ import re
 
 import pytest
 
-from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.cells import Cell, Row, Table
+from ddecli.reporting.intervals import Interval
 from ddecli.reporting.render import blocks, to_csv, to_latex, to_markdown, to_rich
 
 
 @pytest.fixture
 def table():
-    better = Cell(0.35, 0.001, 0.002, 0.02, Interval(0.01, 0.03), 6.06, Interval(5, 7.25), "+6.7 %", True)
+    gained = (0.02, Interval(0.01, 0.03), 6.06, Interval(5, 7.25))
+    better = Cell(0.35, 0.001, 0.002, *gained, "+6.7 %", best=True, below=1, shown=True)
     truth = Cell(0.5, None, 0.1, 1.5, Interval(1.25, 1.75), best=True)
     return Table(
         2,
@@ -37,17 +38,18 @@ def test_csv_is_read_back_whole(table):
     assert float(rows[2]["standard_error"]) == 0.002
     assert rows[3]["gain_percent"] == ""
     assert [row["best"] for row in rows] == ["0", "0", "1", "1"]
+    assert [(row["below"], row["shown"]) for row in rows[2:]] == [("1", "1"), ("", "0")]
     assert rows[0]["notes"] == " ".join(table.notes)
     assert None not in rows[0]  # no row is longer than the header
 
 
-def test_markdown_has_equal_columns_and_bold_best(table):
+def test_markdown_has_equal_columns_and_bold_what_is_shown(table):
     text = to_markdown(table)
     grids = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
     for grid in grids:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in grid}) == 1
-    assert "| **0.3500 ± 0.0010** | **0.500** |" in text
-    assert "| +6.1 [5.0, 7.2] | +6.7 % | +1.500 [1.250, 1.750] |" in text
+    assert "| **0.3500 ± 0.0010** | 0.500 |" in text  # the best truth is not told from the base's
+    assert "| **+6.1 [5.0, 7.2], 1 of 3 below** | +6.7 % | +1.500 [1.250, 1.750] |" in text
     assert "| Method | CLIP (%) | paper | Truth (difference) |" in text
     assert "- ± over \\<seeds>, with \\| and, commas" in text
 

@@ -11,10 +11,10 @@ from experiments import METRICS, run_folder, write_experiment, write_grid
 from score_sets import change_card, score_set, write
 
 from ddecli.core.errors import UserError
-from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED
 from ddecli.reporting.experiment import read_experiment
 from ddecli.reporting.grid import grid_warnings, load_grid
+from ddecli.reporting.intervals import Interval
 from ddecli.reporting.report.article import article
 from ddecli.reporting.report.document import (
     Document,
@@ -49,7 +49,7 @@ def experiment(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def findings(experiment):
-    return find(read_experiment(experiment), coefficients, draws=500)
+    return find(read_experiment(experiment), coefficients)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_the_abstract_counts_what_the_claims_say(findings, markdown):
     assert "DDE prioritizes the middle of the trajectory" in abstract.split("Not reproduced:")[1]
     dde = findings.evidence.models["tiny"].rows("clip")
     gain = 100 * (dde["dde"].mean / dde["base"].mean - 1)
-    assert f"DDE beside tiny, over 2 trainings and 30 prompts: CLIP (+{gain:.1f} %), HPS (" in abstract
+    assert f"DDE beside tiny, over 3 trainings and 30 prompts: CLIP (+{gain:.1f} %), HPS (" in abstract
 
 
 def test_claims_that_lack_something_are_a_line_not_a_section(findings, markdown):
@@ -120,10 +120,10 @@ def test_every_measured_claim_has_a_section_with_its_numbers(findings, markdown)
 
 
 def test_setup_and_provenance_come_from_the_runs(markdown):
-    assert "| DDE | 20 | 3e-05 | 8 | 16 | 0, 1 | 80 % | 1 min 0 s |" in markdown
-    assert "Training took 2 min 0 s in all, over 4 runs" in markdown
+    assert "| DDE | 20 | 3e-05 | 8 | 16 | 0, 1, 2 | 80 % | 1 min 30 s |" in markdown
+    assert "Training took 3 min 0 s in all, over 6 runs" in markdown
     assert "a training saw 128 pairs; the paper's saw 4,096,000. That is 1/32,000 of it." in markdown
-    assert "30 prompts with 2 images each and over 1 to 2 trainings" in markdown
+    assert "30 prompts with 2 images each and over 1 to 3 trainings" in markdown
     assert "The tiny world is drawn" in markdown
 
 
@@ -131,7 +131,7 @@ def test_cautions_are_found(findings):
     text = " ".join(findings.cautions)
     assert "edge of the grid" in text and "dde: beta 20" in text
     assert "the grid has no trials of Uni" in text
-    assert "fewer than 3 trainings of Uni, DDE and 0-0.1" in text
+    assert "fewer than 3 trainings of 0-0.1" in text
     assert "share a seed" not in text
     assert "same weights" not in text
 
@@ -150,7 +150,7 @@ def test_more_cautions(tmp_path):
             tmp_path / "images" / name, lambda card, model=model_of: card["protocol"].update(model=model)
         )
     file.write_text(yaml.safe_dump(described))
-    text = " ".join(find(read_experiment(file), coefficients, draws=100).cautions)
+    text = " ".join(find(read_experiment(file), coefficients).cautions)
     assert "are those that beta and learning rates were chosen on" in text
     assert "unequal budgets (DDE and Uni 8 steps of 16; DDE 9 steps of 16)" in text
     assert "tiny and DDE were sampled from the same weights" in text
@@ -168,7 +168,7 @@ def test_grid_warnings_are_silent_where_all_is_well(tmp_path):
 
 def test_tables_read_back_are_the_tables(experiment, findings):
     sets = findings.evidence.models["tiny"].scores
-    built = score_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]}, draws=200)
+    built = score_table(2, {"tiny": sets["base"], "Uni": sets["uniform"], "DDE": sets["dde"]})
     assert findings.tables[2] == built
 
 
@@ -314,14 +314,14 @@ def test_folders_of_another_method_are_refused(tmp_path):
     runs["uniform"][0] = runs["dde"][0]
     file.write_text(yaml.safe_dump(described))
     with pytest.raises(UserError, match="listed under uniform, but was trained with the loss dde"):
-        find(read_experiment(file), coefficients, draws=100)
+        find(read_experiment(file), coefficients)
     run = run_folder(tmp_path / "segment", 0, "uniform", segment="0.3-0.4")
     values = {metric: np.ones((30, 2)) for metric in METRICS}
     folder = write(score_set("s", values, str(run), num_prompts=30), tmp_path / "s")
     described["models"]["tiny"] |= {"runs": {}, "segments": {"0-0.1": [str(folder)]}}
     file.write_text(yaml.safe_dump(described))
     with pytest.raises(UserError, match=r"listed under 0-0\.1, but was trained on the segment 0\.3-0\.4"):
-        find(read_experiment(file), coefficients, draws=100)
+        find(read_experiment(file), coefficients)
 
 
 def test_damaged_inputs_are_named(experiment, tmp_path):
@@ -335,13 +335,13 @@ def test_damaged_inputs_are_named(experiment, tmp_path):
         ({"grid": str(bad)}, r"bad\.json is damaged .*; give the --out of `ddecli choose`"),
     ):
         with pytest.raises(UserError, match=message):
-            find(read_experiment(changed(experiment, **change)), coefficients, draws=100)
+            find(read_experiment(changed(experiment, **change)), coefficients)
     with pytest.raises(UserError, match=r"is table 2, not 3"):
         table = {3: str(experiment.parent / "table2.json")}
-        find(read_experiment(changed(experiment, tables=table)), coefficients, draws=100)
+        find(read_experiment(changed(experiment, tables=table)), coefficients)
     figures = [{"file": "figures/none.png", "title": "x"}]
     with pytest.raises(UserError, match=r"none\.png does not exist"):
-        write_report(changed(experiment, figures=figures), experiment.parent / "paper", coefficients, 100)
+        write_report(changed(experiment, figures=figures), experiment.parent / "paper", coefficients)
 
 
 @pytest.mark.parametrize(
@@ -359,12 +359,12 @@ def test_a_run_without_a_setting_is_named(tmp_path, line, said):
     assert f"{line}\n" in settings.read_text()
     settings.write_text(settings.read_text().replace(f"{line}\n", ""))
     with pytest.raises(UserError, match=rf"dde-0/run\.yaml is damaged \({said}\): train the run again"):
-        find(read_experiment(file), coefficients, draws=100)
+        find(read_experiment(file), coefficients)
 
 
 def test_a_schedule_that_cannot_be_had_leaves_its_claims_unmeasured(experiment):
     def offline(model):
         raise UserError("no network")
 
-    judged = find(read_experiment(experiment), offline, draws=100).judged
+    judged = find(read_experiment(experiment), offline).judged
     assert {each.claim.key: each.outcome.verdict for each in judged}["coefficients-rise"] == NOT_MEASURED

@@ -59,7 +59,6 @@ class Judged:
             "rule": claim.rule.text,
             "note": claim.note,
             "verdict": outcome.verdict,
-            "strict_verdict": outcome.strict_verdict,
             "missing": outcome.missing,
             "needed": outcome.needed,
             "comparisons": [comparison.as_dict() for comparison in outcome.comparisons],

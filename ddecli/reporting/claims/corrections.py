@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ddecli.core.segments import CLEAN, MIDDLE, Segment
-from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.rule import Rule
 from ddecli.reporting.claims.timesteps import bins_within, lone_runs, no_runs, span
-from ddecli.reporting.claims.verdicts import Comparison, Outcome, corrected_level, over_trainings
+from ddecli.reporting.claims.verdicts import Outcome, compared
 from ddecli.reporting.evidence import Evidence, TrainedRun
+from ddecli.reporting.intervals import corrected_level, estimate_over_trainings
 
 SETTLED_BY = 100
 """Iterations after which the paper sees the correction terms settled."""
@@ -46,15 +46,13 @@ class CorrectionsSettle(Rule):
         steps = min(run.credit.size for run in runs)
         start = min(SETTLED_BY, int(LAST_PART * steps))
         changes = np.array([_change(run, start) for run in runs])
-        interval = over_trainings(changes, corrected_level(1))
         short = start < SETTLED_BY
-        comparison = Comparison(
+        comparison = compared(
             model.label(model.row_of(self.method)),
             f"relative change from iteration {start} to {steps}",
-            float(changes.mean()),
-            interval,
-            interval,
-            bound=SETTLED_CHANGE,
+            estimate_over_trainings(changes),
+            corrected_level(1),
+            SETTLED_CHANGE,
             above=False,
             refutable=not short,  # what still changes before the 100th iteration may settle by then
         )
@@ -96,16 +94,15 @@ class CorrectionsFall(Rule):
         if model is None or missing:
             return Outcome(missing=missing)
         correlations = np.array([_rank_correlation(run) for run in model.runs_of(self.method)])
-        interval = over_trainings(correlations, corrected_level(1))
-        interval = interval and Interval(max(-1.0, interval.low), min(1.0, interval.high))
-        comparison = Comparison(
+        comparison = compared(
             model.label(model.row_of(self.method)),
             "rank correlation of |C(t)| with t",
-            float(correlations.mean()),
-            interval,
-            interval,
+            estimate_over_trainings(correlations),
+            corrected_level(1),
             above=False,
         )
+        if comparison.interval:
+            comparison = replace(comparison, interval=comparison.interval.within(-1, 1))
         return Outcome((comparison,), remarks=lone_runs(model, [self.method]))
 
 
@@ -140,17 +137,15 @@ class CorrectionsWeaken(Rule):
             [[_weakening(run, segment) for segment in (CLEAN, MIDDLE)] for run in model.runs_of(self.method)]
         )
         differences = pairs[:, 0] - pairs[:, 1]
-        interval = over_trainings(differences, corrected_level(1))
-        comparison = Comparison(
+        comparison = compared(
             f"{model.label(model.row_of(self.method))}: {span(CLEAN)} − {span(MIDDLE)}",
             "share by which the sigmoid is lowered",
-            float(differences.mean()),
-            interval,
-            interval,
+            estimate_over_trainings(differences),
+            corrected_level(1),
             base=float(pairs[:, 1].mean()),
         )
         near = -100 * pairs[:, 0]
-        reach = over_trainings(near, corrected_level(1))
+        reach = estimate_over_trainings(near).interval()
         size = (
             "Near the clean image the correction changes the gradient weight of an undecided pair by "
             f"{near.mean():+.2g} %"

@@ -8,20 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ddecli.core.segments import Segment
-from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.rule import Rule, no_model
 from ddecli.reporting.claims.saturation import IN_SATURATION, NO_SCHEDULE, saturation
 from ddecli.reporting.claims.timesteps import bins_within, lone_runs, no_runs, span
-from ddecli.reporting.claims.verdicts import (
-    Comparison,
-    Outcome,
-    corrected_level,
-    mean_variance,
-    over_trainings,
-    student_interval,
-)
+from ddecli.reporting.claims.verdicts import Comparison, Outcome
 from ddecli.reporting.evidence import Evidence, TrainedRun
+from ddecli.reporting.intervals import Estimate, Interval, corrected_level, estimate_over_trainings
 from ddecli.reporting.notes import and_list
+from ddecli.reporting.rows import shared_seeds
 
 
 @dataclass(frozen=True)
@@ -67,20 +61,24 @@ class CreditWeight(Rule):
         saturated, said = saturation(model, self.method)
         comparisons = []
         for other in self.than:
-            ours = self._log_ratios(model.runs_of(self.method), other, credit)
             quantity = f"{kind} at {span(self.segment)} over that at {span(other)}"
             if self.rival:
-                theirs = self._log_ratios(model.runs_of(self.rival), other, credit)
                 label = f"{model.label(model.row_of(self.method))} / {model.label(model.row_of(self.rival))}"
-                middle = float(ours.mean() - theirs.mean())
-                interval = student_interval(middle, [mean_variance(ours), mean_variance(theirs)], level)
             else:
-                label, middle = model.label(model.row_of(self.method)), float(ours.mean())
-                interval = over_trainings(ours, level)
-            interval = interval and Interval(float(np.exp(interval.low)), float(np.exp(interval.high)))
+                label = model.label(model.row_of(self.method))
+            found = self._log_ratio([model.runs_of(method) for method in methods], other, credit)
+            interval = found.interval(level)
             comparisons.append(
                 Comparison(
-                    label, quantity, float(np.exp(middle)), interval, interval, bound=1.0, refutable=saturated
+                    label,
+                    quantity,
+                    float(np.exp(found.value)),
+                    interval and Interval(float(np.exp(interval.low)), float(np.exp(interval.high))),
+                    bound=1.0,
+                    refutable=saturated,
+                    trainings=len(found.by_training),
+                    below=found.below or 0,
+                    level=level,
                 )
             )
         remarks = [said, *lone_runs(model, methods)]
@@ -95,11 +93,34 @@ class CreditWeight(Rule):
             )
         return Outcome(tuple(comparisons), remarks=tuple(remarks))
 
+    def _log_ratio(
+        self,
+        methods: Sequence[Sequence[TrainedRun]],
+        other: Segment,
+        credit: Callable[[TrainedRun, Segment], float],
+    ) -> Estimate:
+        """Mean logarithm of a method's ratio, or by how much it lies above its rival's, trainings paired by seed."""
+        ours, *rivals = (self._log_ratios(runs, other, credit) for runs in methods)
+        if not rivals:
+            return estimate_over_trainings(ours)
+        seeds = [_seeds(runs) for runs in methods]
+        pairs = shared_seeds(seeds[0], seeds[1])
+        if pairs is None:
+            return estimate_over_trainings(ours, -rivals[0])
+        return estimate_over_trainings(ours[pairs[0]] - rivals[0][pairs[1]])
+
     def _log_ratios(
         self, runs: Sequence[TrainedRun], other: Segment, credit: Callable[[TrainedRun, Segment], float]
     ) -> np.ndarray:
         """Logarithm of the ratio of credit, one a training: a ratio's spread is even on that scale."""
         return np.array([np.log(credit(run, self.segment) / credit(run, other)) for run in runs])
+
+
+def _seeds(runs: Sequence[TrainedRun]) -> tuple[int, ...] | None:
+    """The seed of each training; None where one is not known, or is there twice."""
+    seeds = [run.settings.get("seed") for run in runs]
+    known = tuple(seed for seed in seeds if isinstance(seed, int))
+    return known if len(set(known)) == len(runs) else None
 
 
 def has_norms(run: TrainedRun, segment: Segment) -> bool:
@@ -144,7 +165,5 @@ class CoefficientsRise(Rule):
         c_t = model.coefficients
         smallest = float(np.diff(c_t).min())
         exact = Interval(smallest, smallest)
-        comparison = Comparison(
-            model.name, f"smallest rise over {len(c_t)} timesteps", smallest, exact, exact
-        )
+        comparison = Comparison(model.name, f"smallest rise over {len(c_t)} timesteps", smallest, exact)
         return Outcome((comparison,), remarks=(f"c_t goes from {c_t[0]:.3g} to {c_t[-1]:.3g}.",))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ddecli.reporting import paper
 from ddecli.reporting.claims.rule import Rule, no_model
-from ddecli.reporting.claims.verdicts import Comparison, Outcome, corrected_level, student_interval
+from ddecli.reporting.claims.verdicts import Outcome, compared
 from ddecli.reporting.evidence import Evidence
 from ddecli.reporting.experiment import BASE
 from ddecli.reporting.inception import METRIC, InceptionResult
+from ddecli.reporting.intervals import Estimate, Part, corrected_level, estimate_over_trainings, joined
 
 
 @dataclass(frozen=True)
@@ -34,30 +36,35 @@ class InceptionRises(Rule):
             if row not in model.inception:
                 return Outcome(missing=f"no Inception Score of {model.absent(row)}")
         before, after = model.inception[BASE][0], model.inception[trained]
-        means = np.array([result.mean for result in after])
-        difference = float(means.mean() - before.mean)
-        spread = float(means.var(ddof=1) / len(means)) if len(means) > 1 else 0.0
-        parts = [_parts(before), *(_parts(result, len(after)) for result in after)]
+        found = inception_difference(before, after)
         level = corrected_level(1)
-        interval = student_interval(difference, parts, level)
-        strict = student_interval(difference, [*parts, (spread, len(means) - 1)], level)
-        comparison = Comparison(
+        comparison = compared(
             f"{model.label(trained)} − {model.name}",
             "Inception Score",
-            difference,
-            interval,
-            strict,
+            found,
+            level,
             base=before.mean,
-            gain_percent=100 * difference / before.mean if before.mean > 0 else None,
+            gain_percent=100 * found.value / before.mean if before.mean > 0 else None,
             paper=paper.figure(4, self.method, METRIC),
         )
         images = before.scorers[METRIC]["images"]
         return Outcome((comparison,), remarks=(f"Each score is of {images} images of one folder.",))
 
 
-def _parts(result: InceptionResult, share: int = 1) -> tuple[float, int]:
+def inception_difference(before: InceptionResult, after: Sequence[InceptionResult]) -> Estimate:
+    """The mean score after training minus that before.
+
+    The scores of parts of the images tell how it changes with the images, those of several trainings how it changes
+    from training to training.
+    """
+    images = joined([_part(before), *(_part(result, len(after)) for result in after)])
+    found = estimate_over_trainings(np.array([result.mean - before.mean for result in after]))
+    return replace(found, parts=(images, *found.parts) if len(after) > 1 else (images,))
+
+
+def _part(result: InceptionResult, share: int = 1) -> Part:
     """Variance of a score (of its `1 / share` in a mean) from the scores of parts of the images, and its freedom."""
     count = int(result.scorers[METRIC]["splits"])
     if result.std is None or count < 2:
-        return 0.0, 0
-    return result.std**2 / count / share**2, count - 1
+        return Part(0.0, 0)
+    return Part(result.std**2 / count / share**2, count - 1)

@@ -10,8 +10,9 @@ import numpy as np
 from ddecli.core.segments import CLEAN, MIDDLE, NOISE, Segment
 from ddecli.reporting.claims.rule import Rule
 from ddecli.reporting.claims.timesteps import bins_within, lone_runs, no_runs, span
-from ddecli.reporting.claims.verdicts import Comparison, Outcome, corrected_level, over_trainings
+from ddecli.reporting.claims.verdicts import Outcome, compared
 from ddecli.reporting.evidence import Evidence, ModelEvidence, TrainedRun
+from ddecli.reporting.intervals import corrected_level, estimate_over_trainings
 from ddecli.reporting.notes import and_list
 
 PARTS = (CLEAN, MIDDLE, NOISE)
@@ -60,13 +61,11 @@ class Saturation(Rule):
         )
         saturated, said = saturation(model, self.method)
         differences = pairs[:, 0] - pairs[:, 1]
-        interval = over_trainings(differences, corrected_level(1))
-        comparison = Comparison(
+        comparison = compared(
             f"{model.label(model.row_of(self.method))}: {span(self.segment)} − {span(self.than)}",
             "sigmoid factor",
-            float(differences.mean()),
-            interval,
-            interval,
+            estimate_over_trainings(differences),
+            corrected_level(1),
             above=False,
             refutable=saturated,
             base=float(pairs[:, 1].mean()),

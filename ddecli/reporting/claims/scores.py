@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
 from ddecli.reporting import paper
-from ddecli.reporting.bootstrap import Interval, percentile_interval
 from ddecli.reporting.claims.rule import Rule, no_model, single_trainings
-from ddecli.reporting.claims.verdicts import (
-    Comparison,
-    Outcome,
-    corrected_level,
-    mean_variance,
-    student_interval,
-)
+from ddecli.reporting.claims.verdicts import Comparison, Outcome, compared
 from ddecli.reporting.evidence import LABELS, Evidence, ModelEvidence
 from ddecli.reporting.experiment import BASE
+from ddecli.reporting.intervals import corrected_level, estimate
 from ddecli.reporting.metrics import NAMES, PAPER_METRICS
 from ddecli.reporting.notes import and_list
-from ddecli.reporting.rows import Resampled, drawn_differences
+from ddecli.reporting.rows import difference
 
 MARGIN = 0.1
 """Margin of "at or above", in standard deviations of the base over prompts: a tenth of a standard deviation."""
@@ -73,7 +65,8 @@ class ScoresCompare(Rule):
         lacks = model.lacks([BASE, *rows], self.metrics)
         if lacks:
             return Outcome(missing=lacks)
-        level = corrected_level(len(self.pairs) * len(self.metrics))
+        shown = max(model.rows_beside(model.row_of(first)) for first, _ in self.pairs)
+        level = corrected_level(max(len(self.pairs) * len(self.metrics), shown))
         comparisons = [
             self._compare(model, first, second, metric, level)
             for metric in self.metrics
@@ -89,16 +82,16 @@ class ScoresCompare(Rule):
         a, b, base = rows[ours], rows[theirs], rows[BASE]
         number = TABLES[self.paper]
         stated = second == BASE and metric in paper.metrics(number)
-        return Comparison(
-            label=f"{model.label(ours)} − {model.label(theirs)}",
-            quantity=NAMES[metric],
-            estimate=a.mean - b.mean,
-            interval=drawn_interval(a, b, level),
-            strict=strict_interval(a, b, rows.values(), level),
-            bound=-margin(model, metric) if self.relation == "at or above" else 0.0,
+        found = difference(a, b)
+        return compared(
+            f"{model.label(ours)} − {model.label(theirs)}",
+            NAMES[metric],
+            found,
+            level,
+            -margin(model, metric) if self.relation == "at or above" else 0.0,
             above=self.relation != "below",
             base=b.mean,
-            gain_percent=100 * (a.mean - b.mean) / base.mean if base.mean > 0 else None,
+            gain_percent=100 * found.value / base.mean if base.mean > 0 else None,
             paper=paper.figure(number, first, metric) if stated else "",
         )
 
@@ -132,74 +125,21 @@ class BeatRatios(Rule):
         lacks = model.lacks([BASE, method, *rivals], self.metrics)
         if lacks:
             return Outcome(missing=lacks)
-        level = corrected_level(len(self.metrics) * max(1, len(self.rivals)))
+        number = len(self.metrics) * max(1, len(self.rivals))
+        level = corrected_level(max(number, model.rows_beside(method)))
         comparisons = []
         for metric in self.metrics:
             ratios = model.beat_ratios(metric)
-            ours = ratios[method]
-            if not rivals:
-                halves = np.full_like(ours.draws, 0.5)
-                half = Resampled(np.full((len(ours.values), 1), 0.5), halves, None, halves, fixed=True)
-                comparisons.append(self._compare(model.label(method), metric, ours, half, ratios, level))
+            ours, quantity = ratios[method], f"beat ratio, {NAMES[metric]}"
+            if not rivals:  # against one half the ratio itself is shown
+                found = compared(model.label(method), quantity, estimate(ours.values), level, 0.5)
+                reach = found.interval and found.interval.within(0, 1)
+                comparisons.append(replace(found, interval=reach))
             for rival in rivals:
                 label = f"{model.label(method)} − {model.label(rival)}"
-                comparisons.append(self._compare(label, metric, ours, ratios[rival], ratios, level))
+                gained = difference(ours, ratios[rival])
+                comparisons.append(compared(label, quantity, gained, level, base=ratios[rival].mean))
         return Outcome(tuple(comparisons), remarks=_remarks(model, [method, *rivals]))
-
-    def _compare(
-        self,
-        label: str,
-        metric: str,
-        a: Resampled,
-        b: Resampled,
-        ratios: Mapping[str, Resampled],
-        level: float,
-    ) -> Comparison:
-        shift = 0.0 if self.rivals else 0.5  # against one half the ratio itself is shown
-        interval = drawn_interval(a, b, level)
-        strict = strict_interval(a, b, ratios.values(), level)
-        return Comparison(
-            label,
-            f"beat ratio, {NAMES[metric]}",
-            a.mean - b.mean + shift,
-            interval and Interval(interval.low + shift, interval.high + shift),
-            strict and Interval(strict.low + shift, strict.high + shift),
-            bound=shift,
-            base=b.mean if self.rivals else None,
-        )
-
-
-def drawn_interval(a: Resampled, b: Resampled, level: float) -> Interval | None:
-    """Bootstrap interval of the difference of two rows; None with one prompt."""
-    return percentile_interval(drawn_differences(a, b), level) if len(a.values) > 1 else None
-
-
-def strict_interval(a: Resampled, b: Resampled, every: Iterable[Resampled], level: float) -> Interval | None:
-    """Student's interval of the difference of two rows.
-
-    Two parts: the spread over prompts of the paired differences, and the spread between trainings. Drawing two or
-    three trainings again, as the bootstrap does, understates the latter: its variance by a half for two. Here it is
-    estimated with `n - 1` in the denominator, and over all rows together, for the trainings of one row are too few;
-    that takes it that the trainings of all methods scatter alike. The base model has no trainings.
-
-    Args:
-        every: all rows that were trained from this base, in the same quantity.
-
-    Returns:
-        None with one prompt, or if no row has two trainings.
-    """
-    prompts = mean_variance(a.values.mean(axis=1) - b.values.mean(axis=1))
-    variance, freedom = training_variance(every)
-    shares = sum(1 / row.values.shape[1] for row in (a, b) if not row.fixed)
-    return student_interval(a.mean - b.mean, [prompts, (variance * shares, freedom)], level)
-
-
-def training_variance(rows: Iterable[Resampled]) -> tuple[float, int]:
-    """Variance of the mean of one training about its row's, pooled over rows, and its degrees of freedom."""
-    means = [row.values.mean(axis=0) for row in rows if not row.fixed]
-    freedom = sum(len(each) - 1 for each in means)
-    squares = sum(float(((each - each.mean()) ** 2).sum()) for each in means)
-    return (squares / freedom, freedom) if freedom else (0.0, 0)
 
 
 def margin(model: ModelEvidence, metric: str) -> float:

@@ -11,19 +11,19 @@ from matplotlib.figure import Figure
 
 from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet
-from ddecli.reporting.bootstrap import percentile_interval, resampled_means
-from ddecli.reporting.compare import DRAWS, check_same_images, pairs_won, tie_share
-from ddecli.reporting.figures.measured import chosen_metrics, origin
+from ddecli.reporting.compare import check_same_images, pairs_won, tie_share
+from ddecli.reporting.figures.measured import chosen_metrics, origin, trainings
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import COLUMN, PAGE, colours, legend, literal, marker
+from ddecli.reporting.intervals import estimate, ratio_values
 from ddecli.reporting.metrics import NAMES
-from ddecli.reporting.rows import Folders, load_rows, means_over_seeds
+from ddecli.reporting.rows import Folders, load_rows
 
 GROUP = 0.7
 """Width that the methods of one metric share; metrics are 1 apart."""
 
 
-def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, seed: int = 0) -> Numbers:
+def numbers(folders: Folders, metrics: Sequence[str] = ()) -> Numbers:
     """Beat ratios of every label over the first one, the base: same prompt and image index, ties half.
 
     Args:
@@ -31,7 +31,8 @@ def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, s
         metrics: all that every folder has if empty.
 
     Returns:
-        By metric and label the mean over seeds with its interval over prompts and seeds (None with one prompt).
+        By metric and label the mean over seeds with its interval over prompts and seeds (None with one prompt), and the
+        number of seeds below one half.
 
     Raises:
         UserError: no row beside the base, several folders of the base, missing scores, mixed protocols.
@@ -44,33 +45,28 @@ def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, s
     sets = load_rows(folders)
     return {
         "figure": "beat-ratios",
-        **origin(folders, sets, draws, seed),
+        **origin(folders, sets),
         "base": base,
         "metrics": {
-            metric: {
-                label: _ratio(sets[label], sets[base][0], metric, label, draws, seed) for label in labels
-            }
+            metric: {label: _ratio(sets[label], sets[base][0], metric) for label in labels}
             for metric in chosen_metrics(sets, metrics)
         },
     }
 
 
-def _ratio(
-    given: Sequence[ScoreSet], base: ScoreSet, metric: str, label: str, draws: int, seed: int
-) -> dict[str, Any]:
+def _ratio(given: Sequence[ScoreSet], base: ScoreSet, metric: str) -> dict[str, Any]:
     for scores in given:
         check_same_images(scores, base, metric)
     found = [(scores.metric(metric), base.metric(metric)) for scores in given]
     won = [pairs_won(a, b)[0] for a, b in found]
     images = pairs_won(*found[0])[1]
-    # As in a comparison of two folders: the quotient of two resampled means.
-    drawn = resampled_means(np.stack([*won, images], axis=1), draws, seed)
-    ratios = means_over_seeds(drawn[:, :-1] / drawn[:, -1:], seed, label)
-    by_seed = np.array([each.sum() for each in won]) / images.sum()
+    ratios = ratio_values(np.stack(won, axis=1), images[:, None])
+    by_seed, interval = ratios.mean(axis=0), estimate(ratios).interval()
     return {
         "beat_ratio": by_seed.mean(),
         "seed_ratios": by_seed,
-        "interval": percentile_interval(ratios) if len(images) > 1 else None,
+        "below": int((by_seed < 0.5).sum()),
+        "interval": interval and interval.within(0, 1),
         "tie_share": np.mean([tie_share(a, b) for a, b in found]),
         "prompts": len(images),
         "pairs": int(images.sum()),
@@ -78,7 +74,7 @@ def _ratio(
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The methods side by side for each metric, and a line at one half."""
+    """The methods side by side for each metric, and a line at one half; small dots are single trainings."""
     metrics = numbers["metrics"]
     labels = list(next(iter(metrics.values())))
     figure = Figure(figsize=(COLUMN if len(metrics) * len(labels) <= 16 else PAGE, 2.6), layout="constrained")
@@ -94,6 +90,8 @@ def draw(numbers: Numbers) -> Figure:
         if found[0]["interval"]:
             low, high = np.transpose([each["interval"] for each in found])
             errors = [ratios - low, high - ratios]
+        for place, each in enumerate(found):
+            trainings(axis, place + offset, np.asarray(each["seed_ratios"]), colour[label])
         points = axis.errorbar(
             np.arange(len(metrics)) + offset,
             ratios,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
+
 from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet
-from ddecli.reporting.bootstrap import CONFIDENCE
+from ddecli.reporting.intervals import CONFIDENCE
 from ddecli.reporting.metrics import DIVERSITY
 from ddecli.reporting.rows import Folders, shared_metrics
 
@@ -32,13 +35,20 @@ def chosen_metrics(sets: Mapping[str, Sequence[ScoreSet]], wanted: Sequence[str]
     return list(dict.fromkeys(wanted))
 
 
-def origin(folders: Folders, sets: Mapping[str, Sequence[ScoreSet]], draws: int, seed: int) -> dict[str, Any]:
-    """The folders, how their images were sampled, and how intervals were made."""
+def origin(folders: Folders, sets: Mapping[str, Sequence[ScoreSet]]) -> dict[str, Any]:
+    """The folders, how their images were sampled, and the level of intervals."""
     first = next(iter(sets.values()))[0]
     return {
         "rows": dict(folders),
         "protocol": {key: value for key, value in first.protocol.items() if key != "model"},
         "confidence": CONFIDENCE,
-        "bootstrap_draws": draws,
-        "bootstrap_seed": seed,
     }
+
+
+def trainings(axis: Axes, place: float, means: np.ndarray, colour: str) -> None:
+    """The mean of each training as a small dot behind the marker of their mean; nothing of one training."""
+    if len(means) > 1:
+        dots = np.full(len(means), place)
+        axis.plot(
+            dots, means, color=colour, marker="o", markersize=2.0, alpha=0.45, linestyle="none", zorder=1
+        )

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 
 from ddecli.core.errors import UserError
 from ddecli.core.segments import parse_segment
-from ddecli.reporting.bootstrap import percentile_interval
-from ddecli.reporting.compare import DRAWS
-from ddecli.reporting.figures.measured import chosen_metrics, origin
+from ddecli.reporting.figures.measured import chosen_metrics, origin, trainings
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import COLOURS, OTHER_COLOURS, T_LABEL, legend, literal, panels
+from ddecli.reporting.intervals import estimate
 from ddecli.reporting.metrics import NAMES
-from ddecli.reporting.rows import Folders, load_rows, prompt_means, resampled_rows
+from ddecli.reporting.rows import Folders, ScoredRow, difference, load_rows, prompt_means
 
 TENTH = 0.1 + 1e-9
 """Segments up to this width are joined by a line, wider ones are bars."""
@@ -28,7 +27,7 @@ Point = tuple[tuple[float, float], dict[str, Any]]
 """A segment and its numbers."""
 
 
-def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, seed: int = 0) -> Numbers:
+def numbers(folders: Folders, metrics: Sequence[str] = ()) -> Numbers:
     """Mean scores of a base model, of training on the full range and of training on segments.
 
     Args:
@@ -36,8 +35,9 @@ def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, s
         metrics: a panel each; all that every folder has if empty.
 
     Returns:
-        By metric and label the mean over prompts and seeds with its interval, and the difference to the base with
-        its interval (the same prompts in both). Intervals are None with fewer than two prompts.
+        By metric and label the mean over prompts and seeds with its interval, that of each seed, and the difference to
+        the base with its interval (the same prompts in both) and the number of seeds that lie below the base. Intervals
+        are None with fewer than two prompts.
 
     Raises:
         UserError: too few rows, a label that is no segment, missing scores, or mixed protocols.
@@ -52,36 +52,34 @@ def numbers(folders: Folders, metrics: Sequence[str] = (), draws: int = DRAWS, s
     sets = load_rows(folders)
     return {
         "figure": "segments",
-        **origin(folders, sets, draws, seed),
+        **origin(folders, sets),
         "base": base,
         "full": full,
         "segments": spans,
-        "metrics": {
-            metric: _means(prompt_means(sets, metric), draws, seed)
-            for metric in chosen_metrics(sets, metrics)
-        },
+        "metrics": {metric: _means(prompt_means(sets, metric)) for metric in chosen_metrics(sets, metrics)},
     }
 
 
-def _means(values: dict[str, np.ndarray], draws: int, seed: int) -> dict[str, Any]:
-    base = next(iter(values))
-    drawn = {label: row.draws for label, row in resampled_rows(values, draws, seed).items()}
-    several = len(values[base]) > 1
+def _means(values: dict[str, np.ndarray]) -> dict[str, Any]:
+    base = ScoredRow(next(iter(values.values())))
     found = {}
     for label, row in values.items():
-        differences = drawn[label] - drawn[base]
+        gained = difference(ScoredRow(row), base)
+        is_base = row is base.values
         found[label] = {
             "mean": row.mean(),
             "seed_means": row.mean(axis=0),
-            "interval": percentile_interval(drawn[label]) if several else None,
-            "difference": row.mean() - values[base].mean(),
-            "difference_interval": percentile_interval(differences) if several and label != base else None,
+            "interval": estimate(row).interval(),
+            "difference": 0.0 if is_base else gained.value,
+            "difference_interval": None if is_base else gained.interval(),
+            "below": None if is_base else gained.below,
         }
     return found
 
 
 def draw(numbers: Numbers) -> Figure:
-    """One panel a metric. Error bars are intervals of the difference to the base, laid on the base's mean."""
+    """One panel a metric. Error bars are intervals of the difference to the base, laid on the base's mean; small dots
+    are single trainings."""
     figure, axes = panels(len(numbers["metrics"]))
     for axis, (metric, found) in zip(axes, numbers["metrics"].items(), strict=True):
         entries = _panel(axis, numbers, found)
@@ -126,6 +124,8 @@ def _errorbar(axis: Axes, points: list[Point], base: float, colour: str, linesty
         low, high = np.transpose([each["difference_interval"] for _, each in points]) + base
         errors = [means - low, high - means]
     middles = [sum(span) / 2 for span, _ in points]
+    for middle, (_, each) in zip(middles, points, strict=True):
+        trainings(axis, middle, each["seed_means"], colour)
     drawn = axis.errorbar(
         middles,
         means,

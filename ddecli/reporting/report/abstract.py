@@ -95,6 +95,11 @@ def _effect(model: ModelEvidence, effect: SideEffects, scorers: Sequence[str]) -
     trainings = count(len(model.scores[effect.row]), "training")
     prompts = count(len(next(iter(model.rows(scorers[0]).values())).values), "prompt")
     yield f"{effect.label} beside {model.name}, over {trainings} and {prompts}: {'; '.join(said)}."
+    fallen = [
+        f"{change.below} in {NAMES.get(metric, metric)}" for metric, change in changes.items() if change.below
+    ]
+    if fallen:
+        yield f"Of these {trainings}, some fall below {model.name}: {and_list(fallen)}."
 
 
 def _verb(does: str, number: int) -> str:
@@ -142,33 +147,27 @@ def _truth_and_diversity(effect: SideEffects) -> Iterator[str]:
 def _differences(findings: Findings, name: str, model: ModelEvidence) -> Iterator[str]:
     """Which differences between methods are shown, in every metric that all have."""
     between = [each for each in findings.side_by_side[name].differences if each.second != model.name]
-    every = [(each, metric, estimate) for each in between for metric, estimate in each.estimates.items()]
+    every = [(each, metric, contrast) for each in between for metric, contrast in each.estimates.items()]
     if not every:
         return
     shown = [
         f"{each.first} − {each.second} in {NAMES.get(metric, metric)} "
-        f"({with_bounds(estimate.value, estimate.interval)})"
-        for each, metric, estimate in every
-        if estimate.shown
+        f"({with_bounds(contrast.value, contrast.interval)})"
+        for each, metric, contrast in every
+        if contrast.shown
     ]
     named = f": {and_list(shown)}" if 0 < len(shown) <= MAX_DIFFERENCES else ""
-    verb = "has an interval that excludes" if len(shown) == 1 else "have intervals that exclude"
+    verb = "are" if len(shown) > 1 else "is"
     yield (
-        f"Of {count(len(every), 'difference')} between methods of {model.name}, {len(shown) or 'none'} "
-        f"{verb if shown else 'has an interval that excludes'} 0{named}."
+        f"Of {count(len(every), 'difference')} between methods of {model.name}, {len(shown) or 'none'} {verb} told "
+        f"from 0 after correction for the differences in a column{named}."
     )
 
 
 def _verdicts(findings: Findings) -> Iterator[str]:
-    counts = findings.counts
     failed = [each.claim.title for each in findings.judged if each.outcome.verdict == NOT_REPRODUCED]
     if failed:
         yield f"Not reproduced: {'; '.join(failed)}."
-    if findings.frail:
-        yield (
-            f"{len(findings.frail)} of the {counts[REPRODUCED] + counts[NOT_REPRODUCED]} decided claims "
-            "would stay undecided if the spread between trainings were estimated strictly."
-        )
 
 
 def _drawn_world(findings: Findings) -> Iterator[str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ddecli.reporting.bootstrap import CONFIDENCE
 from ddecli.reporting.evidence import SEGMENT_LOSS
+from ddecli.reporting.intervals import CONFIDENCE, corrected_level
 from ddecli.reporting.metrics import DIVERSITY, NAMES, TRUTH
 from ddecli.reporting.notes import and_list
 from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import Block, Span, Words, grid, paragraph, strong
 from ddecli.reporting.report.findings import Findings
-from ddecli.reporting.report.words import count, percent, signed, with_bounds
+from ddecli.reporting.report.words import below, bounds, count, decimals, percent, plus_minus, signed
 from ddecli.reporting.side_effects import SideEffects
+
+TRAININGS = "± is the standard deviation over trainings; “below” counts those that lie below the base model."
 
 
 def beyond(findings: Findings) -> Iterator[Block]:
@@ -72,7 +74,9 @@ def _effects(name: str, effects: Sequence[SideEffects]) -> Block:
     header = ["Method", "scorers that rise", *(["truth"] if with_truth else []), "diversity", "diversity %"]
     caption: list[str | Span] = [
         strong(f"{'Truth and diversity' if with_truth else 'Diversity'}, {name}."),
-        f" Differences to the base model with {percent(CONFIDENCE)} intervals, not corrected for their number.",
+        f" Differences to the base model with {percent(CONFIDENCE)} intervals, each of one comparison; what is said to "
+        f"rise or fall does so by intervals of {percent(corrected_level(len(effects)))}, corrected for "
+        f"{count(len(effects), 'row')}. {TRAININGS}",
     ]
     return grid(header, rows, caption, words=(0, 1))
 
@@ -86,14 +90,23 @@ def _segments(name: str, effects: Sequence[SideEffects], full: str) -> Block:
     caption: list[str | Span] = [
         strong(f"Parts of the trajectory, {name}."),
         " Uniform training on parts of the trajectory (0 is the clean image), differences to the base model with "
-        f"{percent(CONFIDENCE)} intervals.",
+        f"{percent(CONFIDENCE)} intervals, each of one comparison. {TRAININGS}",
     ]
     return grid(["Part", *(NAMES[metric] for metric in shown)], rows, caption)
 
 
 def _change(each: SideEffects, metric: str) -> str:
     change = each.changes.get(metric)
-    return NOTHING if change is None else with_bounds(change.difference, change.interval)
+    if change is None:
+        return NOTHING
+    places = decimals(change.difference, change.interval)
+    reach = f" {bounds(change.interval, places)}" if change.interval else ""
+    return (
+        signed(change.difference, places)
+        + plus_minus(change.spread, places)
+        + reach
+        + below(change.below, change.trainings)
+    )
 
 
 def _percent(each: SideEffects, metric: str) -> str:

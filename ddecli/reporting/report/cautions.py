@@ -109,8 +109,8 @@ def _few_trainings(model: ModelEvidence) -> Iterator[str]:
     ]
     if few:
         yield (
-            f"fewer than {FEW_TRAININGS} trainings of {and_list(few)}: bootstrap intervals say little of how "
-            "these results change from training to training."
+            f"fewer than {FEW_TRAININGS} trainings of {and_list(few)}: how these results change from training to "
+            "training is hardly known, or not at all."
         )
 
 

@@ -7,12 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ddecli.reporting.claims.claims import NOT_TESTED, Judged
-from ddecli.reporting.claims.verdicts import (
-    UNDECIDED,
-    Comparison,
-    Outcome,
-    corrected_level,
-)
+from ddecli.reporting.claims.verdicts import UNDECIDED, Comparison, Outcome
 from ddecli.reporting.notes import and_list
 from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import (
@@ -33,6 +28,7 @@ from ddecli.reporting.report.words import (
     decimals,
     percent,
     plain,
+    plus_minus,
     signed,
     verdict,
 )
@@ -45,21 +41,18 @@ def at_a_glance(findings: Findings) -> Grid:
         outcome = each.outcome
         answers = [comparison.answer for comparison in outcome.comparisons]
         tally = [str(answers.count(answer)) for answer in ("holds", "fails", "open")]
-        strict = "" if outcome.strict_verdict == outcome.verdict else outcome.strict_verdict
-        rows.append(
-            [str(number), each.claim.title, each.claim.section, verdict(outcome.verdict), *tally, strict]
-        )
-    header = ["", "Claim", "Paper", "Verdict", "holds", "fails", "open", "if strict"]
+        rows.append([str(number), each.claim.title, each.claim.section, verdict(outcome.verdict), *tally])
+    header = ["", "Claim", "Paper", "Verdict", "holds", "fails", "open"]
     caption: list[str | Span] = [
         strong(
             "All claims."
             if len(findings.measured) == len(findings.judged)
             else "All claims that were measured."
         ),
-        " The numbers count the comparisons that each rests on; the last column names the verdict by strict "
-        "intervals where it is another.",
+        " The numbers count the comparisons that each rests on. In the tables below, ± is the standard deviation from "
+        "training to training, and “below” counts the trainings (or pairs of them) under the bound.",
     ]
-    return grid(header, rows, caption, words=(0, 1, 2, 3, 7))
+    return grid(header, rows, caption, words=(0, 1, 2, 3))
 
 
 def one_by_one(findings: Findings) -> Iterator[Block]:
@@ -99,7 +92,8 @@ def _claim(number: int, judged: Judged) -> Iterator[Block]:
 
 
 def comparisons(outcome: Outcome) -> Grid:
-    """A row a comparison; gains and the paper's figures where there are any."""
+    """A row a comparison: ± is the standard deviation from training to training, "below" how many of them, or of pairs
+    of them, lie below the claimed bound; gains and the paper's figures where there are any."""
     found = outcome.comparisons
     gains = any(each.gain_percent is not None for each in found)
     papers = any(each.paper for each in found)
@@ -107,16 +101,19 @@ def comparisons(outcome: Outcome) -> Grid:
         "Compared",
         "In",
         "Estimate",
-        f"{percent(corrected_level(len(found)))} interval",
-        "strict interval",
+        f"{percent(found[0].level)} interval",
         "claimed",
         "",
     ]
+    counted = any(each.trainings for each in found)
+    header += ["below"] * counted
     header += ["gain %"] * gains + ["paper"] * papers
-    words = {0, 1, 5, 6}
+    words = {0, 1, 4, 5}
     rows: list[list[Words]] = []
     for each in found:
         row: list[Words] = [each.label, each.quantity, *_numbers(each), verdict(each.answer)]
+        if counted:
+            row.append(f"{each.below} of {each.trainings}" if each.trainings else NOTHING)
         if gains:
             row.append(NOTHING if each.gain_percent is None else signed(each.gain_percent, 1))
         if papers:
@@ -125,17 +122,14 @@ def comparisons(outcome: Outcome) -> Grid:
     return grid(header, rows, words=words)
 
 
-def _numbers(each: Comparison) -> tuple[str, str, str, str]:
+def _numbers(each: Comparison) -> tuple[str, str, str]:
     places = decimals(each.estimate, each.interval)
     write = plain if each.bound else signed  # differences have a sign, ratios and shares have none
     side = ">" if each.above else "<"
     bound = plain(each.bound, places if each.bound % 0.5 else 1 if each.bound % 1 else 0)
     return (
-        write(each.estimate, places),
+        write(each.estimate, places) + plus_minus(each.spread, places),
         bounds(each.interval, places),
-        "the same"
-        if each.strict == each.interval and each.strict is not None
-        else bounds(each.strict, places),
         f"{side} {bound}",
     )
 
@@ -153,8 +147,6 @@ def _reason(outcome: Outcome) -> str:
         )
         if outcome.verdict == UNDECIDED:
             words += f" {capital(_open_reason(outcome))}."
-    if outcome.verdict != outcome.strict_verdict:
-        words += f" By strict intervals it would be {outcome.strict_verdict}."
     return words
 
 

@@ -13,15 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
 from ddecli.core.errors import UserError
 from ddecli.core.ledger import note, noting
 from ddecli.core.sealed import read_sealed
-from ddecli.reporting.bootstrap import CONFIDENCE, Interval
 from ddecli.reporting.cells import Cell, Row, Table
 from ddecli.reporting.choose import Choice
 from ddecli.reporting.claims.claims import Judged, judge
-from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, VERDICTS
-from ddecli.reporting.compare import DRAWS
+from ddecli.reporting.claims.verdicts import NOT_MEASURED, VERDICTS
 from ddecli.reporting.evidence import Coefficients, Evidence, ModelEvidence, load_evidence
 from ddecli.reporting.experiment import BASE, Experiment
 from ddecli.reporting.grid import load_grid
+from ddecli.reporting.intervals import CONFIDENCE, Interval
 from ddecli.reporting.report.cautions import cautions
 from ddecli.reporting.side_effects import SideEffects, side_effects
 from ddecli.reporting.tables import score_table
@@ -47,8 +46,6 @@ class Findings:
     tables: dict[int, Table]
     grids: dict[str, Choice]
     cautions: list[str]
-    draws: int
-    seed: int
     read: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -66,16 +63,6 @@ class Findings:
         found = Counter(each.outcome.verdict for each in self.judged)
         return {verdict: found[verdict] for verdict in VERDICTS}
 
-    @property
-    def frail(self) -> list[Judged]:
-        """Decided claims that the strict intervals would decide otherwise, or not at all."""
-        return [
-            each
-            for each in self.judged
-            if each.outcome.verdict in (REPRODUCED, NOT_REPRODUCED)
-            and each.outcome.strict_verdict != each.outcome.verdict
-        ]
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values for claims.json."""
         return {
@@ -83,7 +70,7 @@ class Findings:
             "title": self.experiment.title,
             "models": {name: model.paper for name, model in self.evidence.models.items()},
             "counts": self.counts,
-            "bootstrap": {"confidence": CONFIDENCE, "draws": self.draws, "seed": self.seed},
+            "confidence": CONFIDENCE,
             "claims": [each.as_dict() for each in self.judged],
             "side_effects": {
                 model: [each.as_dict() for each in effects] for model, effects in self.effects.items()
@@ -113,6 +100,8 @@ class _Cell(BaseModel):
     gain_percent: FiniteFloat | None = None
     gain_interval: _Numbers | None = None
     paper: str = ""
+    below: int | None = None
+    shown: bool = False
     best: bool = False
 
 
@@ -132,18 +121,17 @@ class _Table(BaseModel):
     notes: list[str]
 
 
-def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0) -> Findings:
+def find(experiment: Experiment, coefficients: Coefficients) -> Findings:
     """Read an experiment's results, put its methods side by side, and judge the paper's claims by them.
 
     Args:
         coefficients: gives the single-shot coefficients of a model, by its name.
-        draws, seed: of the bootstrap.
 
     Raises:
         UserError: something that the experiment names is missing, damaged, or not comparable.
     """
     with noting() as read:
-        evidence = load_evidence(experiment, coefficients, draws, seed)
+        evidence = load_evidence(experiment, coefficients)
         grids = {name: load_grid(path) for name, path in experiment.grids().items()}
         effects = {name: side_effects(model) for name, model in evidence.models.items()}
         tables: dict[int, Table] = {
@@ -158,8 +146,6 @@ def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS,
             tables,
             grids,
             cautions(evidence, grids, effects),
-            draws,
-            seed,
             dict(sorted(read.items())),
         )
 
@@ -167,7 +153,7 @@ def find(experiment: Experiment, coefficients: Coefficients, draws: int = DRAWS,
 def side_by_side(model: ModelEvidence) -> Table:
     """The base and every method of a model; segments have a table of their own."""
     sets = {model.label(row): model.scores[row] for row in [BASE, *model.methods]}
-    return score_table(None, sets, model.draws, model.seed)
+    return score_table(None, sets)
 
 
 def load_table(path: Path, number: int) -> Table:

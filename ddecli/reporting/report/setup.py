@@ -160,7 +160,6 @@ def provenance(findings: Findings) -> Iterator[Block]:
     ]
     performances = [run.performance for run in runs if run.performance]
     points: list[Words] = [
-        f"Bootstrap: {findings.draws:,} draws, seed {findings.seed}.",
         f"Experiment: {findings.experiment.name}.",
     ]
     seconds = [float(each["seconds"]) for each in performances if "seconds" in each]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ddecli.reporting.bootstrap import Interval
 from ddecli.reporting.claims.verdicts import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, UNDECIDED
+from ddecli.reporting.intervals import Interval
 from ddecli.reporting.render import MINUS, NOTHING, decimals
 from ddecli.reporting.report.document import Span, Style
 
@@ -54,6 +54,16 @@ def with_bounds(value: float, interval: Interval | None) -> str:
     """A difference with its interval."""
     places = decimals(value, interval)
     return signed(value, places) + (f" {bounds(interval, places)}" if interval else "")
+
+
+def plus_minus(spread: float | None, places: int) -> str:
+    """The standard deviation over trainings as " ± 0.012"; empty where it is not known."""
+    return "" if spread is None else f" ± {spread:.{places}f}"
+
+
+def below(number: int | None, trainings: int) -> str:
+    """How many trainings lie below, as ", 1 of 3 below"; empty where none does."""
+    return f", {number} of {trainings} below" if number else ""
 
 
 def percent(level: float) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import make_folder, write_json, write_text
 from ddecli.core.inside import inside
-from ddecli.reporting.compare import DRAWS
 from ddecli.reporting.evidence import Coefficients
 from ddecli.reporting.experiment import read_experiment
 from ddecli.reporting.report.article import article
@@ -19,16 +18,13 @@ from ddecli.reporting.report.pdf import typst_is_there, write_pdf
 NAME = "reproduction"
 
 
-def write_report(
-    experiment: Path, out: Path, coefficients: Coefficients, draws: int = DRAWS, seed: int = 0
-) -> tuple[Findings, list[Path]]:
+def write_report(experiment: Path, out: Path, coefficients: Coefficients) -> tuple[Findings, list[Path]]:
     """Judge an experiment and write reproduction.md, .html, .pdf (if typst is installed) and claims.json.
 
     Args:
         experiment: its description; see `ddecli.reporting.experiment`.
         out: folder to write to; the pictures of the experiment lie in it.
         coefficients: gives the single-shot coefficients of a model, by its name.
-        draws, seed: of the bootstrap.
 
     Returns:
         What was found, and the files in the order they were written.
@@ -46,7 +42,7 @@ def write_report(
             raise UserError(
                 f"{out / picture.file} does not exist: draw it with `ddecli figure`, or leave it out."
             )
-    findings = find(described, coefficients, draws, seed)
+    findings = find(described, coefficients)
     document = article(findings)
     make_folder(out)
     files = [out / f"{NAME}.md", out / f"{NAME}.html"]
