@@ -116,6 +116,8 @@ def _check_choices(config: Config, model: str) -> None:
                 raise UserError(
                     f"grid.judges: {judge!r} is no metric of {place}.score{meant(judge, metrics)}"
                 )
+        judged = {seed for run in grid_runs(config, model).values() for seed in run.seeds}
+        _check_seeds(config, model, judged, "the grid")
     choices = settings["choices"]
     if choices == "recipe":
         return
@@ -138,6 +140,24 @@ def _check_choices(config: Config, model: str) -> None:
                 f"{place}.choices: {choices} has no choice for the loss {run.loss!r} of {name}; there is "
                 f"{', '.join(chosen)}."
             )
+    rows = record.get("rows")
+    trials = [row.get("seeds") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    tried = {seed for seeds in trials if isinstance(seeds, list) for seed in seeds if isinstance(seed, int)}
+    _check_seeds(config, model, tried, choices)
+
+
+def _check_seeds(config: Config, model: str, judged: set[int], where: str) -> None:
+    """What is reported has other seeds than the trainings that settings were chosen by.
+
+    A setting that was chosen for its luck with some seeds would show that luck again.
+    """
+    reported = {seed for run in methods(config, model).values() for seed in run.seeds}
+    both = sorted(judged & reported)
+    if both:
+        raise UserError(
+            f"models.{model}.first-seed: of the seeds of trainings that are reported, {where} chose settings by "
+            f"{', '.join(map(str, both))}; write `first-seed: {max(judged) + 1}` or more."
+        )
 
 
 def _check_table(config: Config, number: int, table: Mapping[str, Any]) -> None:

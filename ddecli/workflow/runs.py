@@ -9,6 +9,9 @@ from typing import Any
 Config = Mapping[str, Any]
 GRID = "grid/"
 """How the names of the grid's runs begin."""
+FIRST_SEED = 10
+"""Seed of the first training that is reported, where `first-seed` does not say otherwise. Those of a grid begin at 0:
+what settings were chosen by is not shown as what they give."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,12 @@ class Run:
     """One row of a table, or one cell of a grid.
 
     options: of `ddecli train`, on top of those that all trainings of the model have.
-    seeds: number of trainings.
+    seeds: of its trainings.
     place: where the configuration says it.
     """
 
     loss: str
-    seeds: int
+    seeds: range
     options: dict[str, Any] = field(default_factory=dict)
     place: str = ""
 
@@ -34,16 +37,21 @@ def all_runs(config: Config) -> dict[str, dict[str, Run]]:
 def methods(config: Config, model: str) -> dict[str, Run]:
     """The trained runs of a model that are reported, segments included."""
     settings, place = config["models"][model], f"models.{model}"
+    first = settings.get("first-seed", FIRST_SEED)
     found = {
         name: Run(
-            method["loss"], method["seeds"], dict(method.get("train", {})), f"{place}.methods.{name}.train"
+            method["loss"],
+            range(first, first + method["seeds"]),
+            dict(method.get("train", {})),
+            f"{place}.methods.{name}.train",
         )
         for name, method in settings["methods"].items()
     }
     segments = settings.get("segments")
     for part in segments["ranges"] if segments else ():
+        seeds = range(first, first + segments["seeds"])
         found[segment_run(config, model, part)] = Run(
-            segments["loss"], segments["seeds"], {"segment": part}, f"{place}.segments.ranges"
+            segments["loss"], seeds, {"segment": part}, f"{place}.segments.ranges"
         )
     return found
 
@@ -65,5 +73,5 @@ def grid_runs(config: Config, model: str) -> dict[str, Run]:
             for beta in [None] if loss == "sft" else grid["beta"]:
                 options = config["grid"]["train"] | {"lr": lr} | ({} if beta is None else {"beta": beta})
                 name = f"{GRID}{loss}-lr{lr}" + ("" if beta is None else f"-beta{beta}")
-                found[name] = Run(loss, grid.get("seeds", 1), options, "grid.train")
+                found[name] = Run(loss, range(grid.get("seeds", 1)), options, "grid.train")
     return found

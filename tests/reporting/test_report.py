@@ -131,6 +131,7 @@ def test_cautions_are_found(findings):
     text = " ".join(findings.cautions)
     assert "edge of the grid" in text and "dde: beta 20" in text
     assert "the grid has no trials of Uni" in text
+    assert "trainings of seed 0 are reported that beta and learning rates were chosen by" in text
     assert "fewer than 3 trainings of 0-0.1" in text
     assert "share a seed" not in text
     assert "same weights" not in text

@@ -15,7 +15,7 @@ from ddecli.core.errors import UserError
 from ddecli.workflow.check import check_experiment
 from ddecli.workflow.keys import check_keys
 from ddecli.workflow.options import SET_BY_RULES, check_options, words_of
-from ddecli.workflow.runs import all_runs
+from ddecli.workflow.runs import FIRST_SEED, all_runs
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
@@ -197,6 +197,44 @@ def test_options_that_the_rules_give_cannot_be_given_twice(command: str) -> None
             check_options(command, {option: "y"}, "x")
 
 
+@pytest.mark.parametrize(
+    ("first", "grid", "said"),
+    [
+        (1, 2, "the grid chose settings by 1; write `first-seed: 2`"),
+        (10, 12, "by 10, 11; write `first-seed: 12`"),
+    ],
+)
+def test_reported_trainings_have_other_seeds_than_the_grid(first: int, grid: int, said: str) -> None:
+    config = changed("models.m.first-seed", first)
+    config["models"]["m"]["grid"]["seeds"] = grid
+    assert said in refusal(config)
+    config["models"]["m"]["first-seed"] = grid
+    check_experiment(config, ["own.yaml"])
+
+
+def test_reported_trainings_have_other_seeds_than_a_record(tmp_path: Path) -> None:
+    rows = [{"loss": "dde", "seeds": [0, 1, 11]}, {"loss": "uniform", "seeds": [0]}]
+    chosen = {loss: {"lr": 1e-5, "beta": 5.0} for loss in ("dde", "uniform")}
+    (tmp_path / "record.json").write_text(json.dumps({"chosen": chosen, "rows": rows}))
+    config = changed("models.m.choices", "record.json")
+    assert refusal(config) == (
+        "models.m.first-seed: of the seeds of trainings that are reported, record.json chose settings by 11; write "
+        "`first-seed: 12` or more."
+    )
+    config["models"]["m"]["methods"]["dde"]["seeds"] = 1  # 10 alone
+    check_experiment(config, ["own.yaml"])
+
+
+def test_reported_seeds_begin_where_the_configuration_says() -> None:
+    runs = all_runs(CONFIG)["m"]
+    assert (list(runs["dde"].seeds), list(runs["uniform"].seeds)) == ([10, 11], [10])
+    assert list(runs["grid/dde-lr1e-05-beta5"].seeds) == [0, 1]
+    other = all_runs(changed("models.m.first-seed", 30))["m"]
+    assert (list(other["dde"].seeds), list(other["uniform-0-0.1"].seeds)) == ([30, 31], [30])
+    schema = yaml.safe_load(SCHEMA.read_text())
+    assert schema["$defs"]["model"]["properties"]["first-seed"]["default"] == FIRST_SEED == 10
+
+
 def test_options_are_words() -> None:
     assert words_of({"steps": 80, "compile": True, "metric": ["clip", "hps"]}) == [
         "--steps", "80", "--compile", "--metric", "clip", "--metric", "hps",
@@ -206,7 +244,13 @@ def test_options_are_words() -> None:
 def test_every_configuration_of_the_project_has_its_runs() -> None:
     config = yaml.safe_load((WORKFLOW / "config" / "tiny.yaml").read_text())
     runs = all_runs(config)
-    assert sum(run.seeds for name, run in runs["tiny"].items() if name.startswith("grid/")) == 3 * (
+    assert sum(len(run.seeds) for name, run in runs["tiny"].items() if name.startswith("grid/")) == 3 * (
         5 * 5 * 3 + 3
     )
     assert runs["tiny"]["uniform-0-0.1"].options == {"segment": "0-0.1"}
+    trainings = {name: len(run.seeds) for name, run in runs["tiny"].items() if not name.startswith("grid/")}
+    assert {trainings[name] for name in config["tables"][2]["methods"]} == {6}
+    elsewhere = {count for name, count in trainings.items() if name not in config["tables"][2]["methods"]}
+    assert (
+        elsewhere == {len(run.seeds) for name, run in runs["tiny-xl"].items() if "grid/" not in name} == {4}
+    )

@@ -55,7 +55,10 @@ def test_an_experiment_of_ones_own_is_served_by_its_report(tmp_path: Path) -> No
         )
         assert float(row["difference_low"]) <= float(row["difference"]) <= float(row["difference_high"])
     assert re.search(r"^\| DDE − Diffusion-DPO \| .*\[.*\] \| .*\[", text, re.MULTILINE)
-    assert "Trainings of equal seeds are drawn together (DDE and Diffusion-DPO)." in text
+    assert (
+        "Trainings of equal seeds are paired, over the seeds that both rows have (DDE and Diffusion-DPO);"
+        in text
+    )
     claims = json.loads((paper / "claims.json").read_text())
     assert claims["models"] == {"my-model": None}
     assert claims["counts"]["not measured"] == len(claims["claims"])

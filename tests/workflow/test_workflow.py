@@ -53,7 +53,7 @@ def test_every_configuration_has_a_whole_plan(config: Path, folder: Path) -> Non
 def test_the_default_is_the_tiny_world(folder: Path) -> None:
     found = snakemake(folder, "paper/tiny/table2.md", "--dry-run", "--quiet", "rules")
     assert found.returncode == 0, found.stdout
-    assert jobs(found.stdout)["train"] == 18  # six methods, three seeds
+    assert jobs(found.stdout)["train"] == 36  # six methods, six seeds
 
 
 def test_a_grid_can_be_run_again(folder: Path) -> None:

@@ -30,7 +30,7 @@ RUNS = all_runs(config)
 
 
 def seeds(model, run):
-    return range(RUNS[model][run].seeds)
+    return RUNS[model][run].seeds
 
 
 def trained(model, run):

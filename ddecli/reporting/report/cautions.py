@@ -23,6 +23,7 @@ def cautions(
     for name, model in evidence.models.items():
         for caution in (
             *_seen_prompts(model, grids.get(name)),
+            *_seen_seeds(model, grids.get(name)),
             *_no_part(model),
             *_fooled(effects.get(name, [])),
             *_budgets(model),
@@ -43,6 +44,18 @@ def _seen_prompts(model: ModelEvidence, grid: Choice | None) -> Iterator[str]:
         yield "the reported prompts are those that beta and learning rates were chosen on, so gains may be too rosy."
     elif "validation" in str(protocol.get("prompt_set", "")):
         yield f"the reported prompts are {protocol['prompt_set']}, which are meant for choosing settings."
+
+
+def _seen_seeds(model: ModelEvidence, grid: Choice | None) -> Iterator[str]:
+    chosen_by = {seed for trial in grid.trials for seed in trial.seeds} if grid else set()
+    shown = {seed for row in [*model.methods, *model.segments] for seed in model.seeds_of(row) or ()}
+    shown |= {int(run.settings["seed"]) for given in model.runs.values() for run in given}
+    both = sorted(chosen_by & shown)
+    if both:
+        yield (
+            f"trainings of seed {and_list([str(seed) for seed in both])} are reported that beta and learning rates "
+            "were chosen by, so gains may be too rosy."
+        )
 
 
 def _fooled(effects: Sequence[SideEffects]) -> Iterator[str]:
