@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -137,6 +137,29 @@ def credit(rows: Runs, out: Out, title: Title = None) -> None:
     from ddecli.reporting.figures import credit as drawn
 
     _write(out, title, drawn, parse_rows(rows))
+
+
+@app.command("credit-steps", short_help=FIGURES["credit-steps"])
+def credit_steps(
+    rows: Runs,
+    out: Out,
+    by: Annotated[
+        Literal["norm", "weight"] | None,
+        typer.Option(
+            help="Credit is the norm of a pair's gradient in the weights (of runs with --credit-gradients), or the "
+            "gradient weight |dL/dD|, whose shares are those of its unit, errors of the noise. Norms if every run has "
+            "them, if not given."
+        ),
+    ] = None,
+    title: Title = None,
+) -> None:
+    """Shares of credit in three parts of the trajectory over training, and the sigmoid factor.
+
+    Example: `ddecli figure credit-steps "beta 20"=runs/a "beta 320"=runs/b --out paper/credit-steps`
+    """
+    from ddecli.reporting.figures import credit_steps as drawn
+
+    _write(out, title, drawn, parse_rows(rows), by)
 
 
 @app.command("curves", short_help=FIGURES["curves"])

@@ -33,6 +33,7 @@ DEFAULTS: dict[Callable[..., Any], dict[str, Any]] = {
     figure.corrections: {},
     figure.log_sigmoid: {},
     figure.credit: {},
+    figure.credit_steps: {},
     figure.curves: {},
     figure.images: {"prompts": 6, "image_index": 0},
     world.show: {"out": Path("world.png"), "seed": 0},

@@ -50,6 +50,7 @@ def test_help_names_every_figure_in_a_line(ddecli):
         ("log-sigmoid", ["DDE=run"]),
         ("log-sigmoid", []),
         ("credit", ["DDE=run"]),
+        ("credit-steps", ["DDE=run"]),
         ("curves", ["DDE=run"]),
         ("coefficients", []),
     ],
@@ -103,6 +104,8 @@ def test_folders_that_cannot_be_drawn(ddecli, folders, tmp_path):
     unscored = refused(ddecli("figure", "beat-ratios", f"A={folders}/base", f"B={folders}/run", *out))
     assert "score the images first" in unscored
     assert "has no credit.npz" in refused(ddecli("figure", "credit", f"A={folders}/no-credit", *out))
+    no_norms = refused(ddecli("figure", "credit-steps", f"A={folders}/run", "--by", "norm", *out))
+    assert "did not measure norms of gradients" in no_norms
     rows = [f"{label}={folders}/{name}" for label, name in (("A", "base"), ("B", "full"), ("DDE", "dde"))]
     assert "two fractions" in refused(ddecli("figure", "segments", *rows, *out))
     assert "Unknown model" in refused(ddecli("figure", "coefficients", "--model", "none", *out))

@@ -334,7 +334,11 @@ CASES = [
             own=True,
             weight=0.5,
         )
-        for kind, file in (("credit", "credit.npz"), ("curves", "metrics.jsonl"))
+        for kind, file in (
+            ("credit", "credit.npz"),
+            ("credit-steps", "credit.npz"),
+            ("curves", "metrics.jsonl"),
+        )
     ),
     Case(
         "figure images",

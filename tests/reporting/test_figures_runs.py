@@ -12,7 +12,7 @@ from run_folders import TIMESTEPS, write_run
 from ddecli.core.errors import UserError
 from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.models.load import load_schedule
-from ddecli.reporting.figures import coefficients, corrections, credit, curves, log_sigmoid
+from ddecli.reporting.figures import coefficients, corrections, credit, credit_steps, curves, log_sigmoid
 from ddecli.reporting.figures.save import plain
 from ddecli.reporting.figures.style import COLOURS
 from ddecli.reporting.runs import load_credit
@@ -218,6 +218,84 @@ def test_runs_without_logits_are_refused(runs):
         log_sigmoid.numbers({"SFT": [runs["sft"]]})
 
 
+def parts_of_one(low: float, high: float) -> np.ndarray:
+    """A norm `(STEPS, BINS)`: all of it near the image at first, all of it in the middle from step 20 on."""
+    middles = (np.arange(BINS) + 0.5) / BINS
+    inside = (low <= middles) & (middles < high)
+    norm = np.where(middles < 0.2, 1.0, 0.0)[None].repeat(STEPS, 0)
+    norm[20:] = np.where(inside, 1.0, 0.0)
+    return norm
+
+
+def test_credit_over_training_by_the_norm_of_gradients(tmp_path):
+    even, ones = np.full((STEPS, BINS), 4.0), np.ones((STEPS, BINS))
+    sigmoid = np.linspace(0.5, 0.1, STEPS)[:, None] * ones
+    folders = [
+        write_run(tmp_path / str(seed), ones, even, sigmoid=sigmoid, norm=(1 + seed) * parts_of_one(0.2, 0.7))
+        for seed in range(2)
+    ]
+    found = credit_steps.numbers({"beta 20": folders})
+    curve = found["steps"]["beta 20"]
+    assert (found["by"], curve["window"]) == ("norm", 5)
+    share = curve["share"]["mean"]
+    assert share.shape == (3, STEPS)
+    np.testing.assert_allclose(share[:, :18].T, [[1, 0, 0]] * 18, atol=1e-12)
+    np.testing.assert_allclose(share[:, 22:].T, [[0, 1, 0]] * 18, atol=1e-12)
+    # Steps 18 to 22 around the step 20: two of 10 bins near the image, then three of 25 bins in the middle.
+    assert share[1, 20] == pytest.approx(3 * 25 / (2 * 10 + 3 * 25))
+    np.testing.assert_allclose(curve["sigmoid_factor"]["mean"][2:-2], sigmoid[2:-2, 0])
+    np.testing.assert_allclose(curve["sigmoid_factor"]["mean"][0], sigmoid[:3, 0].mean())
+    by_weight = credit_steps.numbers({"beta 20": folders}, "weight")
+    np.testing.assert_allclose(by_weight["steps"]["beta 20"]["share"]["mean"].T, [[0.2, 0.5, 0.3]] * STEPS)
+
+
+def test_credit_over_training_by_weight_where_norms_were_not_measured(runs, dde, tmp_path):
+    found = credit_steps.numbers({"Uni": [runs["uniform"]]} | dde)
+    assert found["by"] == "weight"
+    assert found["steps"]["DDE"]["sigmoid_factor"] is None
+    weight = np.linspace(1, 99, BINS)
+    share = np.array([weight[:10].sum(), weight[10:35].sum(), weight[35:].sum()]) / weight.sum()
+    np.testing.assert_allclose(found["steps"]["DDE"]["share"]["seeds"][0], share[:, None].repeat(STEPS, 1))
+    with pytest.raises(
+        UserError, match=r"uniform did not measure norms.*--credit-gradients, or give --by weight"
+    ):
+        credit_steps.numbers({"Uni": [runs["uniform"]]}, "norm")
+    with pytest.raises(UserError, match="The figure needs runs"):
+        credit_steps.numbers({})
+
+
+def test_credit_over_training_as_drawn(tmp_path, dde):
+    even, ones = np.full((STEPS, BINS), 4.0), np.ones((STEPS, BINS))
+    folder = write_run(tmp_path / "a", ones, even, sigmoid=0.4 * ones, norm=parts_of_one(0.7, 1.0))
+    still = write_run(tmp_path / "b", ones, even, sigmoid=0.2 * ones, norm=np.eye(STEPS, BINS))
+    found = plain(credit_steps.numbers({"beta 20": [folder], "beta 80": [still]}))
+    figure = credit_steps.draw(found)
+    figure.canvas.draw()
+    clean, middle, noise, factor = figure.axes
+    np.testing.assert_allclose(
+        clean.lines[0].get_ydata(), 100 * np.array(found["steps"]["beta 20"]["share"]["mean"][0])
+    )
+    assert noise.lines[0].get_ydata()[-1] == pytest.approx(100)
+    np.testing.assert_allclose(factor.lines[1].get_ydata(), 0.2)
+    assert clean.lines[0].get_color() == middle.lines[0].get_color() != clean.lines[1].get_color()
+    seeds = credit_steps.draw(plain(credit_steps.numbers(dde)))
+    assert [len(axis.lines) for axis in seeds.axes] == [
+        3,
+        3,
+        3,
+    ]  # two thin ones and their mean; no sigmoid factor
+
+
+def test_shares_of_the_gradient_norm_stand_beside_those_of_the_weight(tmp_path, runs):
+    even, ones = np.full((STEPS, BINS), 4.0), np.ones((STEPS, BINS))
+    folder = write_run(tmp_path / "run", ones, even, norm=parts_of_one(0.2, 0.7))
+    found = credit.numbers({"DDE": [folder]})
+    np.testing.assert_allclose(found["norm_share"]["DDE"]["mean"], [20 * 10 / 700, 20 * 25 / 700, 0])
+    bars = credit.draw(plain(found)).axes[2]
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [200 / 7, 500 / 7, 0])
+    assert credit.numbers({"DDE": [folder], "Uni": [runs["uniform"]]})["norm_share"] is None
+
+
 def test_what_a_credit_map_holds_is_read(tmp_path, runs):
     count, sigmoid, norm = np.full((2, BINS), 4.0), np.full((2, BINS), 0.3), np.full((2, BINS), 7.0)
     found = load_credit(write_run(tmp_path / "run", count, count, sigmoid=sigmoid, norm=norm))
@@ -248,7 +326,7 @@ def test_damaged_credit_maps(tmp_path, changed, said):
         load_credit(file.parent)
 
 
-@pytest.mark.parametrize("figure", [corrections, credit, curves])
+@pytest.mark.parametrize("figure", [corrections, credit, credit_steps, curves])
 def test_runs_that_cannot_be_shown(figure, runs, dde, tmp_path):
     with pytest.raises(UserError, match="The figure needs runs"):
         figure.numbers({})

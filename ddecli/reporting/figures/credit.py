@@ -21,12 +21,14 @@ PARTS = (CLEAN, MIDDLE, NOISE)
 """Segments of the trajectory whose share is counted."""
 GREYS = (("#DDDDDD", "black"), ("#ABABAB", "black"), ("#606060", "white"))
 """Colours of the parts and of the numbers in them."""
+WEIGHT = "$|\\partial L/\\partial D|$ by noise errors"
+"""The gradient weight with the unit that it is one over."""
 LEGIBLE = 0.04
 """Smallest share with room for its number."""
 
 
 def numbers(folders: Folders) -> Numbers:
-    """Gradient weight `|dL/dD|` by timestep over a whole training.
+    """Gradient weight `|dL/dD|` by timestep over a whole training, by errors of the noise.
 
     Returns:
         t: middles of the timestep bins, fractions of T.
@@ -36,6 +38,8 @@ def numbers(folders: Folders) -> Numbers:
             each of `parts`, of each seed and their mean.
         weight_share: as if every timestep had been visited equally often.
         visit_share: the share of the visits.
+        norm_share: the share of the norm of the pairs' gradients in the weights, which has no unit of an error; None
+            unless every run measured it.
 
     Raises:
         UserError: no rows, or a run without credit.npz.
@@ -61,7 +65,17 @@ def numbers(folders: Folders) -> Numbers:
         "visit_share": {
             label: _shares([run.count.sum(0) for run in given], t) for label, given in runs.items()
         },
+        "norm_share": _norm_shares(runs, t),
     }
+
+
+def _norm_shares(runs: dict[str, list[Credit]], t: np.ndarray) -> dict[str, Any] | None:
+    norms = {
+        label: [run.norm_sum for run in given if run.norm_sum is not None] for label, given in runs.items()
+    }
+    if any(len(norms[label]) < len(given) for label, given in runs.items()):
+        return None
+    return {label: _shares([each.sum(0) for each in given], t) for label, given in norms.items()}
 
 
 def _weight(run: Credit) -> np.ndarray:
@@ -84,11 +98,12 @@ def _shares(seeds: list[np.ndarray], t: np.ndarray) -> dict[str, Any]:
 
 
 def draw(numbers: Numbers) -> Figure:
-    """Left: the weight of a visit by timestep. Right: the total, as shares of three parts of the trajectory."""
+    """Left: the weight of a visit by timestep. Right: the total, as shares of three parts of the trajectory; further
+    right the same of the gradient norm, where it was measured."""
     labels = list(numbers["weight"])
     height = max(2.6, 1.2 + 0.27 * len(labels))
     figure = Figure(figsize=(PAGE, height), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, right, *more = figure.subplots(1, 2 if numbers["norm_share"] is None else 3)
     colour = colours(labels)
     entries: list[tuple[Artist, str]] = []
     for label, weight in numbers["weight"].items():
@@ -98,8 +113,10 @@ def draw(numbers: Numbers) -> Figure:
         (curve,) = left.plot(numbers["t"], mean, color=colour[label], linestyle=line(label))
         entries.append((curve, literal(label)))
     log_scale(left)
-    left.set(xlim=(0, 1), xlabel=T_LABEL, ylabel="gradient weight (mean 1)")
-    _bars(right, numbers)
+    left.set(xlim=(0, 1), xlabel=T_LABEL, ylabel=f"{WEIGHT} (mean 1)")
+    _bars(right, numbers["total_share"], f"share of {WEIGHT}, %")
+    for axis in more:
+        _bars(axis, numbers["norm_share"], "share of the gradient norm, %", named=False)
     parts = [
         Patch(color=grey, label=f"{low:g}-{high:g}")
         for (grey, _), (low, high) in zip(GREYS, PARTS, strict=True)
@@ -110,8 +127,7 @@ def draw(numbers: Numbers) -> Figure:
     return figure
 
 
-def _bars(axis: Axes, numbers: Numbers) -> None:
-    shares = numbers["total_share"]
+def _bars(axis: Axes, shares: dict[str, Any], said: str, named: bool = True) -> None:
     for row, share in enumerate(shares.values()):
         left = 0.0
         for (grey, ink), value in zip(GREYS, share["mean"], strict=True):
@@ -122,7 +138,7 @@ def _bars(axis: Axes, numbers: Numbers) -> None:
             left += value
     around = 0.5 + max(0, 3 - len(shares)) / 2  # one or two bars are no thicker than three
     axis.set_ylim(len(shares) - 1 + around, -around)
-    axis.set(xlim=(0, 100), xlabel="share of the total gradient weight, %")
-    axis.set_yticks(range(len(shares)), [literal(label) for label in shares])
+    axis.set(xlim=(0, 100), xlabel=said)
+    axis.set_yticks(range(len(shares)), [literal(label) if named else "" for label in shares])
     axis.tick_params(axis="y", length=0)
     axis.grid(False)

@@ -9,6 +9,7 @@ FIGURES = {
     "corrections": "DDE's correction terms, by timestep and step (Sec. 4.4)",
     "log-sigmoid": "the loss, its gradient, its saturation (Sec. 3.4)",
     "credit": "which timesteps got the gradient",
+    "credit-steps": "which timesteps got it over training, at several beta",
     "curves": "loss, accuracy, margin and gradient norm over training",
     "images": "images of the same prompts side by side (Figs. 4, 6)",
 }

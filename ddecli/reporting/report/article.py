@@ -46,8 +46,14 @@ CAPTIONS = {
         "section 3.4",
     ),
     "credit": (
-        "Mean gradient weight of a visit by timestep, and the share of the total weight in three parts of the "
-        "trajectory.",
+        "Mean gradient weight |∂L/∂D| of a visit by timestep, by errors of the noise, and the share of the total in "
+        "three parts of the trajectory; beside it, where it was measured, that of the norm of gradients in the "
+        "weights, which has no unit of an error.",
+        "",
+    ),
+    "credit-steps": (
+        "Share of credit in three parts of the trajectory over training, and the sigmoid factor, one half where "
+        "nothing is learned.",
         "",
     ),
     "curves": ("Loss, implicit accuracy, margin and gradient norm over training.", ""),
