@@ -25,7 +25,7 @@ from ddecli.models.base import DiffusionModel
 from ddecli.models.load import load_model
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.batches import Batches
-from ddecli.training.errors import noise_errors
+from ddecli.training.errors import errors_by_row
 
 VOTES = 200
 BINS = 10
@@ -40,7 +40,7 @@ def gradient_norms(model: DiffusionModel, store: PairStore, draws: int) -> tuple
     timesteps, norms = np.empty(draws, dtype=int), np.empty(draws)
     for draw in range(draws):
         batch = batches(range(draw, draw + 1))
-        chosen, rejected = noise_errors(model, batch, contextlib.nullcontext())
+        chosen, rejected = errors_by_row(model.with_errors_of("noise"), batch, contextlib.nullcontext())
         gradients = torch.autograd.grad(chosen - rejected, parameters, allow_unused=True)
         timesteps[draw] = int(batch.t[0])
         norms[draw] = sum(float(each.square().sum()) for each in gradients if each is not None) ** 0.5
