@@ -41,6 +41,7 @@ def write_run(
         credit.sigmoid_sum = torch.from_numpy(sigmoid * count)
     if norm is not None:
         credit.norm_sum, credit.norm_count = torch.from_numpy(norm * count), torch.from_numpy(count)
+        credit.norm_weight_sum = credit.weight_sum
     if corrections is not None:
         credit.corrections = torch.from_numpy(corrections)
     credit.save(folder / "credit.npz", None if corrections is None else Table())

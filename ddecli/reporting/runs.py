@@ -25,6 +25,7 @@ class Run(Protocol):
         """Number of steps."""
 
 
+TENTHS = 10
 MAX_VISITS = 2**40
 """Pairs of a step that fall into a bin of timesteps: more than any batch has."""
 Read = TypeVar("Read", bound=Run)
@@ -54,8 +55,8 @@ class Credit:
         corrections: `(steps, bins)` `C(t)` at the first timestep of each bin; None without a delayed table.
         sigmoid_sum: `(steps, bins)` sum of `sigmoid(-z)` over the same pairs; None where the loss has no logit, and in
             runs of earlier versions.
-        norm_sum, norm_count: `(steps, bins)` sum of the norms of the pairs' gradients in the weights, and the number of
-            pairs of which it was measured; None where it never was.
+        norm_sum, norm_weight: `(steps, bins)` sum of the norms of the pairs' gradients in the weights, of the pairs of
+            which it was measured, and of the `|dL/dD|` of the same; None where it never was.
     """
 
     name: str
@@ -65,12 +66,32 @@ class Credit:
     corrections: np.ndarray | None
     sigmoid_sum: np.ndarray | None = None
     norm_sum: np.ndarray | None = None
-    norm_count: np.ndarray | None = None
+    norm_weight: np.ndarray | None = None
 
     @property
     def size(self) -> int:
         """Number of steps."""
         return len(self.count)
+
+    @property
+    def norms(self) -> np.ndarray | None:
+        """Sum of the norms of the gradients in the weights of all pairs of a step, `(steps, bins)`.
+
+        A pair's norm is its `|dL/dD|`, which is known of every pair, times the norm of the gradient of `D(t)`. For the
+        latter stands the ratio of the two sums over the pairs that were measured, in each tenth of the trajectory and
+        over all steps. None where no norm was measured in a tenth that has credit.
+        """
+        if self.norm_sum is None or self.norm_weight is None:
+            return None
+        tenth = ((self.edges[:-1] + self.edges[1:]) / 2 * TENTHS).astype(int)
+        credit, norm, weight = (
+            np.bincount(tenth, each.sum(axis=0), TENTHS)
+            for each in (self.weight_sum, self.norm_sum, self.norm_weight)
+        )
+        if (weight[credit > 0] == 0).any():
+            return None
+        ratio = np.divide(norm, weight, out=np.zeros(TENTHS), where=weight > 0)
+        return self.weight_sum * ratio[tenth]
 
 
 def load_metrics(run: str | Path) -> Metrics:
@@ -104,16 +125,16 @@ def load_credit(run: str | Path) -> Credit:
         edges, corrections = arrays["bin_edges"], arrays.get("corrections")
         weight_sum, count = arrays["gradient_weight_sum"], arrays["count"]
         sigmoid_sum = arrays.get("sigmoid_sum")
-        norm_sum, norm_count = arrays.get("gradient_norm_sum"), arrays.get("gradient_norm_count")
-        if (norm_sum is None) != (norm_count is None):
-            raise ValueError("it has norms of gradients without their number, or their number alone")
-        optional = [each for each in (corrections, sigmoid_sum, norm_sum, norm_count) if each is not None]
+        norm_sum, norm_weight = arrays.get("gradient_norm_sum"), arrays.get("gradient_norm_weight_sum")
+        if (norm_sum is None) != (norm_weight is None):
+            raise ValueError("it has norms of gradients without the weights of their pairs, or these alone")
+        optional = [each for each in (corrections, sigmoid_sum, norm_sum, norm_weight) if each is not None]
         maps = [weight_sum, count, *optional]
         if not all(each.shape == (len(count), len(edges) - 1) for each in maps):
             raise ValueError("its arrays do not fit together")
         bounds = [(weight_sum, 0, np.inf), (count, 0, MAX_VISITS)]
         bounds += [] if sigmoid_sum is None else [(sigmoid_sum, 0, count * (1 + 1e-9))]
-        bounds += [] if norm_sum is None else [(norm_sum, 0, np.inf), (norm_count, 0, MAX_VISITS)]
+        bounds += [] if norm_sum is None else [(norm_sum, 0, np.inf), (norm_weight, 0, np.inf)]
         if not count.any() or not all(((low <= each) & (each <= high)).all() for each, low, high in bounds):
             raise ValueError("it holds what is no number of visits or weight")
         if not all(np.isfinite(each).all() for each in (edges, *maps, weight_sum.sum())):
@@ -122,7 +143,7 @@ def load_credit(run: str | Path) -> Credit:
             raise ValueError("its bins do not follow one another")
     note(file)
     return Credit(
-        str(run), edges / edges[-1], weight_sum, count, corrections, sigmoid_sum, norm_sum, norm_count
+        str(run), edges / edges[-1], weight_sum, count, corrections, sigmoid_sum, norm_sum, norm_weight
     )
 
 

@@ -107,8 +107,9 @@ class CreditMap:
       compared; by errors of v or of the clean latent the same training has other weights.
     * `sigmoid_sum`, the sum over the same visits of `sigmoid(-z)`, the part of the weight that says how far a pair is
       learned: one half at the start, whatever the unit. Only of losses `-log sigmoid(z)`.
-    * `gradient_norm_sum` and `gradient_norm_count`, of the pairs of which it was measured: the norm of the gradient of
-      a pair's loss in the weights. It holds how strongly `D(t)` pulls at the weights, and has no unit of an error.
+    * `gradient_norm_sum`, `gradient_norm_count` and `gradient_norm_weight_sum`, of the pairs of which it was measured:
+      the norm of the gradient of a pair's loss in the weights, and the same pairs' `|dL/dD|`. The norm holds how
+      strongly `D(t)` pulls at the weights, and has no unit of an error.
     * `corrections`, `C(t)` at the first timestep of each bin, and `table` (4, table bins) for objectives with a delayed
       table.
     """
@@ -128,28 +129,32 @@ class CreditMap:
         self.sigmoid_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.norm_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.norm_count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+        self.norm_weight_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
 
     def add(self, step: int, columns: Tensor, table: DelayedTable | None) -> None:
         """Record one optimizer step. At zero SNR the noise has no error, and a visit is left out."""
         t = columns[:, 0].long()
         ratio = self.to_noise_errors[t]
-        bins = torch.bucketize(t, self.edges[1:], right=True)
-        norm = columns[:, 8]
-        is_measured = ~norm.isnan()
-        self.norm_sum[step].index_add_(0, bins[is_measured], norm[is_measured])
-        self.norm_count[step].index_add_(0, bins[is_measured], torch.ones_like(norm[is_measured]))
-        weight = (columns[:, 7] / ratio)[ratio > 0]
-        bins = bins[ratio > 0]
+        bins = torch.bucketize(t, self.edges[1:], right=True)[ratio > 0]
+        weight, norm = (columns[:, 7] / ratio)[ratio > 0], columns[ratio > 0, 8]
         self.weight_sum[step].index_add_(0, bins, weight)
         self.count[step].index_add_(0, bins, torch.ones_like(weight))
-        self.sigmoid_sum[step].index_add_(0, bins, torch.sigmoid(-columns[:, 6])[ratio > 0])
+        self.sigmoid_sum[step].index_add_(0, bins, torch.sigmoid(-columns[ratio > 0, 6]))
+        is_measured = ~norm.isnan()
+        bins, weight, norm = bins[is_measured], weight[is_measured], norm[is_measured]
+        self.norm_sum[step].index_add_(0, bins, norm)
+        self.norm_count[step].index_add_(0, bins, torch.ones_like(norm))
+        self.norm_weight_sum[step].index_add_(0, bins, weight)
         if table is not None:
             self.corrections[step] = table.corrections()[self.edges[:-1]].double().cpu()
 
     def state(self) -> dict[str, Tensor]:
         """For the checkpoint."""
-        names = ("weight_sum", "count", "corrections", "sigmoid_sum", "norm_sum", "norm_count")
-        return {name: getattr(self, name) for name in names}
+        norms = ("norm_sum", "norm_count", "norm_weight_sum")
+        return {
+            name: getattr(self, name)
+            for name in ("weight_sum", "count", "corrections", "sigmoid_sum", *norms)
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over a checkpoint's state; the run may have become longer. Earlier versions had no `sigmoid_sum`."""
@@ -169,6 +174,7 @@ class CreditMap:
             arrays["sigmoid_sum"] = self.sigmoid_sum
         if self.norm_count.any():
             arrays |= {"gradient_norm_sum": self.norm_sum, "gradient_norm_count": self.norm_count}
+            arrays["gradient_norm_weight_sum"] = self.norm_weight_sum
         if table is not None:
             arrays |= {"corrections": self.corrections}
             arrays |= {f"table_{name}": value.cpu() for name, value in table.state_dict().items()}

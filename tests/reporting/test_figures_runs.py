@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from ddecli.models.load import load_schedule
 from ddecli.reporting.figures import coefficients, corrections, credit, credit_steps, curves, log_sigmoid
 from ddecli.reporting.figures.save import plain
 from ddecli.reporting.figures.style import COLOURS
-from ddecli.reporting.runs import load_credit
+from ddecli.reporting.runs import Credit, load_credit
 
 STEPS, BINS = 40, 50
 
@@ -219,19 +220,20 @@ def test_runs_without_logits_are_refused(runs):
 
 
 def parts_of_one(low: float, high: float) -> np.ndarray:
-    """A norm `(STEPS, BINS)`: all of it near the image at first, all of it in the middle from step 20 on."""
+    """A weight `(STEPS, BINS)`: all of it near the image at first, between `low` and `high` from step 20 on."""
     middles = (np.arange(BINS) + 0.5) / BINS
     inside = (low <= middles) & (middles < high)
-    norm = np.where(middles < 0.2, 1.0, 0.0)[None].repeat(STEPS, 0)
-    norm[20:] = np.where(inside, 1.0, 0.0)
-    return norm
+    weight = np.where(middles < 0.2, 1.0, 0.0)[None].repeat(STEPS, 0)
+    weight[20:] = np.where(inside, 1.0, 0.0)
+    return weight
 
 
 def test_credit_over_training_by_the_norm_of_gradients(tmp_path):
     even, ones = np.full((STEPS, BINS), 4.0), np.ones((STEPS, BINS))
     sigmoid = np.linspace(0.5, 0.1, STEPS)[:, None] * ones
+    weight, pull = parts_of_one(0.2, 0.7), np.where(np.arange(BINS) < 10, 1.0, 2.0)
     folders = [
-        write_run(tmp_path / str(seed), ones, even, sigmoid=sigmoid, norm=(1 + seed) * parts_of_one(0.2, 0.7))
+        write_run(tmp_path / str(seed), weight, even, sigmoid=sigmoid, norm=(1 + seed) * pull * weight)
         for seed in range(2)
     ]
     found = credit_steps.numbers({"beta 20": folders})
@@ -242,11 +244,11 @@ def test_credit_over_training_by_the_norm_of_gradients(tmp_path):
     np.testing.assert_allclose(share[:, :18].T, [[1, 0, 0]] * 18, atol=1e-12)
     np.testing.assert_allclose(share[:, 22:].T, [[0, 1, 0]] * 18, atol=1e-12)
     # Steps 18 to 22 around the step 20: two of 10 bins near the image, then three of 25 bins in the middle.
-    assert share[1, 20] == pytest.approx(3 * 25 / (2 * 10 + 3 * 25))
+    assert share[1, 20] == pytest.approx(2 * 3 * 25 / (2 * 10 + 2 * 3 * 25))
     np.testing.assert_allclose(curve["sigmoid_factor"]["mean"][2:-2], sigmoid[2:-2, 0])
     np.testing.assert_allclose(curve["sigmoid_factor"]["mean"][0], sigmoid[:3, 0].mean())
     by_weight = credit_steps.numbers({"beta 20": folders}, "weight")
-    np.testing.assert_allclose(by_weight["steps"]["beta 20"]["share"]["mean"].T, [[0.2, 0.5, 0.3]] * STEPS)
+    assert by_weight["steps"]["beta 20"]["share"]["mean"][1, 20] == pytest.approx(3 * 25 / (2 * 10 + 3 * 25))
 
 
 def test_credit_over_training_by_weight_where_norms_were_not_measured(runs, dde, tmp_path):
@@ -266,8 +268,10 @@ def test_credit_over_training_by_weight_where_norms_were_not_measured(runs, dde,
 
 def test_credit_over_training_as_drawn(tmp_path, dde):
     even, ones = np.full((STEPS, BINS), 4.0), np.ones((STEPS, BINS))
-    folder = write_run(tmp_path / "a", ones, even, sigmoid=0.4 * ones, norm=parts_of_one(0.7, 1.0))
-    still = write_run(tmp_path / "b", ones, even, sigmoid=0.2 * ones, norm=np.eye(STEPS, BINS))
+    folder = write_run(
+        tmp_path / "a", parts_of_one(0.7, 1.0), even, sigmoid=0.4 * ones, norm=parts_of_one(0.7, 1.0)
+    )
+    still = write_run(tmp_path / "b", ones, even, sigmoid=0.2 * ones, norm=ones)
     found = plain(credit_steps.numbers({"beta 20": [folder], "beta 80": [still]}))
     figure = credit_steps.draw(found)
     figure.canvas.draw()
@@ -288,11 +292,13 @@ def test_credit_over_training_as_drawn(tmp_path, dde):
 
 def test_shares_of_the_gradient_norm_stand_beside_those_of_the_weight(tmp_path, runs):
     even, ones = np.full((STEPS, BINS), 4.0), np.ones((STEPS, BINS))
-    folder = write_run(tmp_path / "run", ones, even, norm=parts_of_one(0.2, 0.7))
+    pull = np.repeat([1.0, 2.0, 4.0], [10, 25, 15])
+    folder = write_run(tmp_path / "run", ones, even, norm=ones * pull)
     found = credit.numbers({"DDE": [folder]})
-    np.testing.assert_allclose(found["norm_share"]["DDE"]["mean"], [20 * 10 / 700, 20 * 25 / 700, 0])
+    np.testing.assert_allclose(found["norm_share"]["DDE"]["mean"], [10 / 120, 50 / 120, 60 / 120])
+    np.testing.assert_allclose(found["total_share"]["DDE"]["mean"], [0.2, 0.5, 0.3])
     bars = credit.draw(plain(found)).axes[2]
-    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [200 / 7, 500 / 7, 0])
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], [100 / 12, 500 / 12, 50])
     assert credit.numbers({"DDE": [folder], "Uni": [runs["uniform"]]})["norm_share"] is None
 
 
@@ -301,9 +307,34 @@ def test_what_a_credit_map_holds_is_read(tmp_path, runs):
     found = load_credit(write_run(tmp_path / "run", count, count, sigmoid=sigmoid, norm=norm))
     np.testing.assert_allclose(found.sigmoid_sum, 1.2)
     np.testing.assert_allclose(found.norm_sum, 28)
-    np.testing.assert_allclose(found.norm_count, 4)
+    np.testing.assert_allclose(found.norm_weight, 16)
+    np.testing.assert_allclose(found.norms, 28)
     earlier = load_credit(runs["uniform"])  # which holds none of it
-    assert earlier.sigmoid_sum is earlier.norm_sum is earlier.norm_count is None
+    assert earlier.sigmoid_sum is earlier.norm_sum is earlier.norm_weight is earlier.norms is None
+
+
+def test_norms_of_all_pairs_from_those_that_were_measured():
+    """Against pairs one by one, whose norm is weight times a pull that is the same in a tenth of the trajectory."""
+    rng = np.random.default_rng(0)
+    bins, weight = rng.integers(BINS, size=4000), rng.exponential(size=4000)
+    step, is_measured = rng.integers(3, size=4000), np.arange(4000) % 16 == 0
+    norm = weight * (1 + bins // 5)
+
+    def sums(values, of=slice(None)):
+        found = np.zeros((3, BINS))
+        np.add.at(found, (step[of], bins[of]), values[of])
+        return found
+
+    edges = np.linspace(0, 1, BINS + 1)
+    measured = sums(norm, is_measured), sums(weight, is_measured)
+    credit = Credit("run", edges, sums(weight), sums(np.ones(4000)), None, None, *measured)
+    np.testing.assert_allclose(credit.norms, sums(norm))
+    gap = np.where((edges[:-1] >= 0.3 - 1e-9) & (edges[:-1] < 0.4 - 1e-9), 0.0, 1.0)
+    assert replace(credit, norm_sum=gap * measured[0], norm_weight=gap * measured[1]).norms is None
+    trained = replace(credit, weight_sum=gap * credit.weight_sum)  # a part that has no credit needs no norm
+    np.testing.assert_allclose(
+        replace(trained, norm_sum=gap * measured[0], norm_weight=gap * measured[1]).norms, gap * sums(norm)
+    )
 
 
 @pytest.mark.parametrize(
@@ -313,7 +344,7 @@ def test_what_a_credit_map_holds_is_read(tmp_path, runs):
         ({"sigmoid_sum": np.full((2, BINS), np.nan)}, "no number of visits or weight"),
         ({"sigmoid_sum": np.ones((2, 3))}, "do not fit together"),
         ({"gradient_norm_sum": -np.ones((2, BINS))}, "no number of visits or weight"),
-        ({"gradient_norm_count": None}, "without their number"),
+        ({"gradient_norm_weight_sum": None}, "without the weights of their pairs"),
     ],
 )
 def test_damaged_credit_maps(tmp_path, changed, said):

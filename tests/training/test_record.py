@@ -107,13 +107,17 @@ def test_norms_of_gradients_are_counted_where_they_were_measured(tmp_path: Path)
     norms = torch.full((64,), torch.nan, dtype=torch.float64)
     norms[3:9] = torch.arange(6.0).double()
     credit = CreditMap(steps=1, num_timesteps=1000)
-    credit.add(0, columns_of(errors, Uniform(10.0)(errors), norms), None)
+    output = Uniform(10.0)(errors)
+    weight = output.gradient_weight
+    credit.add(0, columns_of(errors, output, norms), None)
     credit.save(tmp_path / "credit.npz", None)
     saved = np.load(tmp_path / "credit.npz")
     for number in range(50):
         inside = [float(norms[row]) for row in range(3, 9) if int(errors.t[row]) // 20 == number]
         assert saved["gradient_norm_count"][0, number] == len(inside)
         assert saved["gradient_norm_sum"][0, number] == pytest.approx(sum(inside))
+        weights = [float(weight[row]) for row in range(3, 9) if int(errors.t[row]) // 20 == number]
+        assert saved["gradient_norm_weight_sum"][0, number] == pytest.approx(sum(weights))
     assert saved["count"].sum() == 64
 
 

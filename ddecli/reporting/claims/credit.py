@@ -55,7 +55,7 @@ class CreditWeight(Rule):
             return Outcome(missing=missing)
         level = corrected_level(len(self.than))
         given = [run for method in methods for run in model.runs_of(method)]
-        by_norm = all(has_norms(run, segment) for run in given for segment in (self.segment, *self.than))
+        by_norm = all(run.credit.norms is not None for run in given)
         credit = visit_norm if by_norm else visit_weight
         kind = "gradient norm" if by_norm else "weight |∂L/∂D| (errors of the noise)"
         saturated, said = saturation(model, self.method)
@@ -123,24 +123,21 @@ def _seeds(runs: Sequence[TrainedRun]) -> tuple[int, ...] | None:
     return known if len(set(known)) == len(runs) else None
 
 
-def has_norms(run: TrainedRun, segment: Segment) -> bool:
-    """Whether the norm of the gradient was measured of a pair in a segment, and is not 0 everywhere."""
-    return run.credit.norm_sum is not None and bool(run.credit.norm_sum[:, bins_within(run, segment)].any())
-
-
 def visit_norm(run: TrainedRun, segment: Segment) -> float:
-    """Mean norm of the gradient in the weights over the pairs of a segment of which it was measured."""
-    assert run.credit.norm_sum is not None
-    assert run.credit.norm_count is not None
-    inside = bins_within(run, segment)
-    return float(run.credit.norm_sum[:, inside].sum() / run.credit.norm_count[:, inside].sum())
+    """Mean norm of the gradient in the weights of a run's pairs in a segment; NaN as `visit_weight`."""
+    norms = run.credit.norms
+    return np.nan if norms is None else _mean_visit(run, norms, segment)
 
 
 def visit_weight(run: TrainedRun, segment: Segment) -> float:
     """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a segment; NaN where none did, or all were 0."""
+    return _mean_visit(run, run.credit.weight_sum, segment)
+
+
+def _mean_visit(run: TrainedRun, sums: np.ndarray, segment: Segment) -> float:
     inside = bins_within(run, segment)
     visits = run.credit.count[:, inside].sum()
-    return float(run.credit.weight_sum[:, inside].sum() / visits) or np.nan if visits else np.nan
+    return float(sums[:, inside].sum() / visits) or np.nan if visits else np.nan
 
 
 @dataclass(frozen=True)

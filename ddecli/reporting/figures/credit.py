@@ -71,7 +71,7 @@ def numbers(folders: Folders) -> Numbers:
 
 def _norm_shares(runs: dict[str, list[Credit]], t: np.ndarray) -> dict[str, Any] | None:
     norms = {
-        label: [run.norm_sum for run in given if run.norm_sum is not None] for label, given in runs.items()
+        label: [each for run in given if (each := run.norms) is not None] for label, given in runs.items()
     }
     if any(len(norms[label]) < len(given) for label, given in runs.items()):
         return None

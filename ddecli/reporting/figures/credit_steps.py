@@ -20,8 +20,10 @@ By = Literal["norm", "weight"]
 PARTS = (CLEAN, MIDDLE, NOISE)
 WINDOW = 0.1
 """Share of the steps that a number is taken over: a single step visits few timesteps."""
-UNITS: dict[By, str] = {"norm": "gradient norm", "weight": "$|\\partial L/\\partial D|$, noise errors"}
-"""What shares are of, as the axis says it."""
+SHARES: dict[By, str] = {
+    "norm": "share of gradient norm, %",
+    "weight": "share of $|\\partial L/\\partial D|$\nby noise errors, %",
+}
 
 
 def numbers(folders: Folders, by: By | None = None) -> Numbers:
@@ -45,11 +47,12 @@ def numbers(folders: Folders, by: By | None = None) -> Numbers:
     if not runs:
         raise UserError('The figure needs runs: "beta 20"=runs/a "beta 320"=runs/b.')
     edges = shared_edges(runs)
-    unmeasured = [run.name for given in runs.values() for run in given if run.norm_sum is None]
+    unmeasured = [run.name for given in runs.values() for run in given if run.norms is None]
     by = by or ("weight" if unmeasured else "norm")
     if by == "norm" and unmeasured:
         raise UserError(
-            f"{unmeasured[0]} did not measure norms of gradients: train with --credit-gradients, or give --by weight."
+            f"{unmeasured[0]} did not measure norms of gradients in each tenth of the trajectory: train with a smaller "
+            "--credit-gradients, or give --by weight."
         )
     t = (edges[:-1] + edges[1:]) / 2
     return {
@@ -78,7 +81,7 @@ def _curves(runs: list[Credit], t: np.ndarray, by: By) -> dict[str, Any]:
 
 def _shares(run: Credit, t: np.ndarray, by: By, window: int) -> np.ndarray:
     """`(parts, steps)`, NaN where the window holds no credit."""
-    credit = run.norm_sum if by == "norm" else run.weight_sum
+    credit = run.norms if by == "norm" else run.weight_sum
     assert credit is not None
     parts = [credit[:, (low <= t) & (t < high)].sum(axis=1) for low, high in PARTS]
     sums = np.stack([_windowed(part, window) for part in parts])
@@ -114,7 +117,7 @@ def draw(numbers: Numbers) -> Figure:
             (handle,) = _plot(axis, curve["step"], seeds, mean, colour[label], line(label))
             if number == 0:
                 entries.append((handle, literal(label)))
-        axis.set(ylim=(0, 100), title=f"$t/T$ in {low:g}-{high:g}", ylabel="share of credit, %")
+        axis.set(ylim=(0, 100), title=f"$t/T$ in {low:g}-{high:g}", ylabel=SHARES[numbers["by"]])
     if with_factor:
         for label, curve in curves.items():
             if curve["sigmoid_factor"]:
@@ -122,10 +125,11 @@ def draw(numbers: Numbers) -> Figure:
                 mean = np.array(curve["sigmoid_factor"]["mean"], dtype=float)
                 _plot(axes[-1], curve["step"], seeds, mean, colour[label], line(label))
         axes[-1].axhline(0.5, color="#555555", linewidth=0.7)
-        axes[-1].set(ylim=(0, None), title="all timesteps", ylabel="sigmoid factor")
+        axes[-1].set(
+            ylim=(0, max(0.6, axes[-1].get_ylim()[1])), title="all timesteps", ylabel="sigmoid factor"
+        )
     for axis in axes:
         axis.set(xlim=(0, None), xlabel="training steps")
-    figure.supylabel(f"credit: {UNITS[numbers['by']]}", fontsize=8)
     legend(figure, entries)
     return figure
 
