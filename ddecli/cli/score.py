@@ -135,7 +135,8 @@ def score(
         if images.folder is None:
             answer["images"] = _per_image(images, scores)
         if other:
-            answer |= {"against": other.name, "comparison": [row.as_dict() for row in comparison]}
+            rows = [row.as_dict() for row in comparison]
+            answer |= {"against": other.name, "comparison": rows, "about": ABOUT}
         echo(to_json(answer))
         return
     if images.folder is None and len(images.images) <= MAX_LISTED:

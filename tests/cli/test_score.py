@@ -66,6 +66,7 @@ def test_against(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) -> None:
     typed = ddecli("score", trained, *scorer, "--metric", "clip", "--against", base, "--json")
     assert typed.code == 0, typed.error
     rows = {row["metric"]: row for row in json.loads(typed.out)["comparison"]}
+    assert "they speak of these two models alone" in json.loads(typed.out)["about"]
     assert set(rows) == {"clip", "diversity"}
     assert 0 <= rows["clip"]["beat_ratio"] <= 1
     low, high = rows["clip"]["difference_interval"]

@@ -137,7 +137,8 @@ def test_corrections_by_timestep_and_over_training(dde):
     left, right = corrections.draw(plain(found)).axes
     assert len(left.lines) == 4  # two seeds, their mean, zero
     np.testing.assert_allclose(left.lines[2].get_ydata(), 2 * final)
-    assert len(right.lines) == 5
+    assert len(right.lines) == 4 * 3 + 1  # two seeds and their mean at each place, zero
+    np.testing.assert_allclose(right.lines[1].get_ydata(), convergence["places"]["0"]["seeds"][1])
 
 
 def test_runs_without_corrections_are_refused(runs):
@@ -210,6 +211,9 @@ def test_logits_of_all_seeds_are_pooled(runs, dde):
     top, bottom = log_sigmoid.draw(plain(found)).axes
     bar = bottom.collections[0].get_segments()[0]
     np.testing.assert_allclose(bar[:, 0], [pairs.mean() - pairs.std(), pairs.mean() + pairs.std()])
+    dots = bottom.lines[0]  # of both seeds; the other label has one
+    np.testing.assert_allclose(dots.get_xdata(), [seed["mean"] for seed in dde_logits["seeds"]])
+    assert [line.get_markersize() for line in bottom.lines].count(2.0) == 1
     assert top.get_xlim() == bottom.get_xlim()
     assert [text.get_text() for text in bottom.get_yticklabels()] == ["DDE", "Uni"]
 

@@ -70,7 +70,7 @@ def _corrections(run: Credit) -> np.ndarray:
 
 
 def draw(numbers: Numbers) -> Figure:
-    """Left: after training, each seed thin. Right: over training, means over seeds."""
+    """Left: after training. Right: over training. Each seed thin, the mean over seeds on top."""
     figure, (left, right) = panels(2, height=2.7)
     colour = colours(list(numbers["final"]))
     entries: list[tuple[Artist, str]] = []
@@ -81,6 +81,8 @@ def draw(numbers: Numbers) -> Figure:
         entries.append((line, literal(label)))
         found = numbers["convergence"][label]
         for style, place in zip(LINES, found["places"].values(), strict=True):
+            for seed in place["seeds"] if len(place["seeds"]) > 1 else []:
+                right.plot(found["step"], seed, color=colour[label], linewidth=0.5, alpha=0.35)
             right.plot(found["step"], place["mean"], color=colour[label], linestyle=style)
     entries += [
         (Line2D([], [], color="#555555", linestyle=style), f"$t/T$ = {place:g}")

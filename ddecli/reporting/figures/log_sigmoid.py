@@ -19,6 +19,8 @@ SATURATED = 0.05
 RANGE = (-6.0, 8.0)
 WIDEST = 40.0
 """Logits farther out than this are cut at the edge of the figure."""
+BESIDE = 0.25
+"""How far below its bar the dots of single seeds stand; bars are 1 apart."""
 LAST = 0.1
 """Share of the steps, the last ones, whose logits are shown."""
 
@@ -79,7 +81,8 @@ def _pooled(mean: np.ndarray, std: np.ndarray) -> tuple[float, float]:
 
 
 def draw(numbers: Numbers) -> Figure:
-    """The curves above; below them, on the same axis, a bar of mean ± standard deviation a label."""
+    """The curves above; below them, on the same axis, a bar a label, mean ± standard deviation over pairs of all seeds;
+    small dots are the means of single seeds."""
     logits = numbers["logits"]
     strip = 0.22 * len(logits) + 0.1
     figure = Figure(figsize=(COLUMN, 2.4 + (strip if logits else 0)), layout="constrained")
@@ -95,6 +98,10 @@ def draw(numbers: Numbers) -> Figure:
         shade = axis.axvspan(saturated, z[-1], color="#EBEBEB", linewidth=0, zorder=0)
     colour = colours(list(logits))
     for row, (label, found) in enumerate(logits.items()):
+        if len(found["seeds"]) > 1:
+            means = [seed["mean"] for seed in found["seeds"]]
+            places = [row + BESIDE] * len(means)
+            bottom.plot(means, places, color=colour[label], marker="o", markersize=2.0, linestyle="none")
         bottom.errorbar(
             found["mean"], row, xerr=found["std"], color=colour[label], marker=marker(label), markersize=4.5
         )
