@@ -39,12 +39,18 @@ def scores(row: str, training: int, shift: float) -> dict[str, np.ndarray]:
 
 
 def run_folder(folder: Path, seed: int, loss: str, **settings: Any) -> Path:
-    """A run of 8 steps whose weight rises with t, with correction terms that fall."""
+    """A run of 8 steps whose weight rises with t and whose logits saturate, with correction terms that fall."""
     steps, t = 8, np.linspace(0, 0.98, 50)
     weight = np.tile((1 + 0.01 * seed) * np.exp(2 * t), (steps, 1))
+    sigmoid = np.full((steps, 50), 0.1)
     corrections = -np.linspace(0.1, 1, steps)[:, None] * (1 - t) * (1 + 0.1 * seed)
     write_run(
-        folder, weight, np.full((steps, 50), 2.0), corrections, implicit_accuracy=np.linspace(0.5, 0.8, steps)
+        folder,
+        weight,
+        np.full((steps, 50), 2.0),
+        corrections,
+        sigmoid,
+        implicit_accuracy=np.linspace(0.5, 0.8, steps),
     )
     (folder / "run.yaml").write_text(yaml.safe_dump(SETTINGS | {"seed": seed, "loss": loss} | settings))
     performance = {"seconds": 30.0, "versions": {"ddecli": "1"}, "machine": {"cores": 2}, "device": "cpu"}

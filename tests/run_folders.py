@@ -39,6 +39,7 @@ def write_run(
     credit.weight_sum, credit.count = torch.from_numpy(weight * count), torch.from_numpy(count)
     if sigmoid is not None:
         credit.sigmoid_sum = torch.from_numpy(sigmoid * count)
+        credit.sigmoid_square_sum = torch.from_numpy(sigmoid**2 * count)
     if norm is not None:
         credit.norm_sum, credit.norm_count = torch.from_numpy(norm * count), torch.from_numpy(count)
         credit.norm_weight_sum = credit.weight_sum

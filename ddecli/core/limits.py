@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MAX_STEPS = 1_000_000
-"""Optimizer steps, whose credit map takes up to 2.8 GB then."""
+"""Optimizer steps, whose credit map takes up to 3.2 GB then."""
 MAX_BATCH = 1_000_000
 """Pairs or images that are worked on together, and images of one prompt."""
 MAX_COUNT = 1_000_000_000

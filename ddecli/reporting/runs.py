@@ -26,6 +26,8 @@ class Run(Protocol):
 
 
 TENTHS = 10
+ROUNDED = 1 + 1e-9
+"""A sum of numbers of at most one may exceed their number by rounding."""
 MAX_VISITS = 2**40
 """Pairs of a step that fall into a bin of timesteps: more than any batch has."""
 Read = TypeVar("Read", bound=Run)
@@ -53,8 +55,8 @@ class Credit:
         weight_sum, count: `(steps, bins)` sum of `|dL/dD|` over the pairs of a step, by errors of the noise, and their
             number.
         corrections: `(steps, bins)` `C(t)` at the first timestep of each bin; None without a delayed table.
-        sigmoid_sum: `(steps, bins)` sum of `sigmoid(-z)` over the same pairs; None where the loss has no logit, and in
-            runs of earlier versions.
+        sigmoid_sum, sigmoid_square: `(steps, bins)` sum of `sigmoid(-z)` over the same pairs, and of its square; None
+            where the loss has no logit, and in runs of earlier versions.
         norm_sum, norm_weight: `(steps, bins)` sum of the norms of the pairs' gradients in the weights, of the pairs of
             which it was measured, and of the `|dL/dD|` of the same; None where it never was.
     """
@@ -67,6 +69,7 @@ class Credit:
     sigmoid_sum: np.ndarray | None = None
     norm_sum: np.ndarray | None = None
     norm_weight: np.ndarray | None = None
+    sigmoid_square: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -124,16 +127,20 @@ def load_credit(run: str | Path) -> Credit:
     with read_by_others(f"{file} is no credit map", RUN_AGAIN), np.load(readable_file(file)) as arrays:
         edges, corrections = arrays["bin_edges"], arrays.get("corrections")
         weight_sum, count = arrays["gradient_weight_sum"], arrays["count"]
-        sigmoid_sum = arrays.get("sigmoid_sum")
+        sigmoid_sum, sigmoid_square = arrays.get("sigmoid_sum"), arrays.get("sigmoid_square_sum")
         norm_sum, norm_weight = arrays.get("gradient_norm_sum"), arrays.get("gradient_norm_weight_sum")
         if (norm_sum is None) != (norm_weight is None):
             raise ValueError("it has norms of gradients without the weights of their pairs, or these alone")
-        optional = [each for each in (corrections, sigmoid_sum, norm_sum, norm_weight) if each is not None]
+        if (sigmoid_sum is None) != (sigmoid_square is None):
+            raise ValueError("it has sigmoids without their squares, or these alone")
+        given = (corrections, sigmoid_sum, sigmoid_square, norm_sum, norm_weight)
+        optional = [each for each in given if each is not None]
         maps = [weight_sum, count, *optional]
         if not all(each.shape == (len(count), len(edges) - 1) for each in maps):
             raise ValueError("its arrays do not fit together")
         bounds = [(weight_sum, 0, np.inf), (count, 0, MAX_VISITS)]
-        bounds += [] if sigmoid_sum is None else [(sigmoid_sum, 0, count * (1 + 1e-9))]
+        if sigmoid_sum is not None:
+            bounds += [(sigmoid_sum, 0, count * ROUNDED), (sigmoid_square, 0, sigmoid_sum * ROUNDED)]
         bounds += [] if norm_sum is None else [(norm_sum, 0, np.inf), (norm_weight, 0, np.inf)]
         if not count.any() or not all(((low <= each) & (each <= high)).all() for each, low, high in bounds):
             raise ValueError("it holds what is no number of visits or weight")
@@ -143,7 +150,15 @@ def load_credit(run: str | Path) -> Credit:
             raise ValueError("its bins do not follow one another")
     note(file)
     return Credit(
-        str(run), edges / edges[-1], weight_sum, count, corrections, sigmoid_sum, norm_sum, norm_weight
+        str(run),
+        edges / edges[-1],
+        weight_sum,
+        count,
+        corrections,
+        sigmoid_sum,
+        norm_sum,
+        norm_weight,
+        sigmoid_square,
     )
 
 

@@ -21,6 +21,7 @@ from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
+OF_SIGMOIDS = ("sigmoid_sum", "sigmoid_square_sum")
 OF_PAIRS = ("implicit_accuracy", "logit", "logit_std", "margin", "margin_q05", "margin_q50", "margin_q95")
 """Metrics that a loss without pairs has not."""
 MAX_OVERFLOWS = 20
@@ -105,8 +106,9 @@ class CreditMap:
     * `gradient_weight_sum` and `count`, whose ratio is the mean gradient weight `|dL/dD|`. Its unit is one over that of
       an error: here always errors of the noise, whatever the unit in which a run forms its errors, so that maps can be
       compared; by errors of v or of the clean latent the same training has other weights.
-    * `sigmoid_sum`, the sum over the same visits of `sigmoid(-z)`, the part of the weight that says how far a pair is
-      learned: one half at the start, whatever the unit. Only of losses `-log sigmoid(z)`.
+    * `sigmoid_sum` and `sigmoid_square_sum`, the sums over these visits of `sigmoid(-z)` and of its square. It is the
+      part of the weight that says how far a pair is learned, one half at the start whatever the unit; of both sums the
+      slope of the sigmoid follows, which falls where logits saturate. Only of losses `-log sigmoid(z)`.
     * `gradient_norm_sum`, `gradient_norm_count` and `gradient_norm_weight_sum`, of the pairs of which it was measured:
       the norm of the gradient of a pair's loss in the weights, and the same pairs' `|dL/dD|`. The norm holds how
       strongly `D(t)` pulls at the weights, and has no unit of an error.
@@ -127,6 +129,7 @@ class CreditMap:
         self.count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.corrections = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.sigmoid_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
+        self.sigmoid_square_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.norm_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.norm_count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.norm_weight_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
@@ -139,7 +142,9 @@ class CreditMap:
         weight, norm = (columns[:, 7] / ratio)[ratio > 0], columns[ratio > 0, 8]
         self.weight_sum[step].index_add_(0, bins, weight)
         self.count[step].index_add_(0, bins, torch.ones_like(weight))
-        self.sigmoid_sum[step].index_add_(0, bins, torch.sigmoid(-columns[ratio > 0, 6]))
+        sigmoid = torch.sigmoid(-columns[ratio > 0, 6])
+        self.sigmoid_sum[step].index_add_(0, bins, sigmoid)
+        self.sigmoid_square_sum[step].index_add_(0, bins, sigmoid.square())
         is_measured = ~norm.isnan()
         bins, weight, norm = bins[is_measured], weight[is_measured], norm[is_measured]
         self.norm_sum[step].index_add_(0, bins, norm)
@@ -151,14 +156,12 @@ class CreditMap:
     def state(self) -> dict[str, Tensor]:
         """For the checkpoint."""
         norms = ("norm_sum", "norm_count", "norm_weight_sum")
-        return {
-            name: getattr(self, name)
-            for name in ("weight_sum", "count", "corrections", "sigmoid_sum", *norms)
-        }
+        names = ("weight_sum", "count", "corrections", *OF_SIGMOIDS, *norms)
+        return {name: getattr(self, name) for name in names}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over a checkpoint's state; the run may have become longer. Earlier versions had no `sigmoid_sum`."""
-        unknown = {"sigmoid_sum": torch.full_like(state["count"], torch.nan)} if state else {}
+        """Take over a checkpoint's state; the run may have become longer. Earlier versions had no sigmoids."""
+        unknown = {name: torch.full_like(state["count"], torch.nan) for name in OF_SIGMOIDS if state}
         for name, value in (unknown | state).items():
             rows = min(len(value), len(self.count))
             getattr(self, name)[:rows] = value[:rows]
@@ -170,8 +173,9 @@ class CreditMap:
             "gradient_weight_sum": self.weight_sum,
             "count": self.count,
         }
-        if self.sigmoid_sum.isfinite().all() and self.sigmoid_sum.any():
-            arrays["sigmoid_sum"] = self.sigmoid_sum
+        sigmoids = {name: getattr(self, name) for name in OF_SIGMOIDS}
+        if all(each.isfinite().all() and each.any() for each in sigmoids.values()):
+            arrays |= sigmoids
         if self.norm_count.any():
             arrays |= {"gradient_norm_sum": self.norm_sum, "gradient_norm_count": self.norm_count}
             arrays["gradient_norm_weight_sum"] = self.norm_weight_sum

@@ -310,6 +310,7 @@ def test_what_a_credit_map_holds_is_read(tmp_path, runs):
     count, sigmoid, norm = np.full((2, BINS), 4.0), np.full((2, BINS), 0.3), np.full((2, BINS), 7.0)
     found = load_credit(write_run(tmp_path / "run", count, count, sigmoid=sigmoid, norm=norm))
     np.testing.assert_allclose(found.sigmoid_sum, 1.2)
+    np.testing.assert_allclose(found.sigmoid_square, 0.36)
     np.testing.assert_allclose(found.norm_sum, 28)
     np.testing.assert_allclose(found.norm_weight, 16)
     np.testing.assert_allclose(found.norms, 28)
@@ -346,6 +347,8 @@ def test_norms_of_all_pairs_from_those_that_were_measured():
     [
         ({"sigmoid_sum": np.full((2, BINS), 4.1)}, "no number of visits or weight"),
         ({"sigmoid_sum": np.full((2, BINS), np.nan)}, "no number of visits or weight"),
+        ({"sigmoid_square_sum": None}, "sigmoids without their squares"),
+        ({"sigmoid_square_sum": np.full((2, BINS), 2.1)}, "no number of visits or weight"),
         ({"sigmoid_sum": np.ones((2, 3))}, "do not fit together"),
         ({"gradient_norm_sum": -np.ones((2, BINS))}, "no number of visits or weight"),
         ({"gradient_norm_weight_sum": None}, "without the weights of their pairs"),

@@ -91,6 +91,7 @@ def test_credit_map_against_a_loop(tmp_path: Path) -> None:
         assert saved["gradient_weight_sum"][1, number] == pytest.approx(sum(row[7] for row in inside))
         sigmoid = [1 / (1 + math.exp(row[6])) for row in inside]
         assert saved["sigmoid_sum"][1, number] == pytest.approx(sum(sigmoid))
+        assert saved["sigmoid_square_sum"][1, number] == pytest.approx(sum(each**2 for each in sigmoid))
     assert saved["count"][0].sum() == saved["sigmoid_sum"][0].sum() == 0
     assert "gradient_norm_sum" not in saved.files
 

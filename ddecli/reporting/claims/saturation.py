@@ -17,14 +17,14 @@ from ddecli.reporting.notes import and_list
 
 PARTS = (CLEAN, MIDDLE, NOISE)
 NO_SCHEDULE = "the noise schedule of the model is not at hand"
-SINGLE_SHOT = ("dde", "dde-single")
-"""Losses whose gradient weight is `sigmoid(-z) beta c_t / 2`."""
-SATURATED, LAST = 0.25, 0.25
-"""Logits saturate where the mean sigmoid factor falls below this, half of what it begins with, in this last part of the
-steps. The paper's claims about credit speak of that regime; before it, credit is that of the coefficients alone."""
+SATURATED, LAST = 0.5, 0.25
+"""Logits saturate where the mean of `4 s (1 - s)`, the slope of the sigmoid over its steepest, has fallen below this in
+this last part of the steps. The paper's claims about credit speak of that regime; before it, credit is that of the
+coefficients alone."""
 IN_SATURATION = (
     "It can be refuted only where logits saturate: where in some part of the trajectory (0-0.2, 0.2-0.7, 0.7-1) the "
-    f"mean sigmoid factor falls below {SATURATED:g} in the last {LAST:.0%} of the steps."
+    "mean of 4 s (1 − s), s the sigmoid factor of a pair, which is one when training begins, falls below "
+    f"{SATURATED:g} in the last {LAST:.0%} of the steps."
 )
 
 
@@ -75,59 +75,46 @@ class Saturation(Rule):
         return Outcome((comparison,), remarks=(means, said, *lone_runs(model, [self.method])))
 
 
-def sigmoid_factor(
-    run: TrainedRun, coefficients: np.ndarray | None, segment: Segment, steps: slice = slice(None)
-) -> float:
+def sigmoid_factor(run: TrainedRun, coefficients: np.ndarray | None, segment: Segment) -> float:
     """Mean of `sigmoid(-z)` over the visits to a segment; NaN where there were none.
 
     Args:
         coefficients: `(T,)`, for runs that did not record the factor: there it is the gradient weight over what it
             would be if the sigmoid were one, `beta c_t / 2` at every visit, and of a bin the mean of `c_t` is taken.
-        steps: those that count.
     """
-    inside, count = bins_within(run, segment), run.credit.count[steps]
+    inside, count = bins_within(run, segment), run.credit.count
     if run.credit.sigmoid_sum is not None:
         visits = count[:, inside].sum()
-        return float(run.credit.sigmoid_sum[steps][:, inside].sum() / visits) if visits else np.nan
+        return float(run.credit.sigmoid_sum[:, inside].sum() / visits) if visits else np.nan
     assert coefficients is not None
     edges = np.round(run.credit.edges * len(coefficients)).astype(int)
     means = np.array([coefficients[low:high].mean() for low, high in pairwise(edges)])
     full = float(run.settings["beta"]) * means / 2 * count.sum(axis=0)
-    return float(run.credit.weight_sum[steps][:, inside].sum() / full[inside].sum())
+    return float(run.credit.weight_sum[:, inside].sum() / full[inside].sum())
 
 
 def saturation(model: ModelEvidence, method: str) -> tuple[bool, str]:
     """Whether the logits of a method's trainings saturate in some part of the trajectory, and what is said of it."""
-    factors = [
-        [
-            last_factor(run, segment, model.coefficients if method in SINGLE_SHOT else None)
-            for segment in PARTS
-        ]
-        for run in model.runs_of(method)
-    ]
+    slopes = [[last_slope(run, segment) for segment in PARTS] for run in model.runs_of(method)]
     label = model.label(model.row_of(method))
-    if any(each is None for run in factors for each in run):
+    if any(each is None for run in slopes for each in run):
         return False, (
             f"The runs of {label} did not record the sigmoid factor: whether logits saturate is not known, and nothing "
             "here could refute the claim."
         )
-    means = np.array(factors, dtype=float).mean(axis=0)
+    means = np.array(slopes, dtype=float).mean(axis=0)
     shown = and_list([f"{mean:.2f} at {span(segment)}" for mean, segment in zip(means, PARTS, strict=True)])
-    said = f"The sigmoid factor of {label} in the last {LAST:.0%} of the steps is {shown}"
+    said = f"The mean of 4 s (1 − s) of {label} in the last {LAST:.0%} of the steps is {shown}"
     if (means < SATURATED).any():
         return True, f"{said}: logits saturate."
     return False, f"{said}: logits do not saturate, and nothing here could refute the claim."
 
 
-def last_factor(run: TrainedRun, segment: Segment, coefficients: np.ndarray | None) -> float | None:
-    """Mean sigmoid factor of the last steps' visits to a segment: one half without visits, None where it is unknown.
-
-    Args:
-        coefficients: as `sigmoid_factor` takes them, for runs that did not record the factor.
-    """
-    steps = slice(-max(1, round(LAST * run.credit.size)), None)
-    if run.credit.sigmoid_sum is None and coefficients is None:
+def last_slope(run: TrainedRun, segment: Segment) -> float | None:
+    """Mean of `4 s (1 - s)` over the last steps' visits to a segment: one without visits, None where it is unknown."""
+    total, squares = run.credit.sigmoid_sum, run.credit.sigmoid_square
+    if total is None or squares is None:
         return None
-    if not run.credit.count[steps, bins_within(run, segment)].any():
-        return 0.5
-    return sigmoid_factor(run, coefficients, segment, steps)
+    steps, inside = slice(-max(1, round(LAST * run.credit.size)), None), bins_within(run, segment)
+    visits = run.credit.count[steps, inside].sum()
+    return float(4 * (total - squares)[steps, inside].sum() / visits) if visits else 1.0
