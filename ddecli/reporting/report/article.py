@@ -28,12 +28,12 @@ from ddecli.reporting.report.setup import protocol_facts, provenance, setup
 CAPTIONS = {
     "segments": (
         "Mean scores after uniform training on parts of the trajectory, beside the base model and training on all "
-        "timesteps. Error bars: 95 % intervals of the difference to the base.",
+        "timesteps. Error bars: 95 % intervals of the difference to the base; small dots: single trainings.",
         "Fig. 3",
     ),
     "beat-ratios": (
         "Share of image pairs, same prompt and noise, in which a method scores higher than the base model, ties half. "
-        "Error bars: 95 % intervals.",
+        "Error bars: 95 % intervals; small dots: single trainings.",
         "Fig. 5",
     ),
     "coefficients": ("Weights of the losses by timestep, of the model's noise schedule.", "section 3.4"),
