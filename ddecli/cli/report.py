@@ -34,13 +34,18 @@ def report(
     """
     from ddecli.core.console import console, echo
     from ddecli.core.text import to_json
-    from ddecli.models.load import load_schedule
+    from ddecli.models.load import load_schedule, load_scheduler
     from ddecli.reporting.report.write import write_report
 
     def coefficients(model: str) -> np.ndarray:
         return load_schedule(model).single_shot_weights.numpy()
 
-    findings, files = write_report(experiment, out, coefficients)
+    def last_sampled(model: str, steps: int, spacing: str) -> int:
+        from ddecli.sampling.samplers import last_timestep
+
+        return last_timestep(load_scheduler(model), steps, spacing)
+
+    findings, files = write_report(experiment, out, coefficients, last_sampled)
     console.print(f"Wrote {', '.join(str(file) for file in files)}")
     if not any(file.suffix == ".pdf" for file in files):
         console.print("No PDF was made: `pip install typst`, then run this again.")

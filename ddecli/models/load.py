@@ -74,7 +74,7 @@ def load_pipeline(
     _check_bases(source, folder)
     _check_runs(source, folder)
     _check_whole(folder, [part for part, value in parts.items() if value is None])
-    _schedule_in(folder)
+    _scheduler_in(folder)
     world = source.world or read_index(folder).get(WORLD_KEY)
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
@@ -152,7 +152,12 @@ def load_schedule(name: str) -> NoiseSchedule:
     Raises:
         UserError: as `load_pipeline`, or a scheduler that has no discrete diffusion schedule.
     """
-    return _schedule_in(local_folder(resolve(name), ["scheduler"]))
+    return _scheduler_in(local_folder(resolve(name), ["scheduler"]))[1]
+
+
+def load_scheduler(name: str) -> Any:
+    """The scheduler itself, see `load_schedule`."""
+    return _scheduler_in(local_folder(resolve(name), ["scheduler"]))[0]
 
 
 def local_folder(source: ModelSource, parts: Sequence[str] | None = None) -> Path:
@@ -174,8 +179,8 @@ def local_folder(source: ModelSource, parts: Sequence[str] | None = None) -> Pat
     return _from_hub(source.location, source.revision, parts)
 
 
-def _schedule_in(folder: Path) -> NoiseSchedule:
-    """The noise schedule of the model in a folder."""
+def _scheduler_in(folder: Path) -> tuple[Any, NoiseSchedule]:
+    """The scheduler of the model in a folder, and its noise schedule."""
     config = read_json(folder / "scheduler" / "scheduler_config.json")
     kind = str(config.get("_class_name") if isinstance(config, dict) else None)
     scheduler: Any = getattr(diffusers, kind, None)
@@ -183,7 +188,8 @@ def _schedule_in(folder: Path) -> NoiseSchedule:
     if not known:
         raise UserError(f"The scheduler of the model in {folder} is a {kind}, which diffusers does not know.")
     try:
-        return NoiseSchedule.from_scheduler(scheduler.from_config(config))
+        found = scheduler.from_config(config)
+        return found, NoiseSchedule.from_scheduler(found)
     except UserError as error:
         raise UserError(f"The model in {folder} cannot be used: {error}") from error
     except Exception as error:  # whatever a scheduler makes of values that are none

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ddecli.core.errors import UserError
+from ddecli.core.protocol import spacing_of
 from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.compare import pairs_won
@@ -31,9 +32,12 @@ LABELS = {
 }
 """Methods as the paper's tables call them; other methods keep their names."""
 SEGMENT_LOSS = "uniform"
+T = TypeVar("T")
 
 Coefficients = Callable[[str], np.ndarray]
 """Single-shot coefficients `c_t`, `(T,)`, of a model's noise schedule, by the model's name."""
+LastSampled = Callable[[str, int, str], int]
+"""The largest timestep that DDIM visits on a model's schedule, by the model's name, the steps and their spacing."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class ModelEvidence:
         labels: of the methods that are not called by their names.
         losses: what each method was trained with on the whole trajectory, as far as that is known.
         coefficients: `c_t` of the noise schedule, `(T,)`; None where it could not be had.
+        last_sampled: the largest timestep that sampling visited; None where it is not known.
     """
 
     name: str
@@ -71,6 +76,7 @@ class ModelEvidence:
     labels: dict[str, str] = field(default_factory=dict)
     losses: dict[str, str] = field(default_factory=dict)
     coefficients: np.ndarray | None = None
+    last_sampled: int | None = None
     _rows: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
     _ratios: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
 
@@ -165,11 +171,14 @@ class Evidence:
         return next((model for model in self.models.values() if model.paper == paper), None)
 
 
-def load_evidence(experiment: Experiment, coefficients: Coefficients) -> Evidence:
+def load_evidence(
+    experiment: Experiment, coefficients: Coefficients, last_sampled: LastSampled | None = None
+) -> Evidence:
     """Read everything that an experiment names, except its tables, figures and grid.
 
     Args:
         coefficients: gives the single-shot coefficients of a model; where it cannot (UserError) there are none.
+        last_sampled: gives the largest timestep that sampling visits, in the same way.
 
     Raises:
         UserError: something is missing or damaged, protocols are mixed, or a folder was made by another method
@@ -188,7 +197,8 @@ def load_evidence(experiment: Experiment, coefficients: Coefficients) -> Evidenc
         models[name] = model = ModelEvidence(
             name, folders.paper, scores, list(folders.segments), runs, inception,
             {method: about.label for method, about in folders.methods.items() if about.label},
-            _losses(folders, scores, runs), _coefficients(runs, coefficients) if folders.paper else None,
+            _losses(folders, scores, runs), _of_source(runs, coefficients),
+            _last_sampled(runs, scores[BASE][0].protocol, last_sampled),
         )  # fmt: skip
         labels = [model.label(row) for row in scores]
         for label in labels:
@@ -266,12 +276,22 @@ def _run(folder: Path) -> TrainedRun:
     return TrainedRun(str(folder), settings, load_credit(folder), load_metrics(folder), performance)
 
 
-def _coefficients(runs: Mapping[str, list[TrainedRun]], coefficients: Coefficients) -> np.ndarray | None:
-    """Those of the model that the runs started from."""
+def _last_sampled(
+    runs: Mapping[str, list[TrainedRun]], protocol: Mapping[str, Any], last_sampled: LastSampled | None
+) -> int | None:
+    """The largest timestep that images of a protocol were sampled with; None where it was not DDIM."""
+    steps, spacing = protocol.get("steps"), spacing_of(protocol)
+    if last_sampled is None or not isinstance(steps, int) or spacing is None:
+        return None
+    return _of_source(runs, lambda model: last_sampled(model, steps, spacing))
+
+
+def _of_source(runs: Mapping[str, list[TrainedRun]], found: Callable[[str], T]) -> T | None:
+    """What is found of the model that the runs started from."""
     sources = {str(run.settings.get("model")) for given in runs.values() for run in given}
     for source in sorted(sources):
         try:
-            return coefficients(source)
+            return found(source)
         except UserError:
             continue
     return None

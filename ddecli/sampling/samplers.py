@@ -78,7 +78,7 @@ def sampler_of(
     few = few_steps_of(pipeline)
     if few is None:
         default, guidance = default_steps(pipeline), default_guidance_scale(pipeline)
-        name, scheduler = DDIM, _ddim(pipeline, spacing)
+        name, scheduler = DDIM, _ddim(pipeline.scheduler, spacing)
     else:
         if spacing is not None:
             raise UserError(
@@ -131,9 +131,19 @@ def _is_whole(ddim: DDIMScheduler, steps: int) -> bool:
     return len(ddim.timesteps) == steps
 
 
-def _ddim(pipeline: DiffusionPipeline, spacing: Spacing | None) -> DDIMScheduler:
-    """DDIM on the schedule that the model was trained on, with that scheduler's `steps_offset` for leading steps."""
-    trained = pipeline.scheduler
+def last_timestep(trained: Any, steps: int, spacing: str | None) -> int:
+    """The largest timestep that DDIM visits in so many steps on the schedule of a scheduler.
+
+    Raises:
+        UserError: DDIM has no such schedule.
+    """
+    ddim = _ddim(trained, spacing)
+    ddim.set_timesteps(steps)
+    return int(ddim.timesteps.max())
+
+
+def _ddim(trained: Any, spacing: str | None) -> DDIMScheduler:
+    """DDIM on the schedule of the scheduler that a model was trained with, and its `steps_offset` for leading steps."""
     # A schedule saved for another sampler may lack clip_sample, and DDIM would then clip the latents.
     asked = {} if spacing is None else {"timestep_spacing": spacing}
     ddim = DDIMScheduler.from_config(trained.config, clip_sample=False, thresholding=False, **asked)

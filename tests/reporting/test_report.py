@@ -369,3 +369,35 @@ def test_a_schedule_that_cannot_be_had_leaves_its_claims_unmeasured(experiment):
 
     judged = find(read_experiment(experiment), offline).judged
     assert {each.claim.key: each.outcome.verdict for each in judged}["coefficients-rise"] == NOT_MEASURED
+
+
+def test_limits_say_what_is_trained_and_never_sampled(tmp_path):
+    """15 leading steps of 1000 visit 925 at most; its share of draws, and of the sum of c_t, by their closed forms."""
+
+    def last_sampled(model, steps, spacing):
+        assert (model, steps, spacing) == ("tiny", 15, "leading")
+        return 925
+
+    experiment = write_experiment(tmp_path)
+    described = yaml.safe_load(experiment.read_text())
+    for name in ("base-0", "dde-0", "dde-1", "dde-2", "uniform-0", "uniform-1", "uniform-2", "0-0.1-0"):
+        folder = experiment.parent / "images" / name
+        change_card(folder, lambda card: card["protocol"].update(sampler="DDIM (eta 0)"))
+    run = run_folder(experiment.parent / "runs" / "disc", 0, "discounted")
+    described["models"]["tiny"]["runs"]["discounted"] = [str(run)]
+    file = changed(experiment, models=described["models"])
+    text = to_markdown(article(find(read_experiment(file), coefficients, last_sampled)))
+    c_t = coefficients("tiny")
+    discounted = sum(0.9 ** ((999 - t) // 20) for t in range(926, 1000)) / (20 * (1 - 0.9**50) / 0.1)
+    said = (
+        "- tiny: in 15 steps of leading spacing the largest timestep that sampling visits is 925 of 0 to 999. What is "
+        "trained above it shows in images through the shared weights alone: 7.4 % of the draws of DDE and Uni, "
+        f"{100 * discounted:.2g} % of the draws of Disc and {100 * c_t[926:].sum() / c_t.sum():.2g} % of the sum of "
+        "c_t, by which DDE weighs a timestep.\n"
+    )
+    assert said in text
+    whole = find(read_experiment(file), coefficients, lambda *_: 999)
+    assert "visits is 999 of 0 to 999: no timestep that is trained lies above it." in to_markdown(
+        article(whole)
+    )
+    assert "largest timestep" not in to_markdown(article(find(read_experiment(file), coefficients)))

@@ -20,7 +20,7 @@ from ddecli.models.load import load_pipeline
 from ddecli.sampling.folder import list_tasks
 from ddecli.sampling.generate import SamplingSettings, image_seed, sample_images
 from ddecli.sampling.prompts import make_prompt_set
-from ddecli.sampling.samplers import sampler_of
+from ddecli.sampling.samplers import last_timestep, sampler_of
 
 SCHEDULE = tiny_models.SCHEDULE
 TURBO = SCHEDULE | {"timestep_spacing": "trailing"}
@@ -222,3 +222,11 @@ def test_a_model_of_few_steps_spaces_them_itself() -> None:
     assert sampler_of(pipeline).spacing is None
     with pytest.raises(UserError, match="--spacing trailing: this model was made for few steps .*leave"):
         sampler_of(pipeline, spacing="trailing")
+
+
+@pytest.mark.parametrize(
+    ("steps", "spacing", "last"), [(15, "leading", 925), (15, "trailing", 999), (50, "leading", 981)]
+)
+def test_the_largest_timestep_that_sampling_visits(steps: int, spacing: Any, last: int) -> None:
+    """Leading steps are `T // steps` apart, from the offset of 1; trailing ones begin at the last."""
+    assert last_timestep(DDIMScheduler(**SCHEDULE), steps, spacing) == last

@@ -17,7 +17,7 @@ from ddecli.reporting.cells import Cell, Row, Table
 from ddecli.reporting.choose import Choice
 from ddecli.reporting.claims.claims import Judged, judge
 from ddecli.reporting.claims.verdicts import NOT_MEASURED, VERDICTS
-from ddecli.reporting.evidence import Coefficients, Evidence, ModelEvidence, load_evidence
+from ddecli.reporting.evidence import Coefficients, Evidence, LastSampled, ModelEvidence, load_evidence
 from ddecli.reporting.experiment import BASE, Experiment
 from ddecli.reporting.grid import load_grid
 from ddecli.reporting.intervals import CONFIDENCE, Interval
@@ -121,17 +121,20 @@ class _Table(BaseModel):
     notes: list[str]
 
 
-def find(experiment: Experiment, coefficients: Coefficients) -> Findings:
+def find(
+    experiment: Experiment, coefficients: Coefficients, last_sampled: LastSampled | None = None
+) -> Findings:
     """Read an experiment's results, put its methods side by side, and judge the paper's claims by them.
 
     Args:
         coefficients: gives the single-shot coefficients of a model, by its name.
+        last_sampled: gives the largest timestep that sampling visits.
 
     Raises:
         UserError: something that the experiment names is missing, damaged, or not comparable.
     """
     with noting() as read:
-        evidence = load_evidence(experiment, coefficients)
+        evidence = load_evidence(experiment, coefficients, last_sampled)
         grids = {name: load_grid(path) for name, path in experiment.grids().items()}
         effects = {name: side_effects(model) for name, model in evidence.models.items()}
         tables: dict[int, Table] = {

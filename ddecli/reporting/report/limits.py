@@ -13,6 +13,7 @@ from ddecli.reporting.intervals import CONFIDENCE, corrected_level
 from ddecli.reporting.notes import and_list
 from ddecli.reporting.report.document import Block, Words, bullets, paragraph
 from ddecli.reporting.report.findings import Findings
+from ddecli.reporting.report.unsampled import unsampled
 from ddecli.reporting.report.words import count, percent
 
 TINY_WORLD: tuple[Words, ...] = (
@@ -80,7 +81,7 @@ def limits(findings: Findings) -> Iterator[Block]:
     """Sizes, beside the paper's where a model stands for one of its own, what stayed open, cautions, the tiny world."""
     points: list[Words] = []
     for model in findings.evidence.models.values():
-        points += _sizes(model)
+        points += [*_sizes(model), *unsampled(model)]
     opened = [each for each in findings.judged if each.outcome.verdict == UNDECIDED]
     if opened:
         numbers = and_list([str(findings.judged.index(each) + 1) for each in opened])

@@ -7,7 +7,7 @@ from pathlib import Path
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import make_folder, write_json, write_text
 from ddecli.core.inside import inside
-from ddecli.reporting.evidence import Coefficients
+from ddecli.reporting.evidence import Coefficients, LastSampled
 from ddecli.reporting.experiment import read_experiment
 from ddecli.reporting.report.article import article
 from ddecli.reporting.report.findings import Findings, find
@@ -18,13 +18,16 @@ from ddecli.reporting.report.pdf import typst_is_there, write_pdf
 NAME = "reproduction"
 
 
-def write_report(experiment: Path, out: Path, coefficients: Coefficients) -> tuple[Findings, list[Path]]:
+def write_report(
+    experiment: Path, out: Path, coefficients: Coefficients, last_sampled: LastSampled | None = None
+) -> tuple[Findings, list[Path]]:
     """Judge an experiment and write reproduction.md, .html, .pdf (if typst is installed) and claims.json.
 
     Args:
         experiment: its description; see `ddecli.reporting.experiment`.
         out: folder to write to; the pictures of the experiment lie in it.
         coefficients: gives the single-shot coefficients of a model, by its name.
+        last_sampled: gives the largest timestep that sampling visits; without it the article does not say it.
 
     Returns:
         What was found, and the files in the order they were written.
@@ -42,7 +45,7 @@ def write_report(experiment: Path, out: Path, coefficients: Coefficients) -> tup
             raise UserError(
                 f"{out / picture.file} does not exist: draw it with `ddecli figure`, or leave it out."
             )
-    findings = find(described, coefficients)
+    findings = find(described, coefficients, last_sampled)
     document = article(findings)
     make_folder(out)
     files = [out / f"{NAME}.md", out / f"{NAME}.html"]
