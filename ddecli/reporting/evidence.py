@@ -61,6 +61,7 @@ class ModelEvidence:
         scores: score sets, one a training, of `base`, of every method, and of every segment (as "0.3-0.4").
         segments: the segments among the scores.
         runs, inception: by method.
+        regime: trainings until logits saturate, at one or several beta, by loss.
         labels: of the methods that are not called by their names.
         losses: what each method was trained with on the whole trajectory, as far as that is known.
         coefficients: `c_t` of the noise schedule, `(T,)`; None where it could not be had.
@@ -77,6 +78,7 @@ class ModelEvidence:
     losses: dict[str, str] = field(default_factory=dict)
     coefficients: np.ndarray | None = None
     last_sampled: int | None = None
+    regime: dict[str, list[TrainedRun]] = field(default_factory=dict)
     _rows: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
     _ratios: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
 
@@ -191,14 +193,18 @@ def load_evidence(
         for method, given in runs.items():
             for run in given:
                 _check_settings(run.name, run.settings, method, _declared_loss(folders, method))
+        regime = {loss: [_run(folder) for folder in given] for loss, given in folders.regime.items()}
+        for loss, given in regime.items():
+            for run in given:
+                _check_settings(run.name, run.settings, loss, loss)
         inception = {row: [load_inception(f) for f in given] for row, given in folders.inception.items()}
         if inception:
             check_same_protocol([each for given in inception.values() for each in given])
         models[name] = model = ModelEvidence(
             name, folders.paper, scores, list(folders.segments), runs, inception,
             {method: about.label for method, about in folders.methods.items() if about.label},
-            _losses(folders, scores, runs), _of_source(runs, coefficients),
-            _last_sampled(runs, scores[BASE][0].protocol, last_sampled),
+            _losses(folders, scores, runs), _of_source([runs, regime], coefficients),
+            _last_sampled([runs, regime], scores[BASE][0].protocol, last_sampled), regime,
         )  # fmt: skip
         labels = [model.label(row) for row in scores]
         for label in labels:
@@ -277,7 +283,9 @@ def _run(folder: Path) -> TrainedRun:
 
 
 def _last_sampled(
-    runs: Mapping[str, list[TrainedRun]], protocol: Mapping[str, Any], last_sampled: LastSampled | None
+    runs: Sequence[Mapping[str, list[TrainedRun]]],
+    protocol: Mapping[str, Any],
+    last_sampled: LastSampled | None,
 ) -> int | None:
     """The largest timestep that images of a protocol were sampled with; None where it was not DDIM."""
     steps, spacing = protocol.get("steps"), spacing_of(protocol)
@@ -286,9 +294,10 @@ def _last_sampled(
     return _of_source(runs, lambda model: last_sampled(model, steps, spacing))
 
 
-def _of_source(runs: Mapping[str, list[TrainedRun]], found: Callable[[str], T]) -> T | None:
+def _of_source(runs: Sequence[Mapping[str, list[TrainedRun]]], found: Callable[[str], T]) -> T | None:
     """What is found of the model that the runs started from."""
-    sources = {str(run.settings.get("model")) for given in runs.values() for run in given}
+    every = [run for kind in runs for given in kind.values() for run in given]
+    sources = {str(run.settings.get("model")) for run in every}
     for source in sorted(sources):
         try:
             return found(source)

@@ -38,9 +38,12 @@ class ModelFolders(_Strict):
     scores: Folders = Field(description="scored images of `base` and of the methods")
     segments: Folders = Field({}, description="scored images after uniform training on a segment")
     runs: Folders = Field({}, description="run folders of the methods")
+    regime: Folders = Field(
+        {}, description="run folders of trainings until logits saturate, at one or several beta, by loss"
+    )
     inception: Folders = Field({}, description="folders with inception.json, of `base` and of a method")
 
-    @field_validator("scores", "segments", "runs", "inception")
+    @field_validator("scores", "segments", "runs", "regime", "inception")
     @classmethod
     def _no_empty_lists(cls, folders: Folders) -> Folders:
         for name, given in folders.items():

@@ -25,7 +25,7 @@ from ddecli.workflow.commands import (
     metrics_of,
 )
 from ddecli.workflow.options import meant
-from ddecli.workflow.runs import Config, grid_runs, methods
+from ddecli.workflow.runs import Config, grid_runs, reported
 
 CLASSES = 4
 """The table of Inception Scores: its images are drawn with `classes`."""
@@ -47,6 +47,7 @@ def check_experiment(config: Config, files: Sequence[str | Path]) -> None:
             with at(f"models.{name}.source"):
                 resolve(settings["source"])
             _check_methods(name, settings)
+            _check_regime(name, settings)
             _check_choices(config, name)
         for number, table in config["tables"].items():
             _check_table(config, number, table)
@@ -92,6 +93,21 @@ def _check_methods(model: str, settings: Mapping[str, Any]) -> None:
         )
 
 
+def _check_regime(model: str, settings: Mapping[str, Any]) -> None:
+    """Trainings that differ in beta: each value is there once, and said in one place."""
+    regime, place = settings.get("regime"), f"models.{model}.regime"
+    if not regime:
+        return
+    betas = Counter(float(beta) for beta in regime["betas"])
+    beta, count = betas.most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{place}.betas: {beta:g} is there {count} times; write it once.")
+    if "beta" in regime["train"]:
+        raise UserError(
+            f"{place}.train.beta: these trainings have the values of {place}.betas; leave it out."
+        )
+
+
 def _check_names(model: str, settings: Mapping[str, Any]) -> None:
     """A method that is called like a loss is that loss on the whole trajectory: the report takes it for it."""
     for name, method in settings["methods"].items():
@@ -134,7 +150,7 @@ def _check_choices(config: Config, model: str) -> None:
     chosen = record.get("chosen") if isinstance(record, dict) else None
     if not isinstance(chosen, dict):
         raise UserError(f"{place}.choices: {choices} is no record of ddecli choose.")
-    for name, run in methods(config, model).items():
+    for name, run in reported(config, model).items():
         if run.loss not in chosen:
             raise UserError(
                 f"{place}.choices: {choices} has no choice for the loss {run.loss!r} of {name}; there is "
@@ -151,8 +167,8 @@ def _check_seeds(config: Config, model: str, judged: set[int], where: str) -> No
 
     A setting that was chosen for its luck with some seeds would show that luck again.
     """
-    reported = {seed for run in methods(config, model).values() for seed in run.seeds}
-    both = sorted(judged & reported)
+    seeds = {seed for run in reported(config, model).values() for seed in run.seeds}
+    both = sorted(judged & seeds)
     if both:
         raise UserError(
             f"models.{model}.first-seed: of the seeds of trainings that are reported, {where} chose settings by "
@@ -183,7 +199,7 @@ def _check_commands(config: Config, model: str) -> None:
     settings, place = config["models"][model], f"models.{model}"
     source = resolve(settings["source"])
     check_prepare(source, settings["prepare"], f"{place}.prepare")
-    check_train(source, methods(config, model).values(), settings, place)
+    check_train(source, reported(config, model).values(), settings, place)
     check_sample(source, settings["sample"], f"{place}.sample")
     check_score(source, settings["score"], f"{place}.score")
     if model in config["tables"].get(CLASSES, {}):

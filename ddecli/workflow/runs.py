@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ddecli.reporting.evidence import LABELS
+
 Config = Mapping[str, Any]
 GRID = "grid/"
 """How the names of the grid's runs begin."""
+REGIME = "regime/"
+"""How the names of the runs begin whose logits are to saturate."""
 FIRST_SEED = 10
 """Seed of the first training that is reported, where `first-seed` does not say otherwise. Those of a grid begin at 0:
 what settings were chosen by is not shown as what they give."""
@@ -21,21 +25,28 @@ class Run:
     options: of `ddecli train`, on top of those that all trainings of the model have.
     seeds: of its trainings.
     place: where the configuration says it.
+    label: what figures call it, where it is no method.
     """
 
     loss: str
     seeds: range
     options: dict[str, Any] = field(default_factory=dict)
     place: str = ""
+    label: str = ""
 
 
 def all_runs(config: Config) -> dict[str, dict[str, Run]]:
     """Every run of every model, by its name in paths."""
-    return {model: methods(config, model) | grid_runs(config, model) for model in config["models"]}
+    return {model: reported(config, model) | grid_runs(config, model) for model in config["models"]}
+
+
+def reported(config: Config, model: str) -> dict[str, Run]:
+    """The trained runs of a model that anything is said of: all but those of its grid."""
+    return methods(config, model) | regime_runs(config, model)
 
 
 def methods(config: Config, model: str) -> dict[str, Run]:
-    """The trained runs of a model that are reported, segments included."""
+    """The trained runs of a model that are sampled and scored, segments included."""
     settings, place = config["models"][model], f"models.{model}"
     first = settings.get("first-seed", FIRST_SEED)
     found = {
@@ -51,7 +62,7 @@ def methods(config: Config, model: str) -> dict[str, Run]:
     for part in segments["ranges"] if segments else ():
         seeds = range(first, first + segments["seeds"])
         found[segment_run(config, model, part)] = Run(
-            segments["loss"], seeds, {"segment": part}, f"{place}.segments.ranges"
+            segments["loss"], seeds, {"segment": part}, f"{place}.segments.ranges", part
         )
     return found
 
@@ -59,6 +70,25 @@ def methods(config: Config, model: str) -> dict[str, Run]:
 def segment_run(config: Config, model: str, part: str) -> str:
     """Name of the run that trains one part of the trajectory."""
     return f"{config['models'][model]['segments']['loss']}-{part}"
+
+
+def regime_runs(config: Config, model: str) -> dict[str, Run]:
+    """Trainings until logits saturate, of every loss at every beta: for claims on credit, and never sampled."""
+    settings = config["models"][model]
+    regime, first = settings.get("regime"), settings.get("first-seed", FIRST_SEED)
+    found: dict[str, Run] = {}
+    if not regime:
+        return found
+    for loss in regime["losses"]:
+        for beta in regime["betas"]:
+            found[f"{REGIME}{loss}-beta{beta}"] = Run(
+                loss,
+                range(first, first + regime["seeds"]),
+                regime["train"] | {"beta": beta},
+                f"models.{model}.regime.train",
+                f"{LABELS[loss]} beta {beta}",
+            )
+    return found
 
 
 def grid_runs(config: Config, model: str) -> dict[str, Run]:

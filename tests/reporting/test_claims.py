@@ -413,6 +413,53 @@ def test_saturation_takes_the_coefficient_out():
     assert "noise schedule" in rule.judge(with_runs(dde_single=[run(factor(0.3))])).missing
 
 
+def in_regime(height: float, beta: float, sigmoid: float, steps: int = 8, late: float = 1.0) -> TrainedRun:
+    """A training whose middle has `height` at first, and `late` times as much in the last quarter of its steps."""
+    weight = np.tile(hill(height), (steps, 1))
+    weight[-steps // 4 :] = hill(height * late)
+    return run(weight, steps, sigmoid=sigmoid, beta=beta)
+
+
+def test_claims_on_credit_are_judged_by_trainings_until_logits_saturate():
+    """The longest, at the beta whose logits saturate most, by their last steps; reported ones say the opposite."""
+    rule = CreditWeight("SD15", "dde", MIDDLE, (CLEAN, NOISE))
+    found = with_runs(dde=[run(hill(0.5), sigmoid=0.1), run(hill(0.51), sigmoid=0.1)])
+    assert rule.judge(found).verdict == NOT_REPRODUCED
+    model = found.of("SD15")
+    model.regime["dde"] = [
+        *(in_regime(0.3, 20.0, 0.4) for _ in range(2)),
+        *(in_regime(0.5, 320.0, 0.1, late=4.0 * effect) for effect in (1.0, 1.01)),
+        *(in_regime(0.3, 5120.0, 0.01, steps=4) for _ in range(2)),  # saturates more, and is shorter
+    ]
+    outcome = rule.judge(found)
+    assert outcome.verdict == REPRODUCED
+    assert outcome.comparisons[0].estimate == pytest.approx(2.0 * 1.01**0.5)
+    assert outcome.remarks[0] == (
+        "Judged by the trainings until logits saturate: 2 of DDE, 8 steps, β 320, the last 25% of the steps."
+    )
+    assert "logits saturate." in outcome.remarks[1]
+    assert rule.judge(with_runs()).missing == "no run folders of DDE"
+    assert "no run folders" not in CreditWeight("SD15", "dde", MIDDLE, (CLEAN,)).judge(found).missing
+    model.runs.clear()
+    assert rule.judge(found).verdict == REPRODUCED  # needs no reported ones
+    rival = CreditWeight("SD15", "dde", MIDDLE, (CLEAN,), rival="uniform")
+    assert rival.judge(found).missing == "no run folders of DDE"  # none of uniform training is in the regime
+    model.regime["uniform"] = [in_regime(1.0, 20.0, 0.4) for _ in range(2)]
+    beside = rival.judge(found)  # at the beta that both have
+    assert beside.comparisons[0].estimate == pytest.approx(0.3)
+    assert "2 of DDE and 2 of Uni, 8 steps, β 20" in beside.remarks[0]
+
+
+def test_saturation_is_judged_in_the_last_steps_of_the_regime():
+    factor = np.full((8, 50), 0.5)
+    factor[-2:, MIDDLES > 0.7] = 0.1
+    rule, found = Saturation("SD15", "dde-single", NOISE, MIDDLE), with_runs(np.ones(1000))
+    found.of("SD15").regime["dde-single"] = [run(hill(1.0), 8, sigmoid=factor) for _ in range(2)]
+    outcome = rule.judge(found)
+    assert outcome.comparisons[0].estimate == pytest.approx(-0.4)
+    assert "The factor is 0.100 at 0.7-1 and 0.500 at 0.2-0.7." in outcome.remarks
+
+
 def profile(steps: int, settled_at: int, scale: float = 1.0) -> np.ndarray:
     """Corrections `(steps, 50)` that grow evenly until `settled_at`, falling with t."""
     growth = np.minimum(np.arange(1, steps + 1) / settled_at, 1.0)

@@ -15,7 +15,7 @@ from ddecli.core.errors import UserError
 from ddecli.workflow.check import check_experiment
 from ddecli.workflow.keys import check_keys
 from ddecli.workflow.options import SET_BY_RULES, check_options, words_of
-from ddecli.workflow.runs import FIRST_SEED, all_runs
+from ddecli.workflow.runs import FIRST_SEED, all_runs, regime_runs
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
@@ -40,6 +40,12 @@ CONFIG: dict[str, Any] = {
                 "dde": {"label": "DDE", "loss": "dde", "seeds": 2, "train": {"beta": 30}},
             },
             "segments": {"loss": "uniform", "seeds": 1, "ranges": ["0-0.1"]},
+            "regime": {
+                "losses": ["uniform", "dde"],
+                "betas": ["20", "320"],
+                "seeds": 2,
+                "train": {"steps": 9},
+            },
         }
     },
     "grid": {"sample": {"prompts": "world:validation"}, "train": {}, "judges": ["clip"]},
@@ -109,6 +115,15 @@ def test_samples_may_have_timesteps_of_another_spacing() -> None:
         ("models.n", CONFIG["models"]["m"], "models.n.paper: m stands for the paper's SD15 already; leave one out."),
         ("models.m.segments.loss", "sft", "models.m.segments.loss: no method has the loss 'sft'"),
         ("models.m.segments.ranges", ["0.5-0.1"], "models.m.segments.ranges: The segment '0.5-0.1' is not"),
+        ("models.m.regime.losses", ["dde", "sft"], "models.m.regime.losses.1: there is no 'sft'"),
+        ("models.m.regime.losses", ["dde", "dde"], "models.m.regime.losses: ['dde', 'dde'] has non-unique elements"),
+        ("models.m.regime.betas", ["20", "20.0"], "models.m.regime.betas: 20 is there 2 times; write it once."),
+        ("models.m.regime.betas", [], "models.m.regime.betas: [] should be non-empty"),
+        ("models.m.regime.betas", ["0"], "models.m.regime.train: --beta 0.0: input should be greater than 0"),
+        ("models.m.regime.train", {"beta": 3}, "models.m.regime.train.beta: these trainings have the values of models"),
+        ("models.m.regime.train", {"stepz": 3}, "models.m.regime.train.stepz: ddecli train has no option --stepz; did"),
+        ("models.m.regime.steps", 9, "models.m.regime.steps is no known key; did you mean seeds?"),
+        ("models.m.first-seed", 1, "models.m.first-seed: of the seeds of trainings that are reported, the grid chose"),
         ("models.m.source", "tiney", "models.m.source: Unknown model 'tiney'"),
         ("models.m.choices", "nothing.json", "models.m.choices: nothing.json does not exist."),
         # Options, by the rules of the command line.
@@ -221,7 +236,9 @@ def test_reported_trainings_have_other_seeds_than_a_record(tmp_path: Path) -> No
         "models.m.first-seed: of the seeds of trainings that are reported, record.json chose settings by 11; write "
         "`first-seed: 12` or more."
     )
-    config["models"]["m"]["methods"]["dde"]["seeds"] = 1  # 10 alone
+    config["models"]["m"]["methods"]["dde"]["seeds"] = config["models"]["m"]["regime"]["seeds"] = (
+        1  # 10 alone
+    )
     check_experiment(config, ["own.yaml"])
 
 
@@ -233,6 +250,25 @@ def test_reported_seeds_begin_where_the_configuration_says() -> None:
     assert (list(other["dde"].seeds), list(other["uniform-0-0.1"].seeds)) == ([30, 31], [30])
     schema = yaml.safe_load(SCHEMA.read_text())
     assert schema["$defs"]["model"]["properties"]["first-seed"]["default"] == FIRST_SEED == 10
+
+
+def test_trainings_until_logits_saturate_are_of_every_loss_at_every_beta() -> None:
+    runs = regime_runs(CONFIG, "m")
+    assert list(runs) == [
+        f"regime/{loss}-beta{beta}" for loss in ("uniform", "dde") for beta in ("20", "320")
+    ]
+    one = runs["regime/dde-beta320"]
+    assert (one.loss, one.options, one.label) == ("dde", {"steps": 9, "beta": "320"}, "DDE beta 320")
+    assert list(one.seeds) == [10, 11]
+    assert regime_runs(changed("models.m.regime", None), "m") == {}
+
+
+def test_seeds_of_the_regime_are_not_those_of_the_grid() -> None:
+    config = changed("models.m.grid.seeds", 12)
+    config["models"]["m"]["methods"] = {"dde": {"label": "DDE", "loss": "dde", "seeds": 1, "train": {}}}
+    config["tables"] = {}
+    del config["models"]["m"]["segments"]
+    assert "the grid chose settings by 10, 11; write `first-seed: 12`" in refusal(config)
 
 
 def test_options_are_words() -> None:
@@ -250,6 +286,10 @@ def test_every_configuration_of_the_project_has_its_runs() -> None:
     assert runs["tiny"]["uniform-0-0.1"].options == {"segment": "0-0.1"}
     trainings = {name: len(run.seeds) for name, run in runs["tiny"].items() if not name.startswith("grid/")}
     assert {trainings[name] for name in config["tables"][2]["methods"]} == {6}
+    regime = sum(
+        trainings.pop(name) * run.options["steps"] for name, run in runs["tiny"].items() if "regime/" in name
+    )
+    assert regime == 2 * 3 * 2 * 150
     elsewhere = {count for name, count in trainings.items() if name not in config["tables"][2]["methods"]}
     assert (
         elsewhere == {len(run.seeds) for name, run in runs["tiny-xl"].items() if "grid/" not in name} == {4}

@@ -13,6 +13,8 @@ import smoke
 import yaml
 from plans import ROOT, jobs, snakemake
 
+from ddecli.reporting.experiment import read_experiment
+
 CONFIGS = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"
 GPUS = (("prepare", 8), ("train", 8), ("sample", 1), ("score", 1), ("inception", 1))
@@ -54,6 +56,24 @@ def test_the_default_is_the_tiny_world(folder: Path) -> None:
     found = snakemake(folder, "paper/tiny/table2.md", "--dry-run", "--quiet", "rules")
     assert found.returncode == 0, found.stdout
     assert jobs(found.stdout)["train"] == 36  # six methods, six seeds
+
+
+def test_trainings_until_logits_saturate_are_drawn_and_reported(folder: Path) -> None:
+    found = snakemake(folder, "paper/tiny/figures/credit-steps.png", "--dry-run", "--quiet", "rules")
+    assert found.returncode == 0, found.stdout
+    assert {name: jobs(found.stdout).get(name) for name in ("prepare", "train", "sample", "figure")} == {
+        "prepare": 1, "train": 12, "sample": None, "figure": 1,
+    }  # fmt: skip
+    found = snakemake(folder, "results/tiny/experiment.yaml")
+    assert found.returncode == 0, found.stdout
+    experiment = read_experiment(folder / "results" / "tiny" / "experiment.yaml")
+    runs = "results/tiny/runs/tiny/regime/dde-beta"
+    assert [str(path) for path in experiment.models["tiny"].regime["dde"]] == [
+        f"{runs}{beta}/seed-{seed}" for beta in (20, 320, 5120) for seed in (10, 11)
+    ]
+    assert "figures/credit-steps.png" in [str(figure.file) for figure in experiment.figures]
+    whole = snakemake(folder, "paper/tiny/claims.json", "--dry-run", "--quiet", "rules")
+    assert jobs(whole.stdout)["train"] == 36 + 6 * 4 + 3 * 4 + 12  # the report waits for them
 
 
 def test_a_grid_can_be_run_again(folder: Path) -> None:

@@ -3,7 +3,7 @@ import shlex
 
 import ddecli
 from ddecli.workflow.options import words_of
-from ddecli.workflow.runs import all_runs, grid_runs, methods, segment_run
+from ddecli.workflow.runs import all_runs, grid_runs, methods, regime_runs, segment_run
 
 MODELS = config["models"]
 VERSION = ddecli.__version__
@@ -14,7 +14,7 @@ RUN = "<results>/runs/{model}/{run}/seed-{seed}"
 
 wildcard_constraints:
     model="[^/]+",
-    run="[^/]+|grid/[^/]+",
+    run="[^/]+|(grid|regime)/[^/]+",
     seed=r"\d+",
     trained=r"base|[^/]+/seed-\d+|grid/[^/]+/seed-\d+",
     split="test|classes|validation",
@@ -43,7 +43,7 @@ def label(model, run):
     if run == "base":
         return model
     method = MODELS[model]["methods"].get(run)
-    return method["label"] if method else RUNS[model][run].options.get("segment", run)
+    return method["label"] if method else RUNS[model][run].label
 
 
 def images(model, runs, split="test"):

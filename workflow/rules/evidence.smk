@@ -6,6 +6,7 @@ def everything(wildcards):
     found = []
     for model in MODELS:
         found += scores(model, ["base", *methods(config, model)]) + credits(model, methods(config, model))
+        found += credits(model, regime_runs(config, model))
     return found + (measured(4) if 4 in config["tables"] else []) + list(experiment_grids(wildcards).values())
 
 
@@ -26,6 +27,12 @@ def experiment_models(wildcards):
             parts = settings["segments"]["ranges"]
             found[model]["segments"] = {
                 part: images(model, [segment_run(config, model, part)]) for part in parts
+            }
+        if settings.get("regime"):
+            regime = regime_runs(config, model)
+            found[model]["regime"] = {
+                loss: run_folders(model, [run for run in regime if regime[run].loss == loss])
+                for loss in settings["regime"]["losses"]
             }
         if model in config["tables"].get(4, {}):
             after = config["tables"][4][model]

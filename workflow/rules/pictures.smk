@@ -53,6 +53,14 @@ def figure_table():
             "title": "Training on parts of the trajectory",
             "options": {"metric": MODELS[FIRST]["score"].get("metric", [])},
         }
+    for model in MODELS:
+        regime = list(regime_runs(config, model))
+        if regime:
+            found["credit-steps" if model == FIRST else f"credit-steps-{model}"] = {
+                "kind": "credit-steps",
+                "runs": (model, regime),
+                "title": f"{model}: credit over training, until logits saturate",
+            }
     for model in OTHERS:
         found[f"images-{model}"] = {
             "kind": "images",

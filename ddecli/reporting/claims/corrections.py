@@ -56,7 +56,7 @@ class CorrectionsSettle(Rule):
             above=False,
             refutable=not short,  # what still changes before the 100th iteration may settle by then
         )
-        remarks = list(lone_runs(model, [self.method]))
+        remarks = list(lone_runs(model, {self.method: model.runs_of(self.method)}))
         if short:
             remarks.append(
                 f"The trainings have {steps} iterations only, fewer than the paper's {SETTLED_BY}."
@@ -103,7 +103,7 @@ class CorrectionsFall(Rule):
         )
         if comparison.interval:
             comparison = replace(comparison, interval=comparison.interval.within(-1, 1))
-        return Outcome((comparison,), remarks=lone_runs(model, [self.method]))
+        return Outcome((comparison,), remarks=lone_runs(model, {self.method: model.runs_of(self.method)}))
 
 
 def _rank_correlation(run: TrainedRun) -> float:
@@ -151,7 +151,9 @@ class CorrectionsWeaken(Rule):
             f"{near.mean():+.2g} %"
             + (f" (95 % interval over trainings: {reach.low:+.2g} to {reach.high:+.2g})." if reach else ".")
         )
-        return Outcome((comparison,), remarks=(size, *lone_runs(model, [self.method])))
+        return Outcome(
+            (comparison,), remarks=(size, *lone_runs(model, {self.method: model.runs_of(self.method)}))
+        )
 
 
 def _weakening(run: TrainedRun, segment: Segment) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ddecli.core.segments import Segment
+from ddecli.reporting.claims.regime import BY_REGIME, IN_SATURATION, credit_runs, saturation, steps_of
 from ddecli.reporting.claims.rule import Rule, no_model
-from ddecli.reporting.claims.saturation import IN_SATURATION, NO_SCHEDULE, saturation
+from ddecli.reporting.claims.saturation import NO_SCHEDULE
 from ddecli.reporting.claims.timesteps import bins_within, lone_runs, no_runs, span
 from ddecli.reporting.claims.verdicts import Comparison, Outcome
 from ddecli.reporting.evidence import Evidence, TrainedRun
@@ -44,21 +46,23 @@ class CreditWeight(Rule):
             f"The mean credit of a visit at t/T in {span(self.segment)}, divided by that in {others}, lies above "
             f"{bound}. Credit is the norm of the gradient of a pair's loss in the weights, which has no unit of an "
             "error; where a run did not record it, the gradient weight |∂L/∂D| of errors of the noise, whose ratios "
-            f"are other ones in other units. {IN_SATURATION}"
+            f"are other ones in other units. {IN_SATURATION} {BY_REGIME}"
         )
 
     def judge(self, evidence: Evidence) -> Outcome:
         model = evidence.of(self.paper)
         methods = [self.method, self.rival] if self.rival else [self.method]
-        missing = no_runs(model, self.paper, methods)
-        if model is None or missing:
+        if model is None:
+            return Outcome(missing=no_model(self.paper))
+        judging = credit_runs(model, methods)
+        missing = "" if judging.late else no_runs(model, self.paper, methods)
+        if missing:
             return Outcome(missing=missing)
         level = corrected_level(len(self.than))
-        given = [run for method in methods for run in model.runs_of(method)]
-        by_norm = all(run.credit.norms is not None for run in given)
-        credit = visit_norm if by_norm else visit_weight
+        by_norm = all(run.credit.norms is not None for given in judging.runs.values() for run in given)
+        credit = partial(visit_norm if by_norm else visit_weight, late=judging.late)
         kind = "gradient norm" if by_norm else "weight |∂L/∂D| (errors of the noise)"
-        saturated, said = saturation(model, self.method)
+        saturated, said = saturation(model.label(model.row_of(self.method)), judging.runs[self.method])
         comparisons = []
         for other in self.than:
             quantity = f"{kind} at {span(self.segment)} over that at {span(other)}"
@@ -66,7 +70,7 @@ class CreditWeight(Rule):
                 label = f"{model.label(model.row_of(self.method))} / {model.label(model.row_of(self.rival))}"
             else:
                 label = model.label(model.row_of(self.method))
-            found = self._log_ratio([model.runs_of(method) for method in methods], other, credit)
+            found = self._log_ratio(list(judging.runs.values()), other, credit)
             interval = found.interval(level)
             comparisons.append(
                 Comparison(
@@ -81,17 +85,16 @@ class CreditWeight(Rule):
                     level=level,
                 )
             )
-        remarks = [said, *lone_runs(model, methods)]
+        remarks = [said, *lone_runs(model, judging.runs)]
         if by_norm:
-            ratios = [
-                self._log_ratios(model.runs_of(self.method), other, visit_weight) for other in self.than
-            ]
+            weight = partial(visit_weight, late=judging.late)
+            ratios = [self._log_ratios(judging.runs[self.method], other, weight) for other in self.than]
             weights = and_list([f"{np.exp(each.mean()):.3g}" for each in ratios])
             remarks.insert(
                 0,
                 f"By |∂L/∂D| of errors of the noise {model.label(model.row_of(self.method))} has {weights}.",
             )
-        return Outcome(tuple(comparisons), remarks=tuple(remarks))
+        return Outcome(tuple(comparisons), remarks=tuple(([judging.said] if judging.said else []) + remarks))
 
     def _log_ratio(
         self,
@@ -123,21 +126,25 @@ def _seeds(runs: Sequence[TrainedRun]) -> tuple[int, ...] | None:
     return known if len(set(known)) == len(runs) else None
 
 
-def visit_norm(run: TrainedRun, segment: Segment) -> float:
+def visit_norm(run: TrainedRun, segment: Segment, late: bool = False) -> float:
     """Mean norm of the gradient in the weights of a run's pairs in a segment; NaN as `visit_weight`."""
     norms = run.credit.norms
-    return np.nan if norms is None else _mean_visit(run, norms, segment)
+    return np.nan if norms is None else _mean_visit(run, norms, segment, late)
 
 
-def visit_weight(run: TrainedRun, segment: Segment) -> float:
-    """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a segment; NaN where none did, or all were 0."""
-    return _mean_visit(run, run.credit.weight_sum, segment)
+def visit_weight(run: TrainedRun, segment: Segment, late: bool = False) -> float:
+    """Mean of `|dL/dD|` over all pairs of a run whose timestep lay in a segment; NaN where none did, or all were 0.
+
+    Args:
+        late: over those of the last steps alone.
+    """
+    return _mean_visit(run, run.credit.weight_sum, segment, late)
 
 
-def _mean_visit(run: TrainedRun, sums: np.ndarray, segment: Segment) -> float:
-    inside = bins_within(run, segment)
-    visits = run.credit.count[:, inside].sum()
-    return float(sums[:, inside].sum() / visits) or np.nan if visits else np.nan
+def _mean_visit(run: TrainedRun, sums: np.ndarray, segment: Segment, late: bool) -> float:
+    inside, steps = bins_within(run, segment), steps_of(run, late)
+    visits = run.credit.count[steps, inside].sum()
+    return float(sums[steps, inside].sum() / visits) or np.nan if visits else np.nan
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,11 +31,15 @@ def no_runs(
     return ""
 
 
-def lone_runs(model: ModelEvidence, methods: Sequence[str]) -> tuple[str, ...]:
-    """Names the methods with one run, over which no interval can be formed; empty if there is none."""
+def lone_runs(model: ModelEvidence, runs: Mapping[str, Sequence[TrainedRun]]) -> tuple[str, ...]:
+    """Names the methods with one run, over which no interval can be formed; empty if there is none.
+
+    Args:
+        runs: by the part that each plays.
+    """
     return single_trainings(
         model,
-        {model.row_of(method): model.runs_of(method) for method in methods},
+        {model.row_of(method): given for method, given in runs.items()},
         ", so there is no interval",
     )
 

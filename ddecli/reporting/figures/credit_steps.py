@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -10,16 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ddecli.core.errors import UserError
-from ddecli.core.segments import CLEAN, MIDDLE, NOISE
+from ddecli.reporting.credit_shares import PARTS, By, shares, window_of, windowed
 from ddecli.reporting.figures.save import Numbers
 from ddecli.reporting.figures.style import colours, legend, line, literal, panels
 from ddecli.reporting.rows import Folders
 from ddecli.reporting.runs import Credit, load_credit, load_runs, shared_edges
 
-By = Literal["norm", "weight"]
-PARTS = (CLEAN, MIDDLE, NOISE)
-WINDOW = 0.1
-"""Share of the steps that a number is taken over: a single step visits few timesteps."""
 SHARES: dict[By, str] = {
     "norm": "share of gradient norm, %",
     "weight": "share of $|\\partial L/\\partial D|$\nby noise errors, %",
@@ -46,7 +42,7 @@ def numbers(folders: Folders, by: By | None = None) -> Numbers:
     runs = load_runs(folders, load_credit)
     if not runs:
         raise UserError('The figure needs runs: "beta 20"=runs/a "beta 320"=runs/b.')
-    edges = shared_edges(runs)
+    shared_edges(runs)
     unmeasured = [run.name for given in runs.values() for run in given if run.norms is None]
     by = by or ("weight" if unmeasured else "norm")
     if by == "norm" and unmeasured:
@@ -54,53 +50,37 @@ def numbers(folders: Folders, by: By | None = None) -> Numbers:
             f"{unmeasured[0]} did not measure norms of gradients in each tenth of the trajectory: train with a smaller "
             "--credit-gradients, or give --by weight."
         )
-    t = (edges[:-1] + edges[1:]) / 2
     return {
         "figure": "credit-steps",
         "rows": dict(folders),
         "by": by,
         "parts": PARTS,
-        "steps": {label: _curves(given, t, by) for label, given in runs.items()},
+        "steps": {label: _curves(given, by) for label, given in runs.items()},
     }
 
 
-def _curves(runs: list[Credit], t: np.ndarray, by: By) -> dict[str, Any]:
-    window = 2 * int(WINDOW * runs[0].size / 2) + 1
-    shares = np.stack([_shares(run, t, by, window) for run in runs])
+def _curves(runs: list[Credit], by: By) -> dict[str, Any]:
+    window = window_of(runs[0].size)
+    found = np.stack([shares(run, by) for run in runs])
     factors = [_factor(run, window) for run in runs]
     known = [each for each in factors if each is not None]
     return {
         "step": np.arange(1, runs[0].size + 1),
         "window": window,
-        "share": {"seeds": shares, "mean": shares.mean(axis=0)},
+        "share": {"seeds": found, "mean": found.mean(axis=0)},
         "sigmoid_factor": {"seeds": np.stack(known), "mean": np.mean(known, axis=0)}
         if len(known) == len(runs)
         else None,
     }
 
 
-def _shares(run: Credit, t: np.ndarray, by: By, window: int) -> np.ndarray:
-    """`(parts, steps)`, NaN where the window holds no credit."""
-    credit = run.norms if by == "norm" else run.weight_sum
-    assert credit is not None
-    parts = [credit[:, (low <= t) & (t < high)].sum(axis=1) for low, high in PARTS]
-    sums = np.stack([_windowed(part, window) for part in parts])
-    total = sums.sum(axis=0)
-    return np.divide(sums, total, out=np.full(sums.shape, np.nan), where=total > 0)
-
-
 def _factor(run: Credit, window: int) -> np.ndarray | None:
     """`(steps,)`, NaN where the window holds no pair; None where the factor was not recorded."""
     if run.sigmoid_sum is None:
         return None
-    visits = _windowed(run.count.sum(axis=1), window)
-    sums = _windowed(run.sigmoid_sum.sum(axis=1), window)
+    visits = windowed(run.count.sum(axis=1), window)
+    sums = windowed(run.sigmoid_sum.sum(axis=1), window)
     return np.divide(sums, visits, out=np.full(len(sums), np.nan), where=visits > 0)
-
-
-def _windowed(values: np.ndarray, window: int) -> np.ndarray:
-    """Sums over a centred window of an odd number of steps, cut at the ends. `(steps,)` -> `(steps,)`."""
-    return np.convolve(values, np.ones(window), "same")
 
 
 def draw(numbers: Numbers) -> Figure:

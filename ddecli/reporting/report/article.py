@@ -23,6 +23,7 @@ from ddecli.reporting.report.document import (
 )
 from ddecli.reporting.report.findings import Findings
 from ddecli.reporting.report.limits import limits, rules
+from ddecli.reporting.report.regime import regime
 from ddecli.reporting.report.setup import protocol_facts, provenance, setup
 
 CAPTIONS = {
@@ -71,6 +72,7 @@ def article(findings: Findings) -> Document:
         "Tables": _tables(findings),
         "Figures": _figures(findings),
         "The claims one by one": one_by_one(findings) if judged else [],
+        "Credit where logits saturate": regime(findings),
         "What the paper does not report" if judged else "Beside the scorers": beyond(findings),
         "Limits": limits(findings),
         "Provenance": provenance(findings),

@@ -21,6 +21,7 @@ from ddecli.reporting.evidence import Coefficients, Evidence, LastSampled, Model
 from ddecli.reporting.experiment import BASE, Experiment
 from ddecli.reporting.grid import load_grid
 from ddecli.reporting.intervals import CONFIDENCE, Interval
+from ddecli.reporting.regime import Regime, regime_of
 from ddecli.reporting.report.cautions import cautions
 from ddecli.reporting.side_effects import SideEffects, side_effects
 from ddecli.reporting.tables import score_table
@@ -34,6 +35,7 @@ class Findings:
         effects: beside the base model, of every method and segment, by model.
         side_by_side: the base and every method in one table, with the difference of every two, by model.
         grids: by model.
+        regimes: what trainings until logits saturate tell, by model that has them.
         cautions: what weakens the results, in sentences.
         read: SHA-256 of every file that they rest on.
     """
@@ -47,6 +49,7 @@ class Findings:
     grids: dict[str, Choice]
     cautions: list[str]
     read: dict[str, str] = field(default_factory=dict)
+    regimes: dict[str, Regime] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[tuple[int, Judged]]:
@@ -79,6 +82,7 @@ class Findings:
                 model: [asdict(each) for each in table.differences]
                 for model, table in self.side_by_side.items()
             },
+            "regimes": {model: each.as_dict() for model, each in self.regimes.items()},
             "cautions": self.cautions,
             "read": self.read,
         }
@@ -140,6 +144,7 @@ def find(
         tables: dict[int, Table] = {
             number: load_table(path, number) for number, path in sorted(experiment.tables.items())
         }
+        regimes = {name: regime_of(model) for name, model in evidence.models.items()}
         return Findings(
             experiment,
             evidence,
@@ -150,6 +155,7 @@ def find(
             grids,
             cautions(evidence, grids, effects),
             dict(sorted(read.items())),
+            {name: found for name, found in regimes.items() if found},
         )
 
 

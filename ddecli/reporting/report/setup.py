@@ -165,8 +165,8 @@ def provenance(findings: Findings) -> Iterator[Block]:
     seconds = [float(each["seconds"]) for each in performances if "seconds" in each]
     if seconds:
         points.append(
-            f"Training took {duration(sum(seconds))} in all, over {count(len(seconds), 'run')} (segments, "
-            "sampling and scoring not counted)."
+            f"Training took {duration(sum(seconds))} in all, over {count(len(seconds), 'run')} (segments, trainings "
+            "until logits saturate, sampling and scoring not counted)."
         )
     for line in dict.fromkeys(_line(each.get("versions", {})) for each in performances):
         points.append(f"Versions: {line}.")

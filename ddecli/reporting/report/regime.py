@@ -1,0 +1,101 @@
+"""Credit where logits saturate: is there a beta at which DDE favours the middle, and is it the one that is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ddecli.core.segments import MIDDLE
+from ddecli.reporting.claims.regime import LAST, SATURATED
+from ddecli.reporting.claims.timesteps import span
+from ddecli.reporting.credit_shares import WINDOW
+from ddecli.reporting.notes import and_list
+from ddecli.reporting.regime import BetaCredit, Regime, Steps
+from ddecli.reporting.render import NOTHING
+from ddecli.reporting.report.document import Block, Span, Words, grid, paragraph, strong
+from ddecli.reporting.report.findings import Findings
+
+RULE = (
+    f"The share of credit that timesteps in {span(MIDDLE)} get is taken over the steps around each step, "
+    f"{WINDOW:.0%} of all, as the mean of trainings. A β has a window if for as many steps on end, or more, the "
+    "share in DDE lies above that in uniform training with the same β at the same step, or above one half. "
+)
+CREDIT = {
+    "norm": "Credit is the norm of gradients in the weights.",
+    "weight": "Credit is the gradient weight |∂L/∂D| by errors of the noise, for not every run measured norms.",
+}
+
+
+def regime(findings: Findings) -> Iterator[Block]:
+    """The rule, what came of it in a sentence, and a table, for every model with such trainings."""
+    for name, found in findings.regimes.items():
+        model = findings.evidence.models[name]
+        yield paragraph(RULE + CREDIT[found.by])
+        yield paragraph(f"{name}, {found.steps} steps: {windows(found, model.label(model.row_of('dde')))}")
+        yield _table(name, found)
+
+
+def windows(found: Regime, dde: str) -> str:
+    """Which beta has a window of each kind, and whether the beta of the reported trainings is one of them."""
+    above = [
+        _kind("above that of uniform training", {each.beta: each.above_uniform for each in found.betas}),
+        _kind("above one half", {each.beta: each.above_half for each in found.betas}),
+    ]
+    if all(each.rival is None for each in found.betas):
+        above = above[1:]
+    return f"the share of {span(MIDDLE)} in the credit of {dde} lies {', and '.join(above)}; {_chosen(found, dde)}."
+
+
+def _kind(what: str, windows: dict[float, Steps | None]) -> str:
+    shown = [f"β {beta:g} (steps {steps[0]} to {steps[1]})" for beta, steps in windows.items() if steps]
+    return f"{what} with {and_list(shown)}" if shown else f"{what} with none of β {and_list(_betas(windows))}"
+
+
+def _betas(windows: dict[float, Steps | None]) -> list[str]:
+    return [f"{beta:g}" for beta in windows]
+
+
+def _chosen(found: Regime, dde: str) -> str:
+    if found.chosen is None:
+        return f"no one β is that of the reported trainings of {dde}"
+    chosen, each = f"β {found.chosen:g}, which the reported trainings of {dde} use", found.of_chosen
+    if each is None:
+        return f"{chosen}, was not among them"
+    kinds = {"above uniform training": each.above_uniform, "above one half": each.above_half}
+    inside = [kind for kind, steps in kinds.items() if steps]
+    return f"{chosen}, has a window {and_list(inside)}" if inside else f"{chosen}, has no window"
+
+
+def _table(name: str, found: Regime) -> Block:
+    def row(each: BetaCredit) -> list[Words]:
+        parts = [each.first, each.largest, each.last, each.rival]
+        return [
+            f"{each.beta:g}",
+            str(each.trainings),
+            *(NOTHING if share is None else f"{100 * share:.0f} %" for share in parts),
+            _steps(each.above_uniform),
+            _steps(each.above_half),
+            f"{each.slope:.2f}",
+        ]
+
+    header: list[Words] = [
+        "β",
+        "trainings",
+        "at the first step",
+        "largest",
+        "at the end",
+        "uniform at the end",
+        "above uniform, steps",
+        "above half, steps",
+        "4 s (1 − s)",
+    ]
+    caption: list[str | Span] = [
+        strong(f"Share of {span(MIDDLE)} in the credit of DDE, {name}."),
+        f" s is the sigmoid factor of a pair: the mean of 4 s (1 − s) over the last {LAST:.0%} of the steps and "
+        f"the three parts of the trajectory is one before training; logits saturate in a part where it is below "
+        f"{SATURATED:g}.",
+    ]
+    return grid(header, [row(each) for each in found.betas], caption)
+
+
+def _steps(steps: Steps | None) -> str:
+    return f"{steps[0]}–{steps[1]}" if steps else NOTHING
