@@ -14,7 +14,7 @@ from ddecli.core.protocol import spacing_of
 from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.compare import pairs_won
-from ddecli.reporting.experiment import BASE, Experiment, ModelFolders
+from ddecli.reporting.experiment import BASE, Experiment, Folders, ModelFolders
 from ddecli.reporting.inception import InceptionResult, load_inception
 from ddecli.reporting.intervals import ratio_values
 from ddecli.reporting.notes import and_list
@@ -65,6 +65,7 @@ class ModelEvidence:
         labels: of the methods that are not called by their names.
         losses: what each method was trained with on the whole trajectory, as far as that is known.
         coefficients: `c_t` of the noise schedule, `(T,)`; None where it could not be had.
+        second_guidance: as `scores`, at another guidance scale.
         last_sampled: the largest timestep that sampling visited; None where it is not known.
     """
 
@@ -79,6 +80,7 @@ class ModelEvidence:
     coefficients: np.ndarray | None = None
     last_sampled: int | None = None
     regime: dict[str, list[TrainedRun]] = field(default_factory=dict)
+    second_guidance: dict[str, list[ScoreSet]] = field(default_factory=dict)
     _rows: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
     _ratios: dict[str, dict[str, ScoredRow]] = field(default_factory=dict, repr=False)
 
@@ -205,6 +207,7 @@ def load_evidence(
             {method: about.label for method, about in folders.methods.items() if about.label},
             _losses(folders, scores, runs), _of_source([runs, regime], coefficients),
             _last_sampled([runs, regime], scores[BASE][0].protocol, last_sampled), regime,
+            _load_scores(folders.second_guidance, folders),
         )  # fmt: skip
         labels = [model.label(row) for row in scores]
         for label in labels:
@@ -219,9 +222,14 @@ def _scores(folders: ModelFolders) -> dict[str, list[ScoreSet]]:
     clash = set(folders.scores) & set(folders.segments)
     if clash:
         raise UserError(f"{clash.pop()} is both a method and a segment: give the method another name.")
-    listed = folders.scores | folders.segments
+    return _load_scores(folders.scores | folders.segments, folders)
+
+
+def _load_scores(listed: Folders, folders: ModelFolders) -> dict[str, list[ScoreSet]]:
+    """Scores by row, each made by what it is listed under."""
     scores = {row: [load_scores(folder) for folder in given] for row, given in listed.items()}
-    check_same_protocol([each for given in scores.values() for each in given])
+    if scores:
+        check_same_protocol([each for given in scores.values() for each in given])
     for row, given in scores.items():
         for each in given:
             source = run_settings(each.protocol)

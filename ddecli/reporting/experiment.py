@@ -41,9 +41,12 @@ class ModelFolders(_Strict):
     regime: Folders = Field(
         {}, description="run folders of trainings until logits saturate, at one or several beta, by loss"
     )
+    second_guidance: Folders = Field(
+        {}, description="scored images of `base` and of methods at another guidance scale"
+    )
     inception: Folders = Field({}, description="folders with inception.json, of `base` and of a method")
 
-    @field_validator("scores", "segments", "runs", "regime", "inception")
+    @field_validator("scores", "segments", "runs", "regime", "second_guidance", "inception")
     @classmethod
     def _no_empty_lists(cls, folders: Folders) -> Folders:
         for name, given in folders.items():
@@ -53,7 +56,7 @@ class ModelFolders(_Strict):
                 raise ValueError(f"{name} names one folder twice; give one folder for each training seed")
         return folders
 
-    @field_validator("scores", "inception")
+    @field_validator("scores", "second_guidance", "inception")
     @classmethod
     def _one_base(cls, folders: Folders) -> Folders:
         if folders and len(folders.get(BASE, ())) != 1:
@@ -62,6 +65,11 @@ class ModelFolders(_Strict):
 
     @model_validator(mode="after")
     def _described(self) -> ModelFolders:
+        for name in self.second_guidance:
+            if name not in self.scores:
+                raise ValueError(
+                    f"second_guidance names {name!r}, of which there are no scores to compare with"
+                )
         for name in self.methods:
             if name not in self.scores | self.runs | self.inception:
                 raise ValueError(

@@ -25,7 +25,7 @@ from ddecli.workflow.commands import (
     metrics_of,
 )
 from ddecli.workflow.options import meant
-from ddecli.workflow.runs import Config, grid_runs, reported
+from ddecli.workflow.runs import Config, grid_runs, reported, second_sample
 
 CLASSES = 4
 """The table of Inception Scores: its images are drawn with `classes`."""
@@ -194,6 +194,15 @@ def _check_table(config: Config, number: int, table: Mapping[str, Any]) -> None:
             raise UserError(f"{key} names a method twice.")
 
 
+def _check_second(settings: Mapping[str, Any], place: str) -> None:
+    """A second guidance scale is another one."""
+    scale = settings["second-guidance"]["guidance-scale"]
+    if settings["sample"].get("guidance-scale") == scale:
+        raise UserError(
+            f"{place}.guidance-scale: {scale:g} is that of `sample` already; give another, or leave it out."
+        )
+
+
 def _check_commands(config: Config, model: str) -> None:
     """The options of all commands that are run for a model."""
     settings, place = config["models"][model], f"models.{model}"
@@ -201,6 +210,9 @@ def _check_commands(config: Config, model: str) -> None:
     check_prepare(source, settings["prepare"], f"{place}.prepare")
     check_train(source, reported(config, model).values(), settings, place)
     check_sample(source, settings["sample"], f"{place}.sample")
+    if settings.get("second-guidance"):
+        _check_second(settings, f"{place}.second-guidance")
+        check_sample(source, second_sample(settings), f"{place}.second-guidance")
     check_score(source, settings["score"], f"{place}.score")
     if model in config["tables"].get(CLASSES, {}):
         check_sample(source, settings["classes"], f"{place}.classes")

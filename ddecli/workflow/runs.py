@@ -91,6 +91,12 @@ def regime_runs(config: Config, model: str) -> dict[str, Run]:
     return found
 
 
+def second_sample(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of `ddecli sample` at a model's second guidance scale: as for its tables, but for what is said there."""
+    own = {name: value for name, value in settings["second-guidance"].items() if name != "seeds"}
+    return dict(settings["sample"]) | own
+
+
 def grid_runs(config: Config, model: str) -> dict[str, Run]:
     """The cells of a grid: every loss of the model's methods at every beta (but for SFT) and learning rate."""
     settings = config["models"][model]

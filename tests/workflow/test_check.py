@@ -15,7 +15,7 @@ from ddecli.core.errors import UserError
 from ddecli.workflow.check import check_experiment
 from ddecli.workflow.keys import check_keys
 from ddecli.workflow.options import SET_BY_RULES, check_options, words_of
-from ddecli.workflow.runs import FIRST_SEED, all_runs, regime_runs
+from ddecli.workflow.runs import FIRST_SEED, all_runs, regime_runs, second_sample
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
@@ -123,6 +123,9 @@ def test_samples_may_have_timesteps_of_another_spacing() -> None:
         ("models.m.regime.train", {"beta": 3}, "models.m.regime.train.beta: these trainings have the values of models"),
         ("models.m.regime.train", {"stepz": 3}, "models.m.regime.train.stepz: ddecli train has no option --stepz; did"),
         ("models.m.regime.steps", 9, "models.m.regime.steps is no known key; did you mean seeds?"),
+        ("models.m.second-guidance", {"guidance-scale": 0}, "second-guidance.guidance-scale: 0 is less than or equal"),
+        ("models.m.second-guidance", {"seeds": 1}, "models.m.second-guidance has no 'guidance-scale', which it needs."),
+        ("models.m.second-guidance", {"guidance": 3}, "second-guidance.guidance is no known key; did you mean guid"),
         ("models.m.first-seed", 1, "models.m.first-seed: of the seeds of trainings that are reported, the grid chose"),
         ("models.m.source", "tiney", "models.m.source: Unknown model 'tiney'"),
         ("models.m.choices", "nothing.json", "models.m.choices: nothing.json does not exist."),
@@ -261,6 +264,19 @@ def test_trainings_until_logits_saturate_are_of_every_loss_at_every_beta() -> No
     assert (one.loss, one.options, one.label) == ("dde", {"steps": 9, "beta": "320"}, "DDE beta 320")
     assert list(one.seeds) == [10, 11]
     assert regime_runs(changed("models.m.regime", None), "m") == {}
+
+
+def test_a_second_guidance_scale_is_another_one() -> None:
+    config = changed("models.m.sample", {"prompts": "world:test", "guidance-scale": 3, "num-prompts": 50})
+    config["models"]["m"]["second-guidance"] = {"guidance-scale": 3.0, "images-per-prompt": 1, "seeds": 1}
+    assert "models.m.second-guidance.guidance-scale: 3 is that of `sample` already; give another" in refusal(
+        config
+    )
+    config["models"]["m"]["second-guidance"]["guidance-scale"] = 5
+    check_experiment(config, ["own.yaml"])
+    assert second_sample(config["models"]["m"]) == {
+        "prompts": "world:test", "guidance-scale": 5, "num-prompts": 50, "images-per-prompt": 1,
+    }  # fmt: skip
 
 
 def test_seeds_of_the_regime_are_not_those_of_the_grid() -> None:

@@ -76,6 +76,32 @@ def test_trainings_until_logits_saturate_are_drawn_and_reported(folder: Path) ->
     assert jobs(whole.stdout)["train"] == 36 + 6 * 4 + 3 * 4 + 12  # the report waits for them
 
 
+def test_base_and_methods_are_sampled_at_a_second_guidance_scale(folder: Path) -> None:
+    """The first training of each alone, with the options of the tables but for what is said."""
+    found = snakemake(folder, "results/tiny/experiment.yaml")
+    assert found.returncode == 0, found.stdout
+    second = read_experiment(folder / "results" / "tiny" / "experiment.yaml").models["tiny"].second_guidance
+    images = "results/tiny/images/tiny"
+    assert {row: [str(path) for path in given] for row, given in second.items()} == {
+        "base": [f"{images}/base/second-guidance"]
+    } | {
+        row: [f"{images}/{row}/seed-10/second-guidance"]
+        for row in ("sft", "uniform", "discounted", "dde", "dde-single", "dde-step")
+    }
+    target = f"{images}/dde/seed-10/second-guidance/scores.parquet"
+    found = snakemake(folder, target, "--dry-run", "--printshellcmds")
+    assert found.returncode == 0, found.stdout
+    line = next(line for line in found.stdout.splitlines() if "ddecli sample" in line)
+    for words in ("--prompts world:test", "--guidance-scale 3", "--num-prompts 200", "--images-per-prompt 1"):
+        assert words in line
+    assert {name: jobs(found.stdout)[name] for name in ("train", "sample", "score")} == {
+        "train": 1, "sample": 1, "score": 1,
+    }  # fmt: skip
+    whole = snakemake(folder, "paper/tiny/claims.json", "--dry-run", "--quiet", "rules")
+    planned = jobs(whole.stdout)
+    assert planned["score"] == 36 + 6 * 4 + 3 * 4 + 2 + 7 + 4  # the report waits for them
+
+
 def test_a_grid_can_be_run_again(folder: Path) -> None:
     found = snakemake(folder, "grid", "--dry-run", "--quiet", "rules")
     assert found.returncode == 0, found.stdout

@@ -1,6 +1,7 @@
 # Functions that the rules call: which files a job reads, and the options of its command.
 from ddecli.workflow.inputs import ENCODERS, content, files_of, model_paths, read_paths
 from ddecli.workflow.options import NotRecorded, split_rounding
+from ddecli.workflow.runs import second_sample
 
 FOLDER = "<results>/images/{model}/{trained}/{split}"
 TABLES = collect(
@@ -99,6 +100,8 @@ def model_argument(wildcards, input):
 def sample_settings(wildcards):
     if wildcards.split == "validation":
         return config["grid"]["sample"]
+    if wildcards.split == "second-guidance":
+        return second_sample(MODELS[wildcards.model])
     return MODELS[wildcards.model]["classes" if wildcards.split == "classes" else "sample"]
 
 

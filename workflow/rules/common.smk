@@ -17,7 +17,7 @@ wildcard_constraints:
     run="[^/]+|(grid|regime)/[^/]+",
     seed=r"\d+",
     trained=r"base|[^/]+/seed-\d+|grid/[^/]+/seed-\d+",
-    split="test|classes|validation",
+    split="test|classes|validation|second-guidance",
     loss="[a-z-]+",
 
 
@@ -49,6 +49,11 @@ def label(model, run):
 def images(model, runs, split="test"):
     """Folders of images, one a training, of several runs."""
     return [f"{RESULTS}/images/{model}/{each}/{split}" for run in runs for each in trained(model, run)]
+
+
+def second_images(model, run):
+    """The same at the second guidance scale, of the first trainings."""
+    return images(model, [run], "second-guidance")[: MODELS[model]["second-guidance"]["seeds"]]
 
 
 def scores(model, runs, split="test"):

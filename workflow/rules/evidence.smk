@@ -7,7 +7,14 @@ def everything(wildcards):
     for model in MODELS:
         found += scores(model, ["base", *methods(config, model)]) + credits(model, methods(config, model))
         found += credits(model, regime_runs(config, model))
+        found += [f"{folder}/scores.parquet" for given in second_guidance(model).values() for folder in given]
     return found + (measured(4) if 4 in config["tables"] else []) + list(experiment_grids(wildcards).values())
+
+
+def second_guidance(model):
+    """Folders of images at a model's second guidance scale, of the base and every method; empty without one."""
+    rows = ["base", *REPORTED[model]] if MODELS[model].get("second-guidance") else []
+    return {run: second_images(model, run) for run in rows}
 
 
 def experiment_models(wildcards):
@@ -34,6 +41,8 @@ def experiment_models(wildcards):
                 loss: run_folders(model, [run for run in regime if regime[run].loss == loss])
                 for loss in settings["regime"]["losses"]
             }
+        if settings.get("second-guidance"):
+            found[model]["second_guidance"] = second_guidance(model)
         if model in config["tables"].get(4, {}):
             after = config["tables"][4][model]
             found[model]["inception"] = {run: images(model, [run], "classes") for run in ("base", after)}

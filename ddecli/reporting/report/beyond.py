@@ -11,6 +11,7 @@ from ddecli.reporting.notes import and_list
 from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import Block, Span, Words, grid, paragraph, strong
 from ddecli.reporting.report.findings import Findings
+from ddecli.reporting.report.guidance import guidance
 from ddecli.reporting.report.words import below, bounds, count, decimals, percent, plus_minus, signed
 from ddecli.reporting.side_effects import SideEffects
 
@@ -29,6 +30,8 @@ def beyond(findings: Findings) -> Iterator[Block]:
         if segments:
             full = model.row_of(SEGMENT_LOSS)
             yield _segments(name, [*(each for each in methods if each.row == full), *segments], full)
+        if name in findings.guidances:
+            yield from guidance(name, findings.guidances[name])
 
 
 def effect_words(name: str, effects: Sequence[SideEffects]) -> Words:

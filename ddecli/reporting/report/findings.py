@@ -20,6 +20,7 @@ from ddecli.reporting.claims.verdicts import NOT_MEASURED, VERDICTS
 from ddecli.reporting.evidence import Coefficients, Evidence, LastSampled, ModelEvidence, load_evidence
 from ddecli.reporting.experiment import BASE, Experiment
 from ddecli.reporting.grid import load_grid
+from ddecli.reporting.guidance import SecondGuidance, second_guidance
 from ddecli.reporting.intervals import CONFIDENCE, Interval
 from ddecli.reporting.regime import Regime, regime_of
 from ddecli.reporting.report.cautions import cautions
@@ -36,6 +37,7 @@ class Findings:
         side_by_side: the base and every method in one table, with the difference of every two, by model.
         grids: by model.
         regimes: what trainings until logits saturate tell, by model that has them.
+        guidances: what a second guidance scale tells, by model that has one.
         cautions: what weakens the results, in sentences.
         read: SHA-256 of every file that they rest on.
     """
@@ -50,6 +52,7 @@ class Findings:
     cautions: list[str]
     read: dict[str, str] = field(default_factory=dict)
     regimes: dict[str, Regime] = field(default_factory=dict)
+    guidances: dict[str, SecondGuidance] = field(default_factory=dict)
 
     @property
     def measured(self) -> list[tuple[int, Judged]]:
@@ -83,6 +86,7 @@ class Findings:
                 for model, table in self.side_by_side.items()
             },
             "regimes": {model: each.as_dict() for model, each in self.regimes.items()},
+            "second_guidance": {model: each.as_dict() for model, each in self.guidances.items()},
             "cautions": self.cautions,
             "read": self.read,
         }
@@ -145,6 +149,7 @@ def find(
             number: load_table(path, number) for number, path in sorted(experiment.tables.items())
         }
         regimes = {name: regime_of(model) for name, model in evidence.models.items()}
+        guidances = {name: second_guidance(model) for name, model in evidence.models.items()}
         return Findings(
             experiment,
             evidence,
@@ -156,6 +161,7 @@ def find(
             cautions(evidence, grids, effects),
             dict(sorted(read.items())),
             {name: found for name, found in regimes.items() if found},
+            {name: scales for name, scales in guidances.items() if scales},
         )
 
 
