@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ddecli.core.world import TINY
+
 # Tests run side by side, a core each (make test), and threads that wait for one another are slow then.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -33,7 +35,7 @@ def world_folder(sd_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The model of `sd_folder`, recorded as one of the tiny world."""
     folder = shutil.copytree(sd_folder, tmp_path_factory.mktemp("world") / "random-world")
     index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps(index | {"_world": "tiny"}))
+    (folder / "model_index.json").write_text(json.dumps(index | {"_world": TINY}))
     return Path(folder)
 
 

@@ -3,9 +3,10 @@
 set -euo pipefail
 
 ddecli train --model tiny --loss dde --resume
-ddecli sample tiny --prompts world:test
-ddecli sample runs/tiny-dde --prompts world:test
-ddecli score images/tiny-dde --against images/tiny --metric clip --metric hps --metric pickscore --metric truth
+ddecli sample tiny --prompts world:test --images-per-prompt 2
+ddecli sample runs/tiny-dde --prompts world:test --images-per-prompt 2
+ddecli score images/tiny-dde --against images/tiny --metric clip --metric hps --metric pickscore \
+    --metric truth --metric attributes
 
 echo
 echo "Before and after, side by side (same prompts, same noise): $PWD/images/tiny-dde/beside-tiny.png"

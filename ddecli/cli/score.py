@@ -33,7 +33,8 @@ def score(
         typer.Option(
             help="clip (CLIP-H, cosine), hps (HPS v2, cosine), hps-v2.1 (cosine, another scale), pickscore (about "
             "20), imagereward (ImageReward v1.0, about -2 to 2), aesthetic (LAION v2, about 1 to 10, without the "
-            "prompt) or truth (tiny world); repeat it. clip, hps and pickscore if not given."
+            "prompt), truth (tiny world: utility for its annotators) or attributes (tiny world: whether all that the "
+            "caption says is right, and each attribute); repeat it. clip, hps and pickscore if not given."
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One prompt for all images.")] = None,
@@ -103,8 +104,8 @@ def score(
     from ddecli.core.text import to_json
     from ddecli.reporting.compare import compare, summarize
     from ddecli.reporting.decline import decline
-    from ddecli.scoring.presets import DEFAULT_METRICS, DIVERSITY, check_metrics
-    from ddecli.scoring.score import ScoringSettings, score_images
+    from ddecli.scoring.presets import DEFAULT_METRICS, check_metrics
+    from ddecli.scoring.score import ScoringSettings, score_images, with_parts
     from ddecli.scoring.sources import read_source
 
     metrics = check_metrics(metric or DEFAULT_METRICS)
@@ -117,7 +118,7 @@ def score(
     if other:
         _require_comparable(images, other)
     scores = score_images(images, settings, _out_folder(images.folder, out))
-    shown = (*metrics, DIVERSITY) if "clip" in metrics else metrics
+    shown = with_parts(metrics)
     mine = _chosen(scores, shown, with_protocol=not other or bool(other.protocol))
     comparison = []
     if other:

@@ -26,11 +26,22 @@ def show(
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("world.png"),
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Which scenes and pairs are drawn.")] = 0,
 ) -> None:
-    """Draw a contact sheet of scenes, flaws and preference pairs."""
+    """Draw a contact sheet of scenes, flaws and preference pairs, and print what was measured of the models."""
+    from rich.table import Table
+
     from ddecli.core.console import echo
+    from ddecli.core.console import show as show_table
+    from ddecli.tinyworld.measured import measured_tables
     from ddecli.tinyworld.show import show_world
 
     show_world(out, seed)
+    for measured in measured_tables():
+        table = Table(title=measured.title, title_justify="left")
+        for number, name in enumerate(measured.columns):
+            table.add_column(name, justify="right" if number else "left")
+        for row in measured.rows:
+            table.add_row(*row)
+        show_table(table)
     echo(out)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json, read_yaml
 from ddecli.core.paths import readable_file
-from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY
+from ddecli.core.world import SMALL_PIXELS, TINY, WORLD_KEY, require_edition
 from ddecli.models.parts import read_index
 from ddecli.models.weight_files import checkpoint_family
 
@@ -139,6 +139,7 @@ def _pipeline_folder(name: str, folder: Path) -> ModelSource:
     kind = values.get("_class_name")
     if kind not in FAMILIES:
         raise UserError(f"{folder} is a {kind}; supported are {' and '.join(FAMILIES)}.")
+    require_edition(str(folder), values.get(WORLD_KEY))
     return ModelSource(name, str(folder), FAMILIES[kind], _resolution(folder), world=values.get(WORLD_KEY))
 
 

@@ -8,8 +8,8 @@ from ddecli.core.advice import gentler
 from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet
 from ddecli.reporting.compare import Comparison
+from ddecli.reporting.metrics import is_judgement
 from ddecli.reporting.trainings import run_settings
-from ddecli.scoring.presets import DIVERSITY
 
 
 def decline(a: ScoreSet, b: ScoreSet, compared: Sequence[Comparison]) -> str | None:
@@ -20,7 +20,7 @@ def decline(a: ScoreSet, b: ScoreSet, compared: Sequence[Comparison]) -> str | N
     Args:
         compared: of `a` with `b`.
     """
-    intervals = [each.difference_interval for each in compared if each.metric != DIVERSITY]
+    intervals = [each.difference_interval for each in compared if is_judgement(each.metric)]
     if not intervals or not all(interval and interval[1] < 0 for interval in intervals):
         return None
     return f"Every score of {a.name} lies clearly below that of {b.name}: {_way_out(a, b)}."

@@ -12,7 +12,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.compare import check_same_images
 from ddecli.reporting.intervals import Estimate, estimate
-from ddecli.reporting.metrics import NAMES
+from ddecli.reporting.metrics import NAMES, is_part
 
 Folders = Mapping[str, Sequence[str | Path]]
 """A label's folders, one for each training seed."""
@@ -42,12 +42,13 @@ def load_rows(folders: Folders) -> dict[str, list[ScoreSet]]:
 
 
 def shared_metrics(sets: Sequence[ScoreSet]) -> list[str]:
-    """The metrics that all sets have, in the order of `NAMES`; others follow in alphabetical order.
+    """The metrics that all sets have, without parts, in the order of `NAMES`; others follow in alphabetical order.
 
     Raises:
         UserError: there is none.
     """
     shared = set.intersection(*(set(scores.metrics) for scores in sets))
+    shared = {metric for metric in shared if not is_part(metric)}
     if not shared:
         raise UserError("The folders have no metric in common: score them all with the same --metric.")
     order = [*NAMES, *sorted(shared - set(NAMES))]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ddecli.reporting.evidence import ModelEvidence
 from ddecli.reporting.experiment import BASE
 from ddecli.reporting.intervals import Interval, corrected_level
-from ddecli.reporting.metrics import DIVERSITY, NAMES, TRUTH
+from ddecli.reporting.metrics import NAMES, TRUTH, is_judgement
 from ddecli.reporting.rows import difference
 
 
@@ -59,8 +59,8 @@ class SideEffects:
 
     @property
     def scorers(self) -> list[str]:
-        """What stands for human judgement: all metrics but truth and diversity."""
-        return [name for name in self.changes if name not in (TRUTH, DIVERSITY)]
+        """What stands for human judgement."""
+        return [name for name in self.changes if is_judgement(name)]
 
     @property
     def fooled(self) -> Literal["", "not shown to rise", "falls"]:

@@ -15,6 +15,7 @@ from ddecli.reporting import paper
 from ddecli.reporting.cells import Cell, Contrast, Difference, Row, Table, spread
 from ddecli.reporting.inception import inception_table, load_inception
 from ddecli.reporting.intervals import Estimate, corrected_level, gain_percent
+from ddecli.reporting.metrics import is_part
 from ddecli.reporting.notes import (
     difference_note,
     gain_note,
@@ -98,7 +99,8 @@ def score_table(number: int | None, sets: Mapping[str, Sequence[ScoreSet]]) -> T
         *gain_note(rows, prompts),
         *lone_note(rows),
     ]
-    left_out = sorted({name for scores in every for name in scores.metrics} - set(metrics))
+    found = {name for scores in every for name in scores.metrics if not is_part(name)}
+    left_out = sorted(found - set(metrics))
     if left_out:
         notes.append(f"Left out, not scored in every folder: {', '.join(left_out)}.")
     if number is not None:

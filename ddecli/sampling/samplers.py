@@ -51,9 +51,9 @@ def default_steps(pipeline: DiffusionPipeline) -> int:
 
 
 def default_guidance_scale(pipeline: DiffusionPipeline) -> float:
-    """Guidance when none is asked for: 2 in the tiny world, 7.5 for SD, 5 for SDXL (the pipelines' own)."""
+    """Guidance when none is asked for: 5 in the tiny world, 7.5 for SD, 5 for SDXL (the pipelines' own)."""
     if is_tiny(pipeline):
-        return 2.0
+        return 5.0
     return 5.0 if family_of(pipeline) == "sdxl" else 7.5
 
 

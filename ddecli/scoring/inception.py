@@ -24,7 +24,7 @@ from ddecli.core.devices import exact_float32
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.protocol import LOGITS, METADATA
 from ddecli.core.seeds import torch_generator
-from ddecli.core.world import TINY, world_of
+from ddecli.core.world import TINY, require_edition, world_of
 from ddecli.scoring.classifiers import load_classifier
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.logits import LogitsStore, split_scores
@@ -100,6 +100,8 @@ def _choose_classifier(
     classifier: str, source: Path, protocol: dict[str, Any] | None, files: list[Path]
 ) -> str:
     """The one asked for, or that of the world the images belong to."""
+    if classifier in ("auto", "tiny") and protocol is not None:
+        require_edition(str(source), world_of(protocol))
     if classifier == "auto":
         world = world_of_images(str(source), protocol, files, "--classifier inception")
         return "tiny" if world == TINY else "inception"

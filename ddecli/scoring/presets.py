@@ -16,6 +16,7 @@ PICKSCORE = "yuvalkirstain/PickScore_v1"
 IMAGE_REWARD = "THUDM/ImageReward"
 BERT = "google-bert/bert-base-uncased"
 CLIP_FILES = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
+JUDGE_FILES = ("config.json", "preprocessor_config.json")
 BERT_FILES = ("tokenizer_config.json", "tokenizer.json")
 TINY_WEIGHTS = builtin_weights("")
 FAMILIES = ("tiny", "real")
@@ -33,6 +34,7 @@ class MetricPreset:
         ImageReward's BLIP); None for a transformers CLIPModel.
     checkpoint_config: the file beside it with its architecture, where it is no CLIP.
     companion: the repository of what else is needed where `hub_id` lacks it.
+    builtin: folder of the tiny world's weights, where it is not called as the metric is.
     companion_files: what that is: architecture, tokenizer and image processor of a CLIP, or a tokenizer.
     """
 
@@ -42,6 +44,7 @@ class MetricPreset:
     checkpoint_config: str | None = None
     companion: str | None = None
     companion_files: tuple[str, ...] = CLIP_FILES
+    builtin: str | None = None
 
 
 METRICS = {
@@ -75,7 +78,18 @@ METRICS = {
         "LAION aesthetic predictor v2: a linear head on CLIP ViT-L/14, about 1 to 10, blind to the prompt",
         CLIP_L,
     ),
-    "truth": MetricPreset("Truth of the tiny world: an estimate of the scenes' own utility", None),
+    "truth": MetricPreset(
+        "Truth of the tiny world: the utility of a picture for its annotators, as a judge of flaws reads it",
+        None,
+        companion_files=JUDGE_FILES,
+        builtin="judge",
+    ),
+    "attributes": MetricPreset(
+        "Whether all that a caption of the tiny world says is right, and each attribute by itself",
+        None,
+        companion_files=JUDGE_FILES,
+        builtin="judge",
+    ),
 }
 
 
@@ -122,12 +136,13 @@ def scorer_source(metric: str, family: str, folders: Mapping[str, Path] | None =
     if metric in folders:
         return ScorerSource(folders[metric].name, folders[metric], companion)
     if family == "tiny":
-        if not (TINY_WEIGHTS / metric).is_dir():
+        folder = TINY_WEIGHTS / (preset.builtin or metric)
+        if not folder.is_dir():
             raise UserError(
                 f"The tiny world has no {metric}: leave it out, or take the real one with --family real "
                 f"or --scorer {metric}=FOLDER."
             )
-        return ScorerSource(f"tiny/{metric}", TINY_WEIGHTS / metric)
+        return ScorerSource(f"tiny/{folder.name}", folder)
     if preset.hub_id is None:
         raise UserError(
             f"No weights of {metric} are at hand: it exists for the tiny world only: leave it out or use "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,17 @@ from ddecli.core.scores import (
     load_scores,
     load_skipped,
 )
-from ddecli.core.world import TINY
+from ddecli.core.world import TINY, require_edition
 from ddecli.scoring.aesthetic import AestheticScore
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21
 from ddecli.scoring.imagereward import ImageReward
 from ddecli.scoring.pickscore import PickScore
-from ddecli.scoring.presets import DIVERSITY, ScorerSource, check_metrics, scorer_source
+from ddecli.scoring.presets import ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.sources import ImageSet, ScoredImage, world_of_images
-from ddecli.scoring.truth import TruthScore
+from ddecli.scoring.truth import AttributesScore, TruthScore
 
 SCORERS: dict[str, type[Scorer]] = {
     scorer.name: scorer
@@ -46,6 +46,7 @@ SCORERS: dict[str, type[Scorer]] = {
         ImageReward,
         AestheticScore,
         TruthScore,
+        AttributesScore,
     )
 }
 PINNED = ("revision", "sha256", "head_sha256")
@@ -67,6 +68,11 @@ class ScoringSettings:
     max_bad: float = 0.01
     device: str | torch.device = "cpu"
     pins: dict[str, str] = field(default_factory=dict)
+
+
+def with_parts(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The metrics, and after them the parts that are scored beside them."""
+    return (*metrics, *(part for metric in metrics for part in SCORERS[metric].part_scales))
 
 
 def load_scorer(metric: str, source: ScorerSource, device: str | torch.device) -> Scorer:
@@ -92,7 +98,7 @@ def check_pin(card: Mapping[str, Any], pin: str) -> None:
 
 
 def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) -> ScoreSet:
-    """Score every image of a source with every metric, and `diversity` beside `clip`.
+    """Score every image of a source with every metric, and its parts beside it (`diversity` beside `clip`).
 
     What `out` already holds for the same images and the same scorers is taken over.
 
@@ -117,6 +123,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
             console.print(f"{metric}: kept, {source.name} was scored with the same model before.")
             _take_over(scores, earlier, metric)
             continue
+        scorer.check_prompts([image.prompt for image in source.images])
         embeddings = embed_images(source.images, scorer, settings.batch_size, bad)
         _check_skipped(source, _list_skipped(source, bad), settings.max_bad)
         good = [position for position in range(len(source.images)) if position not in bad]
@@ -125,8 +132,7 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
         values = scorer.score_embeddings(embeddings, [image.prompt for image in images])
         scores.metrics[metric] = _metric_scores(images, values.numpy())
         scores.scorers[metric] = scorer.card
-        if metric == ClipScore.name:
-            _add_diversity(scores, images, embeddings, scorer)
+        _add_parts(scores, images, embeddings, scorer)
     if bad or not earlier:
         scores.skipped = _list_skipped(source, bad)
     if earlier:
@@ -160,31 +166,12 @@ def embed_images(
     return torch.zeros(len(images), 1) if embeddings is None else embeddings
 
 
-def diversity_within_prompts(prompt_ids: np.ndarray, embeddings: Tensor) -> np.ndarray:
-    """Mean cosine distance of each image to the other images of its prompt; NaN where there is no other.
-
-    Args:
-        prompt_ids: (N,) texts.
-        embeddings: (N, E) normalised.
-
-    Returns:
-        (N,) float32.
-    """
-    distances = np.full(len(prompt_ids), np.nan, dtype=np.float32)
-    _, cluster = np.unique(prompt_ids, return_inverse=True)
-    order = np.argsort(cluster, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(cluster[order])) + 1):
-        if len(members) > 1:
-            cosines = (embeddings[members] @ embeddings[members].T).fill_diagonal_(0)
-            distances[members] = (1 - cosines.sum(1) / (len(members) - 1)).numpy()
-    return distances
-
-
 def choose_family(source: ImageSet) -> str:
     """`tiny` for pictures of the tiny world, else `real`: as `world_of_images` finds it."""
     world = world_of_images(
         source.name, source.protocol, (image.path for image in source.images), "--family real"
     )
+    require_edition(source.name, world)
     return "tiny" if world == TINY else "real"
 
 
@@ -215,7 +202,7 @@ def _earlier(scores: ScoreSet, out: Path | None) -> ScoreSet | None:
 
 
 def _take_over(scores: ScoreSet, earlier: ScoreSet, metric: str) -> None:
-    for name in (metric, DIVERSITY) if metric == ClipScore.name else (metric,):
+    for name in (metric, *SCORERS[metric].part_scales) if metric in SCORERS else (metric,):
         if name in earlier.metrics:
             scores.metrics[name] = earlier.metrics[name]
             scores.scorers[name] = earlier.scorers[name]
@@ -229,15 +216,14 @@ def _metric_scores(images: list[ScoredImage], values: np.ndarray) -> MetricScore
     )
 
 
-def _add_diversity(scores: ScoreSet, images: list[ScoredImage], embeddings: Tensor, scorer: Scorer) -> None:
-    prompt_ids = np.array([image.prompt_id for image in images])
-    distances = diversity_within_prompts(prompt_ids, embeddings)
-    several = ~np.isnan(distances)
-    if several.any():
-        chosen = [image for image, keep in zip(images, several, strict=True) if keep]
-        scores.metrics[DIVERSITY] = _metric_scores(chosen, distances[several])
-        scale = "mean cosine distance to the other images of the prompt"
-        scores.scorers[DIVERSITY] = {**scorer.card, "name": DIVERSITY, "scale": scale}
+def _add_parts(scores: ScoreSet, images: list[ScoredImage], embeddings: Tensor, scorer: Scorer) -> None:
+    parts = scorer.parts(embeddings, [image.prompt for image in images])
+    for name, values in parts.items():
+        there = ~np.isnan(values)
+        if there.any():
+            chosen = [image for image, keep in zip(images, there, strict=True) if keep]
+            scores.metrics[name] = _metric_scores(chosen, values[there])
+            scores.scorers[name] = {**scorer.card, "name": name, "scale": scorer.part_scales[name]}
 
 
 def _check_skipped(source: ImageSet, skipped: list[dict[str, str]], max_bad: float) -> None:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -27,11 +28,15 @@ class Scorer(ABC):
     published with, so that scores do not depend on what else is installed.
 
     needs: what must be found, for the error when it cannot be loaded.
+    example: a prompt that it can be tried with.
+    part_scales: the scale of each other score that the same embeddings give (`parts`).
     """
 
     name: ClassVar[str]
     scale: ClassVar[str]
     needs: ClassVar[str]
+    example: ClassVar[str] = "a picture"
+    part_scales: ClassVar[dict[str, str]] = {}
     model: nn.Module
     image_processor: CLIPImageProcessorPil
 
@@ -86,9 +91,16 @@ class Scorer(ABC):
         Raises:
             ValueError: the score is no number.
         """
-        score = self.score([Image.new("RGB", (64, 64), "grey")], ["a picture"])
+        score = self.score([Image.new("RGB", (64, 64), "grey")], [self.example])
         if score.shape != (1,) or not torch.isfinite(score).all():
             raise ValueError("the score of a grey picture is no number")
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:  # noqa: B027  # most can judge any
+        """Refuse prompts that it cannot judge by.
+
+        Raises:
+            UserError: the first of them.
+        """
 
     @abstractmethod
     def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
@@ -105,6 +117,10 @@ class Scorer(ABC):
     @abstractmethod
     def score_embeddings(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:
         """Score of each picture for its own prompt: what `embed` gave, (N, E), to (N,) float32."""
+
+    def parts(self, embeddings: Tensor, prompts: Sequence[str]) -> dict[str, np.ndarray]:
+        """Other scores of the same pictures, those of `part_scales`: (N,) each, NaN where a picture has none."""
+        return {}
 
     def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> Tensor:
         """Score RGB pictures with one prompt each, all in one batch: (N,) float32."""

@@ -29,6 +29,12 @@ class Annotators:
         weights = (self.coarse, self.middle, self.fine)
         return -sum(weight * severity for weight, severity in zip(weights, flaws.severities, strict=True))
 
+    def vote_chances(self, better: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Chances of a vote for the first and for the second of two pictures whose utilities differ by `better`."""
+        first = 1 / (1 + np.exp((self.tie_margin - better) / self.temperature))
+        second = 1 / (1 + np.exp((self.tie_margin + better) / self.temperature))
+        return first, second
+
     def prefer_first(self, first: Flaws, second: Flaws, rng: np.random.Generator) -> float:
         """One vote: 1.0 for the first picture, 0.0 for the second, 0.5 for a tie."""
         difference = self.utility(first) - self.utility(second) + rng.logistic(0, self.temperature)
@@ -41,3 +47,4 @@ BEAUTY = Annotators("beauty", coarse=0.5, middle=1.25, fine=1.25)
 """Care more for looks; the tiny HPS learned from them."""
 FAITH = Annotators("faith", coarse=1.8, middle=0.6, fine=0.6)
 """Care more for the caption; the tiny PickScore learned from them."""
+GROUPS = (VOTERS, BEAUTY, FAITH)

@@ -37,9 +37,13 @@ def to_pixels(pictures: Tensor) -> Tensor:
 def make_bank(name: str, size: int, flawed: bool = True, split: str | None = "train") -> Bank:
     """Draw `size` scenes; banks of different names share no scene's seed."""
     rng = numpy_rng("bank", name)
-    scenes = [random_scene(rng, split, flawed) for _ in range(size)]
-    pictures = np.empty((size, 32, 32, 3), np.uint8)
-    with progress(f"drawing scenes ({name})", size, unit="scene") as advance:
+    return draw_bank(name, [random_scene(rng, split, flawed) for _ in range(size)])
+
+
+def draw_bank(name: str, scenes: list[Scene]) -> Bank:
+    """Draw these scenes; `name` is shown."""
+    pictures = np.empty((len(scenes), 32, 32, 3), np.uint8)
+    with progress(f"drawing scenes ({name})", len(scenes), unit="scene") as advance:
         for index, scene in enumerate(scenes):
             pictures[index] = draw(scene)
             advance()

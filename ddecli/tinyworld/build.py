@@ -9,23 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
+from transformers import CLIPModel, CLIPTokenizer
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_folder, make_folder, read_json, sha256_file, write_json
 from ddecli.core.manifest import machine, versions
-from ddecli.tinyworld import pretraining, scorers
+from ddecli.tinyworld import clip, judging, pretraining, scorers
 from ddecli.tinyworld.annotators import BEAUTY, FAITH, Annotators
 from ddecli.tinyworld.autoencoder import encode_bank, reconstruction_psnr, train_autoencoder
-from ddecli.tinyworld.bank import Bank, make_bank
+from ddecli.tinyworld.bank import Bank, draw_bank, make_bank
 from ddecli.tinyworld.classifier import held_out_accuracy, train_classifier
+from ddecli.tinyworld.judge import SceneJudge
+from ddecli.tinyworld.measured import MANIFEST
 from ddecli.tinyworld.tokenizer import train_tokenizer
 
 BANK_SIZE = 40_000
-CHOICES = 8_000
-MANIFEST = "manifest.json"
+CHOICES = 30_000
+JUDGED = 50_000
+HELD_OUT = 2_000
+GUIDANCES, STEPS = (2.0, 5.0), 15
+"""At which the base models are examined."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,11 @@ class Workshop:
 
     def bank(self, name: str, flawed: bool = True) -> Bank:
         """A bank of drawn scenes."""
-        return make_bank(name, max(256, round(BANK_SIZE * self.scale)), flawed)
+        return make_bank(name, self.size(BANK_SIZE), flawed)
+
+    def size(self, full: int) -> int:
+        """Scenes, or choices, where the real build has `full`."""
+        return max(256, round(full * self.scale))
 
     def tokenizer(self) -> CLIPTokenizer:
         """The tokenizer made by the first stage."""
@@ -54,12 +63,14 @@ class Workshop:
 
     def autoencoder(self) -> AutoencoderKL:
         """The autoencoder made by its stage."""
-        return AutoencoderKL.from_pretrained(self.scratch / "autoencoder").eval()
+        made = AutoencoderKL.from_pretrained(self.scratch / "autoencoder").eval()
+        made.register_to_config(_name_or_path="")  # where it was built is nobody's business
+        return made
 
     def choices(self, name: str = "training", size: int = CHOICES) -> scorers.Choices:
         """Choices that the preference scorers learn from, or are judged by."""
         cache = self.scratch / f"pictures {name}.safetensors"
-        return scorers.make_choices(self.autoencoder(), name, max(64, round(size * self.scale)), cache)
+        return scorers.make_choices(self.autoencoder(), name, self.size(size), cache)
 
     def keep(self, name: str, made: Any) -> None:
         """Save what a stage made among the parts that are not shipped."""
@@ -83,22 +94,32 @@ def build_autoencoder(shop: Workshop) -> dict[str, Any]:
     return {"psnr_db": reconstruction_psnr(autoencoder, make_bank("held out", 512, split="validation"))}
 
 
-def build_clip(shop: Workshop) -> dict[str, Any]:
-    """Stage `clip`."""
-    clip = scorers.train_clip(
-        shop.tokenizer(), shop.bank("clip", flawed=False), shop.steps(1500), shop.scratch
-    )
-    shop.keep("clip", clip)
-    return _ship_scorer(shop, "clip", clip)
+def build_clip(shop: Workshop) -> None:
+    """Stage `clip`: both sides; the text side is final, and `tiny`'s text encoder."""
+    made = clip.new_clip(shop.tokenizer())
+    _train_clip(shop, "clip", made, 4000)
+    shop.keep("clip", made)
 
 
-def build_choices(shop: Workshop) -> None:
-    """Stage `choices`: the fine-tuning that the three scorers of flaws share."""
-    clip = shop.clip()
-    scorers.train_preference_scorer(
-        "choices", clip, shop.tokenizer(), shop.choices(), (BEAUTY, FAITH), shop.steps(1100), shop.scratch
-    )
-    shop.keep("choices", clip)
+def build_clip_vision(shop: Workshop) -> dict[str, Any]:
+    """Stage `clip-vision`: the vision side goes on alone."""
+    made = shop.clip("clip")
+    clip.freeze_text(made)
+    _train_clip(shop, "clip-vision", made, 3000)
+    shop.keep("clip-vision", made)
+    return _ship_scorer(shop, "clip", made) | {"right": _zero_shot(shop, made)}
+
+
+def _train_clip(shop: Workshop, stage: str, made: CLIPModel, steps: int) -> None:
+    bank = shop.bank("clip", flawed=False)
+    decoded = clip.through_autoencoder(shop.autoencoder(), bank.pictures)
+    clip.train_clip(stage, made, shop.tokenizer(), bank, decoded, shop.steps(steps), 1e-3, shop.scratch)
+
+
+def _zero_shot(shop: Workshop, made: CLIPModel) -> dict[str, float]:
+    bank = make_bank("held out captions", shop.size(HELD_OUT), flawed=False, split="validation")
+    decoded = clip.through_autoencoder(shop.autoencoder(), bank.pictures)
+    return clip.zero_shot(made, shop.tokenizer(), [scene.description for scene in bank.scenes], decoded)
 
 
 def build_hps(shop: Workshop) -> dict[str, Any]:
@@ -112,26 +133,34 @@ def build_pickscore(shop: Workshop) -> dict[str, Any]:
 
 
 def _build_preference_scorer(shop: Workshop, name: str, group: Annotators) -> dict[str, Any]:
-    clip = shop.clip("choices")
+    made = shop.clip("clip-vision")
     scorers.train_preference_scorer(
-        name, clip, shop.tokenizer(), shop.choices(), (group,), shop.steps(150), shop.scratch
+        name, made, shop.tokenizer(), shop.choices(), group, shop.steps(2000), shop.scratch
     )
-    return _ship_scorer(shop, name, clip)
+    return _ship_scorer(shop, name, made)
 
 
-def build_truth(shop: Workshop) -> dict[str, Any]:
-    """Stage `truth`."""
-    clip = shop.clip("choices")
-    scorers.train_truth(clip, shop.tokenizer(), shop.choices(), shop.steps(200), shop.scratch)
-    return _ship_scorer(shop, "truth", clip)
+def build_judge(shop: Workshop) -> dict[str, Any]:
+    """Stage `judge`: whose readings are `truth` and `attributes`."""
+    bank = draw_bank("judge", judging.judged_scenes("training", shop.size(JUDGED)))
+    judge = judging.train_judge(shop.autoencoder(), bank, shop.steps(1800), shop.scratch)
+    with atomic_folder(shop.folder / "judge") as folder:
+        judge.to(torch.float16).save_pretrained(folder)
+        clip.new_image_processor().save_pretrained(folder)
+    return judging.agreement(
+        judge.float(),
+        shop.autoencoder(),
+        faithful=draw_bank("judge, held out", judging.judged_scenes("held out", shop.size(HELD_OUT))),
+        flawed=make_bank("judged", shop.size(HELD_OUT), split="validation"),
+    )
 
 
-def _ship_scorer(shop: Workshop, name: str, clip: CLIPModel) -> dict[str, Any]:
+def _ship_scorer(shop: Workshop, name: str, made: CLIPModel) -> dict[str, Any]:
     with atomic_folder(shop.folder / name) as folder:
-        clip.to(torch.float16).save_pretrained(folder)
+        made.to(torch.float16).save_pretrained(folder)
         shop.tokenizer().save_pretrained(folder)
-        scorers.new_image_processor().save_pretrained(folder)
-    return scorers.agreement(clip.float(), shop.tokenizer(), shop.choices("held out", 512))
+        clip.new_image_processor().save_pretrained(folder)
+    return scorers.agreement(made.float(), shop.tokenizer(), shop.choices("held out", HELD_OUT))
 
 
 def build_classifier(shop: Workshop) -> dict[str, Any]:
@@ -143,46 +172,60 @@ def build_classifier(shop: Workshop) -> dict[str, Any]:
     return measured
 
 
-def build_tiny(shop: Workshop) -> None:
+def build_tiny(shop: Workshop) -> dict[str, Any]:
     """Stage `tiny`."""
-    bank, tokenizer, autoencoder = shop.bank("pretraining"), shop.tokenizer(), shop.autoencoder()
-    denoiser = pretraining.new_tiny(tokenizer)
-    latents = encode_bank(autoencoder, bank)
-    for cycle, steps, rate in (("tiny", 1500, 2e-3), ("tiny-2", 1800, 1.5e-3)):
-        pretraining.pretrain(cycle, denoiser, tokenizer, bank, latents, shop.steps(steps), rate, shop.scratch)
+    denoiser = pretraining.new_tiny(shop.clip("clip"))
+    _pretrain(shop, "tiny", denoiser, 16_000, 1.5e-3)
     with atomic_folder(shop.folder / "tiny") as folder:
-        pretraining.save_tiny(denoiser, autoencoder, tokenizer, folder)
+        pretraining.save_tiny(denoiser, shop.autoencoder(), shop.tokenizer(), folder)
+    return _examine(shop, StableDiffusionPipeline.from_pretrained(shop.folder / "tiny", dtype=torch.float32))
 
 
-def build_tiny_xl(shop: Workshop) -> None:
+def build_tiny_xl(shop: Workshop) -> dict[str, Any]:
     """Stage `tiny-xl`."""
-    bank, tokenizer, autoencoder = shop.bank("pretraining xl"), shop.tokenizer(), shop.autoencoder()
-    tiny = pretraining.new_tiny(tokenizer)
-    folder = shop.folder / "tiny"
-    tiny.unet.load_state_dict(type(tiny.unet).from_pretrained(folder / "unet").state_dict())
-    tiny.text_encoder.load_state_dict(
-        CLIPTextModel.from_pretrained(folder / "text_encoder").float().state_dict()
-    )
-    denoiser = pretraining.new_tiny_xl(tiny, shop.clip())
-    latents = encode_bank(autoencoder, bank)
-    pretraining.pretrain("tiny-xl", denoiser, tokenizer, bank, latents, shop.steps(400), 7e-4, shop.scratch)
+    world_clip = shop.clip("clip")
+    tiny = pretraining.new_tiny(world_clip)
+    trained = type(tiny.unet).from_pretrained(shop.folder / "tiny" / "unet")
+    tiny.unet.load_state_dict(trained.float().state_dict())
+    denoiser = pretraining.new_tiny_xl(tiny, world_clip)
+    _pretrain(shop, "tiny-xl", denoiser, 5000, 1e-3)
     with atomic_folder(shop.folder / "tiny-xl") as folder:
-        pretraining.save_tiny_xl(denoiser, autoencoder, tokenizer, folder)
+        pretraining.save_tiny_xl(denoiser, shop.autoencoder(), shop.tokenizer(), folder)
+    return _examine(
+        shop, StableDiffusionXLPipeline.from_pretrained(shop.folder / "tiny-xl", dtype=torch.float32)
+    )
+
+
+def _pretrain(shop: Workshop, name: str, denoiser: pretraining.Denoiser, steps: int, rate: float) -> None:
+    bank = shop.bank("pretraining" if name == "tiny" else "pretraining xl")
+    latents = encode_bank(shop.autoencoder(), bank)
+    tokenizer = shop.tokenizer()
+    pretraining.pretrain(name, denoiser, tokenizer, bank, latents, shop.steps(steps), rate, shop.scratch)
+
+
+def _examine(shop: Workshop, pipeline: Any) -> dict[str, Any]:
+    judge = SceneJudge.from_pretrained(shop.folder / "judge", dtype=torch.float32).eval()
+    pipeline.set_progress_bar_config(disable=True)
+    by_guidance = {
+        f"guidance {scale:g}": judging.examine(pipeline, judge, scale, STEPS, shop.size(judging.EXAMINED))
+        for scale in GUIDANCES
+    }
+    return {"examined": by_guidance}
 
 
 STAGES: dict[str, Callable[[Workshop], dict[str, Any] | None]] = {
     "tokenizer": build_tokenizer,
     "autoencoder": build_autoencoder,
     "clip": build_clip,
-    "tiny": build_tiny,
-    "choices": build_choices,
+    "clip-vision": build_clip_vision,
     "hps": build_hps,
     "pickscore": build_pickscore,
-    "truth": build_truth,
+    "judge": build_judge,
     "classifier": build_classifier,
+    "tiny": build_tiny,
     "tiny-xl": build_tiny_xl,
 }
-SHIPPED = ("tiny", "tiny-xl", "clip", "hps", "pickscore", "truth", "classifier")
+SHIPPED = ("tiny", "tiny-xl", "clip", "hps", "pickscore", "judge", "classifier")
 
 
 def build(folder: Path, scale: float = 1.0, stages: list[str] | None = None) -> None:

@@ -13,10 +13,10 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from ddecli.core.seeds import numpy_rng
 from ddecli.tinyworld.bank import to_pixels
+from ddecli.tinyworld.clip import through_autoencoder
 from ddecli.tinyworld.drawing import draw
 from ddecli.tinyworld.fit import fit
 from ddecli.tinyworld.scenes import Description, Flaws, Scene, Thing, class_descriptions
-from ddecli.tinyworld.scorers import through_autoencoder
 
 BATCH_SIZE = 64
 

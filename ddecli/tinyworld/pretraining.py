@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
     CLIPModel,
-    CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
@@ -37,6 +36,9 @@ PROMPT_DROPOUT = 0.1
 TEXT_WIDTH = 64
 LATENT_SIZE = 8
 CHANNELS = (48, 80)
+WEIGHT_LIMITS = (50.0, 30.0)
+"""Of `loss_weights`, in the first part of a training and in the rest."""
+EARLY_SHARE = 0.6
 
 
 def new_scheduler() -> DDIMScheduler:
@@ -51,22 +53,19 @@ def new_scheduler() -> DDIMScheduler:
     )
 
 
-def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """An untrained three-layer CLIP text encoder; it is trained together with the U-Net of `tiny`."""
-    return CLIPTextModel(
-        CLIPTextConfig(
-            hidden_size=TEXT_WIDTH,
-            intermediate_size=4 * TEXT_WIDTH,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            vocab_size=len(tokenizer),
-            max_position_embeddings=MAX_TOKENS,
-            projection_dim=TEXT_WIDTH,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
+def text_tower(clip: CLIPModel) -> CLIPTextModel:
+    """The world's CLIP's text side; as in SD 1.5 it is the model's text encoder, and stays as it is."""
+    tower = CLIPTextModel(clip.config.text_config)
+    tower.load_state_dict(clip.text_model.state_dict())
+    return tower.requires_grad_(False).eval()
+
+
+def pooled_text_tower(clip: CLIPModel) -> CLIPTextModelWithProjection:
+    """The same with its projection, which gives SDXL's U-Net the pooled text."""
+    tower = CLIPTextModelWithProjection(clip.config.text_config)
+    tower.text_model.load_state_dict(clip.text_model.state_dict())
+    tower.text_projection.load_state_dict(clip.text_projection.state_dict())
+    return tower.requires_grad_(False).eval()
 
 
 def new_unet(text_width: int, **extra: object) -> UNet2DConditionModel:
@@ -87,7 +86,7 @@ def new_unet(text_width: int, **extra: object) -> UNet2DConditionModel:
 
 
 class Denoiser(nn.Module):
-    """A text encoder and a U-Net trained together; `tiny-xl` has a second text encoder with a pooled output."""
+    """A U-Net and its frozen text encoder; `tiny-xl` has a second text encoder with a pooled output."""
 
     def __init__(
         self,
@@ -100,15 +99,26 @@ class Denoiser(nn.Module):
 
     def forward(self, noisy: Tensor, t: Tensor, token_ids: Tensor) -> Tensor:
         """Predicted noise (N, C, H, W) from noisy latents, timesteps (N,) and token ids (N, L)."""
+        with torch.no_grad():
+            first = self.text_encoder(token_ids, output_hidden_states=True)
         if self.text_encoder_2 is None:
-            states = self.text_encoder(token_ids).last_hidden_state
-            return self.unet(noisy, t, states).sample
-        first = self.text_encoder(token_ids, output_hidden_states=True)
-        second = self.text_encoder_2(token_ids, output_hidden_states=True)
+            return self.unet(noisy, t, first.last_hidden_state).sample
+        with torch.no_grad():
+            second = self.text_encoder_2(token_ids, output_hidden_states=True)
         states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
         size = torch.tensor([RESOLUTION, RESOLUTION, 0, 0, RESOLUTION, RESOLUTION]).repeat(len(t), 1)
         added = {"text_embeds": second.text_embeds, "time_ids": size}
         return self.unet(noisy, t, states, added_cond_kwargs=added).sample
+
+
+def loss_weights(alphas_cumprod: Tensor, limit: float) -> Tensor:
+    """min(1 / alphas_cumprod, limit) with mean 1, (T,): the error of the clean latents up to a signal-to-noise ratio.
+
+    What a caption says decides where a picture is unknown, near noise; there the error of the noise, whose weight
+    is 1 at every timestep, is next to nothing, and captions go unheard.
+    """
+    weights = (1 / alphas_cumprod).clamp(max=limit)
+    return weights / weights.mean()
 
 
 def pretrain(
@@ -121,9 +131,13 @@ def pretrain(
     learning_rate: float,
     folder: Path,
 ) -> None:
-    """Train noise prediction (Ho et al. 2020) in place on cached latents (N, C, H, W)."""
+    """Train noise prediction (Ho et al. 2020) in place on cached latents (N, C, H, W), weighted by `loss_weights`.
+
+    First places and relations are learned, near noise; then the limit falls and shapes get more of the training.
+    """
     scheduler = new_scheduler()
     timesteps = scheduler.config["num_train_timesteps"]
+    early, late = (loss_weights(scheduler.alphas_cumprod, limit) for limit in WEIGHT_LIMITS)
 
     def loss_of_step(step: int) -> Tensor:
         indices = batch_indices(name, step, len(bank), BATCH_SIZE)
@@ -141,23 +155,27 @@ def pretrain(
         clean = latents[torch.as_tensor(indices)]
         eps = torch.randn(clean.shape, generator=generator)
         noisy = scheduler.add_noise(clean, eps, t).contiguous(memory_format=torch.channels_last)
-        return functional.mse_loss(denoiser(noisy, t, tokens.input_ids), eps)
+        errors = (denoiser(noisy, t, tokens.input_ids) - eps).pow(2).mean(dim=(1, 2, 3))
+        weights = early if step < EARLY_SHARE * steps else late
+        return (weights[t] * errors).mean()
 
-    # The last weights: their held-out loss was .095, that of an average over a thousand steps .207.
-    fit(name, denoiser, loss_of_step, steps=steps, learning_rate=learning_rate, folder=folder, ema_decay=0)
+    fit(
+        name, denoiser, loss_of_step, steps=steps, learning_rate=learning_rate, folder=folder, ema_decay=0.999
+    )
 
 
-def new_tiny(tokenizer: CLIPTokenizer) -> Denoiser:
-    """The untrained parts of `tiny`."""
+def new_tiny(clip: CLIPModel) -> Denoiser:
+    """The parts of `tiny` before its training."""
     torch.manual_seed(2)
-    return Denoiser(new_unet(TEXT_WIDTH), new_text_encoder(tokenizer))
+    return Denoiser(new_unet(TEXT_WIDTH), text_tower(clip))
 
 
 def new_tiny_xl(tiny: Denoiser, clip: CLIPModel) -> Denoiser:
     """The parts of `tiny-xl` before its training.
 
-    As SDXL has SD's text encoder and a second one of another CLIP, so here; and to save hours, the U-Net starts
-    from tiny's weights: the second encoder's columns of the cross-attention start at zero.
+    As SDXL it reads the states before the last layer of two text encoders, and the pooled text of the second.
+    SDXL's are of two CLIPs; the world has one. To save hours the U-Net starts from tiny's weights: the second
+    encoder's columns of the cross-attention start at zero.
     """
     torch.manual_seed(3)
     time_width = 8
@@ -173,12 +191,7 @@ def new_tiny_xl(tiny: Denoiser, clip: CLIPModel) -> Denoiser:
             value = functional.pad(value, (0, state[key].shape[1] - value.shape[1]))
         state[key] = value
     unet.load_state_dict(state)
-    text_encoder = CLIPTextModel(tiny.text_encoder.config)
-    text_encoder.load_state_dict(tiny.text_encoder.state_dict())
-    text_encoder_2 = CLIPTextModelWithProjection(clip.config.text_config)
-    text_encoder_2.text_model.load_state_dict(clip.text_model.state_dict())
-    text_encoder_2.text_projection.load_state_dict(clip.text_projection.state_dict())
-    return Denoiser(unet, text_encoder, text_encoder_2)
+    return Denoiser(unet, text_tower(clip), pooled_text_tower(clip))
 
 
 def save_tiny(denoiser: Denoiser, autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path) -> None:

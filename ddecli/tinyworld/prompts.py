@@ -6,12 +6,12 @@ from ddecli.core.errors import UserError
 from ddecli.core.seeds import numpy_rng
 from ddecli.tinyworld.scenes import class_descriptions, plain_caption, random_description
 
-NUM_PROMPTS = 100
+NUM_PROMPTS = 400
 SPLITS = ("validation", "test", "classes")
 
 
 def world_prompts(split: str) -> list[str]:
-    """Distinct prompts: 100 of `validation` or `test`, or the 36 of `classes`; always the same.
+    """Distinct prompts: 400 of `validation` or `test`, or the 36 of `classes`; always the same.
 
     Raises:
         UserError: no such split.

@@ -22,6 +22,9 @@ PLACES = ("in the centre", "on the left", "on the right", "at the top", "at the 
 SIZES = ("small", "large")
 RELATIONS = ("left of", "above")
 
+ATTRIBUTES = ("shape", "colour", "texture", "count", "size", "place", "relation", "binding", "background")
+"""What a caption can say. `binding`: of two things, that each shape has the colour it says."""
+
 COARSE = ("wrong colour", "wrong shape", "wrong number", "wrong place")
 MIDDLE = ("bent", "broken", "lopsided", "displaced part")
 FINE = ("speckle", "ragged edge", "wrong texture")

@@ -13,6 +13,7 @@ from typing import Any
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_json
 from ddecli.core.segments import parse_segment
+from ddecli.core.world import require_edition, world_of
 from ddecli.models.presets import resolve
 from ddecli.reporting.evidence import LABELS
 from ddecli.workflow.commands import (
@@ -150,6 +151,7 @@ def _check_choices(config: Config, model: str) -> None:
     chosen = record.get("chosen") if isinstance(record, dict) else None
     if not isinstance(chosen, dict):
         raise UserError(f"{place}.choices: {choices} is no record of ddecli choose.")
+    require_edition(f"{place}.choices: {choices}", world_of(record.get("protocol", {})))
     for name, run in reported(config, model).items():
         if run.loss not in chosen:
             raise UserError(

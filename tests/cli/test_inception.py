@@ -15,6 +15,7 @@ from PIL import Image
 
 from ddecli.core.errors import UserError
 from ddecli.core.sealed import read_sealed
+from ddecli.core.world import TINY
 
 Run = Callable[..., Any]
 
@@ -79,7 +80,7 @@ def test_the_classifier_goes_by_the_world(
 
     monkeypatch.setattr("ddecli.scoring.inception.load_classifier", load)
     assert ddecli("inception", large, "--splits", 2).code == 2
-    (large / "protocol.json").write_text(json.dumps({"resolution": 32}))
+    (large / "protocol.json").write_text(json.dumps({"resolution": 32, "world": TINY}))
     rows = [{"file_name": f"{number}.png", "prompt": "a", "image_index": number} for number in range(2)]
     (large / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert ddecli("inception", large, "--splits", 2).code == 2

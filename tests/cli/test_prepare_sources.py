@@ -135,7 +135,7 @@ def test_prompts_of_other_sets_are_left_out_and_counted(ddecli: Run, sd_folder: 
     )  # fmt: skip
     assert summary["dropped"] == {"prompt of an excluded set": 2}
     assert sorted(pairs_of("store")) == ["metadata.jsonl:2", "metadata.jsonl:4"]
-    assert PairStore.open(Path("store")).manifest["prompts"]["excluded_prompts"] == 102
+    assert PairStore.open(Path("store")).manifest["prompts"]["excluded_prompts"] == 402
     assert "none.txt does not exist" in sentence(
         ddecli, "--model", sd_folder, "--data", "data", "--out", "x", "--exclude-prompts", "none.txt"
     )

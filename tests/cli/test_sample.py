@@ -15,6 +15,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
 from ddecli.core.protocol import read_protocol
 from ddecli.core.sealed import write_sealed
+from ddecli.core.world import TINY
 
 Run = Callable[..., Any]
 
@@ -98,7 +99,7 @@ def test_prompts_of_the_world_are_the_default_of_its_models_alone(
     typed = ddecli("sample", "tiny", "--num-prompts", 2, *QUICK, "--out", "out")
     assert typed.code == 0, typed.error
     protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
-    assert (protocol["prompt_set"], protocol["world"]) == ("world:validation", "tiny")
+    assert (protocol["prompt_set"], protocol["world"]) == ("world:validation", TINY)
     own = ddecli("sample", sd_folder, "--prompt", "a dog", *QUICK, "--out", "own")
     assert own.code == 0, own.error
     assert json.loads((tmp_path / "own" / "protocol.json").read_text())["world"] is None

@@ -17,6 +17,7 @@ from hub_cache import make_hub
 from PIL import Image
 
 from ddecli.core.protocol import prompt_id
+from ddecli.core.world import TINY
 
 Run = Callable[..., Any]
 PROMPTS = ("a red circle", "a blue star")
@@ -40,7 +41,13 @@ def sample(folder: Path, seed: int = 0, **protocol: object) -> Path:
             Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / name)
             rows.append({"file_name": name, "prompt": prompt, "image_index": index})
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = {"prompt_set": "test", "steps": 2, "resolution": 32, "model": {"name": folder.name}}
+    settings = {
+        "prompt_set": "test",
+        "steps": 2,
+        "resolution": 32,
+        "world": TINY,
+        "model": {"name": folder.name},
+    }
     (folder / "protocol.json").write_text(json.dumps(settings | protocol))
     return folder
 

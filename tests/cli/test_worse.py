@@ -15,6 +15,7 @@ from score_sets import score_set
 
 from ddecli.core.protocol import prompt_id
 from ddecli.core.scores import ScoreSet
+from ddecli.core.world import TINY
 from ddecli.reporting.compare import compare
 from ddecli.reporting.decline import decline
 from ddecli.tinyworld.pairs import png as drawn
@@ -104,7 +105,7 @@ def sample(folder: Path, pictures: list[bytes], captions: list[str], model: str)
         (folder / name).write_bytes(picture)
         rows.append({"file_name": name, "prompt": text, "image_index": 0})
     (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    protocol = {"prompt_set": "test", "resolution": 32, "world": "tiny", "model": {"name": model}}
+    protocol = {"prompt_set": "test", "resolution": 32, "world": TINY, "model": {"name": model}}
     (folder / "protocol.json").write_text(json.dumps(protocol))
     return folder
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny_models
 from diffusers import StableDiffusionPipeline
 
-from ddecli.core.world import TINY, WORLD_KEY, world_of
+from ddecli.core.errors import UserError
+from ddecli.core.world import FIRST_EDITION, TINY, WORLD_KEY, world_of
 from ddecli.models.load import load_model, load_pipeline
 from ddecli.models.presets import resolve
 from ddecli.sampling.samplers import default_guidance_scale, default_steps
@@ -18,7 +21,7 @@ from ddecli.sampling.samplers import default_guidance_scale, default_steps
 def test_models_of_the_world_say_so(name: str) -> None:
     assert resolve(name).world == TINY
     pipeline = load_pipeline(name)
-    assert (default_steps(pipeline), default_guidance_scale(pipeline)) == (15, 2.0)
+    assert (default_steps(pipeline), default_guidance_scale(pipeline)) == (15, 5.0)
 
 
 def test_presets_of_real_models_are_of_no_world() -> None:
@@ -43,7 +46,17 @@ def test_a_pipeline_saved_by_diffusers_stays_in_its_world(tmp_path: Path) -> Non
     assert load_pipeline(str(tmp_path)).config[WORLD_KEY] == TINY
 
 
+def test_a_model_of_an_earlier_edition_of_the_world_is_refused(world_folder: Path, tmp_path: Path) -> None:
+    """Its scorers are no longer here, and it would be compared with another base."""
+    folder = Path(shutil.copytree(world_folder, tmp_path / "earlier"))
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {WORLD_KEY: FIRST_EDITION}))
+    assert resolve(str(world_folder)).is_tiny
+    with pytest.raises(UserError, match=r"earlier is of the first edition of the tiny world"):
+        resolve(str(folder))
+
+
 def test_what_earlier_versions_recorded_goes_by_the_size() -> None:
-    assert world_of({"resolution": 32}) == TINY
+    assert world_of({"resolution": 32}) == FIRST_EDITION
     assert world_of({"resolution": 64}) is None
     assert world_of({"resolution": 32, "world": None}) is None

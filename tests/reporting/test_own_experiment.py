@@ -12,6 +12,7 @@ from experiments import METRICS, run_folder, write_experiment
 from score_sets import score_set, write
 
 from ddecli.core.errors import UserError
+from ddecli.core.world import TINY
 from ddecli.reporting.claims.verdicts import NOT_MEASURED
 from ddecli.reporting.experiment import read_experiment
 from ddecli.reporting.report.article import article
@@ -186,8 +187,8 @@ def test_pictures_of_unknown_origin_and_one_prompt_will_do(tmp_path):
 
 def test_only_what_was_drawn_is_said_to_be(tmp_path):
     """One model's pictures are of the tiny world, the other's are not, though they are as small."""
-    drawn = {"scores": {"base": [folder(tmp_path / "a", "base", 0.0, resolution=32, world="tiny")]}}
-    drawn["scores"]["ours"] = [folder(tmp_path / "a", "ours", 0.1, resolution=32, world="tiny")]
+    drawn = {"scores": {"base": [folder(tmp_path / "a", "base", 0.0, resolution=32, world=TINY)]}}
+    drawn["scores"]["ours"] = [folder(tmp_path / "a", "ours", 0.1, resolution=32, world=TINY)]
     small = {"scores": {"base": [folder(tmp_path / "b", "base", 0.0, resolution=32, world=None)]}}
     small["scores"]["ours"] = [folder(tmp_path / "b", "ours", 0.1, resolution=32, world=None)]
     _, text = report(tmp_path, drawn=drawn, small=small)

@@ -12,7 +12,10 @@ import tiny_models
 from PIL import Image
 
 from ddecli.core.protocol import prompt_id, prompts_sha256
+from ddecli.core.world import TINY
 
+UNSAID = "unsaid"
+"""Of a protocol's key, that it is not there."""
 PROMPTS = ("a red circle", "a blue star on white", "green")
 
 
@@ -60,9 +63,11 @@ def make_sample(tmp_path: Path) -> Callable[..., Path]:
             "steps": 2,
             "seed": 0,
             "resolution": 32,
+            "world": TINY,
             "model": {"name": name},
         }
-        (folder / "protocol.json").write_text(json.dumps(settings | protocol))
+        told = {key: value for key, value in (settings | protocol).items() if value != UNSAID}
+        (folder / "protocol.json").write_text(json.dumps(told))
         return folder
 
     return make

@@ -16,9 +16,10 @@ from PIL import Image
 
 from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet, load_scores
-from ddecli.scoring.clip import ClipScore
+from ddecli.core.world import FIRST_EDITION, TINY
+from ddecli.scoring.clip import ClipScore, diversity_within_prompts
 from ddecli.scoring.presets import ScorerSource
-from ddecli.scoring.score import ScoringSettings, choose_family, diversity_within_prompts, score_images
+from ddecli.scoring.score import ScoringSettings, choose_family, score_images
 from ddecli.scoring.sources import read_source
 
 MakeSample = Callable[..., Path]
@@ -193,11 +194,18 @@ def _exif_orientation(value: int) -> Image.Exif:
 
 
 def test_scorers_go_by_the_recorded_world(make_sample: MakeSample) -> None:
-    assert choose_family(read_source([make_sample("world", world="tiny", resolution=512)])) == "tiny"
+    assert choose_family(read_source([make_sample("world", world=TINY, resolution=512)])) == "tiny"
     assert choose_family(read_source([make_sample("own", world=None, resolution=32)])) == "real"
     # what earlier versions wrote tells the size alone
-    assert choose_family(read_source([make_sample("before", resolution=32)])) == "tiny"
-    assert choose_family(read_source([make_sample("small", resolution=64)])) == "real"
+    assert choose_family(read_source([make_sample("small", world="unsaid", resolution=64)])) == "real"
+
+
+@pytest.mark.parametrize("protocol", [{"world": FIRST_EDITION, "resolution": 512}, {"world": "unsaid"}])
+def test_pictures_of_an_earlier_edition_of_the_world_are_not_scored(
+    make_sample: MakeSample, protocol: dict[str, object]
+) -> None:
+    with pytest.raises(UserError, match=r"before is of the first edition of the tiny world"):
+        choose_family(read_source([make_sample("before", **protocol)]))
 
 
 def test_where_nothing_is_recorded_the_guess_is_said(

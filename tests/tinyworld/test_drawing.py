@@ -11,6 +11,7 @@ from ddecli.core.seeds import numpy_rng
 from ddecli.tinyworld.annotators import BEAUTY, FAITH, VOTERS, Annotators
 from ddecli.tinyworld.bank import batch_indices, make_bank
 from ddecli.tinyworld.classifier import class_names, classified_batch
+from ddecli.tinyworld.clip import altered
 from ddecli.tinyworld.drawing import _signed_distance, draw
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.tinyworld.prompts import world_prompts
@@ -23,7 +24,6 @@ from ddecli.tinyworld.scenes import (
     caption,
     random_scene,
 )
-from ddecli.tinyworld.scorers import altered
 
 
 def digest(*parts: object) -> str:
@@ -55,10 +55,10 @@ def test_the_world_is_the_one_that_the_shipped_weights_know() -> None:
 GOLDEN = {
     "scenes": "ad6ab3811b1f3aee",
     "captions": "8b2b8136bfb2edaa",
-    "altered": "43aa3607c6ba8994",
+    "altered": "2f46ec19de83e3a1",
     "pictures": "d23cb2e356ad70c0",
     "pairs": "e4323ed0f136e94b",
-    "prompts": "51f2ef3ef0d3f2dd",
+    "prompts": "102278e6d73d956b",
     "bank": "07801b4f584c9878",
     "classes": "701dea087b4ac7d5",
 }

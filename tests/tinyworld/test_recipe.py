@@ -11,57 +11,91 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer, ResNetForImageClassification
 
 from ddecli.core.files import read_json
 from ddecli.models.presets import builtin_weights
-from ddecli.tinyworld import autoencoder, classifier, pretraining, scorers, show
+from ddecli.tinyworld import autoencoder, classifier, clip, judging, pretraining, scorers, show
 from ddecli.tinyworld import build as recipe
-from ddecli.tinyworld.bank import Bank, make_bank
+from ddecli.tinyworld.bank import Bank, draw_bank, make_bank
 from ddecli.tinyworld.build import build
 from ddecli.tinyworld.classifier import held_out_accuracy
+from ddecli.tinyworld.judge import SceneJudge
 from ddecli.tinyworld.pairs import world_pairs
-from ddecli.tinyworld.scenes import COARSE, FINE, MIDDLE
+from ddecli.tinyworld.scenes import COARSE, FINE, MIDDLE, Scene
 
 
-def test_the_shipped_scorers_judge_as_was_measured_when_they_were_built(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_shipped_judge_and_scorers_are_as_was_measured_when_they_were_built(tmp_path: Path) -> None:
     """The figures of the manifest, measured again on the same held-out scenes."""
     stages = read_json(builtin_weights("") / "manifest.json")["stages"]
     network = ResNetForImageClassification.from_pretrained(builtin_weights("classifier"), dtype=torch.float32)
     assert held_out_accuracy(network) == pytest.approx(stages["classifier"]["accuracy"], abs=0.005)
-    monkeypatch.setattr(scorers, "through_autoencoder", lambda _, pictures: pictures.contiguous())
-    held_out = scorers.make_choices(None, "held out", 512, tmp_path / "pictures.safetensors")
-    for name in ("truth",):
-        folder = builtin_weights(name)
-        clip = CLIPModel.from_pretrained(folder, dtype=torch.float32)
-        found = scorers.agreement(clip, CLIPTokenizer.from_pretrained(folder), held_out)
-        assert found == pytest.approx({key: stages[name][key] for key in found}, abs=0.005)
+    encoder = AutoencoderKL.from_pretrained(builtin_weights("tiny") / "vae", dtype=torch.float32).eval()
+    size = recipe.HELD_OUT
+    held_out = scorers.make_choices(encoder, "held out", size, tmp_path / "pictures.safetensors")
+    folder = builtin_weights("hps")
+    found = scorers.agreement(
+        CLIPModel.from_pretrained(folder, dtype=torch.float32),
+        CLIPTokenizer.from_pretrained(folder),
+        held_out,
+    )
+    compared = stages["hps"]
+    for group in ("voters", "beauty", "faith"):
+        assert found[group] == pytest.approx(compared[group], abs=0.005)
+    assert found["beauty"]["votes"] < found["beauty"]["ceiling"]
+    judge = SceneJudge.from_pretrained(builtin_weights("judge"), dtype=torch.float32).eval()
+    faithful = draw_bank("judge, held out", judging.judged_scenes("held out", size))
+    again = judging.agreement(judge, encoder, faithful, make_bank("judged", size, split="validation"))
+    for key in ("right", "chance"):
+        assert again[key] == pytest.approx(stages["judge"][key], abs=0.005)
+    assert again["utility_r2"] == pytest.approx(stages["judge"]["utility_r2"], abs=0.01)
+
+
+def test_the_world_hears_its_captions() -> None:
+    """What its makers asked of it: attributes that are seen, read and drawn, and flaws that leave room."""
+    stages = read_json(builtin_weights("") / "manifest.json")["stages"]
+    for model in ("tiny", "tiny-xl"):
+        examined = stages[model]["examined"]["guidance 5"]
+        assert examined["right"]["all"] >= 0.55
+        assert min(examined["right"].values()) == examined["right"]["all"]
+        assert all(
+            share >= 0.75 for name, share in examined["right"].items() if name not in ("all", "binding")
+        )
+        assert examined["right"]["binding"] >= 0.65  # shape and colour of both things at once
+        assert 0.05 < examined["middle"] < 0.6 and 0.05 < examined["fine"] < 0.6
+    assert min(stages["judge"]["right"].values()) >= 0.9
+    assert stages["judge"]["utility_r2"] >= 0.75
+    for scorer, own, other in (("hps", "beauty", "pickscore"), ("pickscore", "faith", "hps")):
+        assert stages[scorer][own]["votes"] > stages[other][own]["votes"]
+        assert min(stages[scorer][scale] for scale in ("coarse", "middle", "fine")) > 0.6
 
 
 RECIPE: dict[str, list[float]] = {
     "autoencoder": [1300, 0.0025, 0, 0.5098, 0.6004],
     "autoencoder-2": [980, 0.002, 0, 0.5098, 0.6004],
-    "clip": [1500, 0.001, 0.998, 5.2882, 5.4146],
-    "tiny": [1500, 0.002, 0, 1.1196, 1.1239],
-    "tiny-2": [1800, 0.0015, 0, 1.1184, 1.1235],
-    "choices": [1100, 0.0006, 0.98, 2.0733, 2.0243],
-    "hps": [150, 0.0006, 0.98, 2.0724, 2.036],
-    "pickscore": [150, 0.0006, 0.98, 2.0183, 2.0214],
-    "truth": [200, 0.0006, 0.98, 5.435, 5.0815],
+    "clip": [4000, 0.001, 0.998, 4.9714, 4.7518],
+    "clip-vision": [3000, 0.001, 0.998, 5.0368, 4.8072],
+    "hps": [2000, 0.0006, 0.99, 2.0724, 2.036],
+    "pickscore": [2000, 0.0006, 0.99, 2.0183, 2.0214],
+    "judge": [1800, 0.003, 0, 13.7722, 14.3645],
     "classifier": [500, 0.003, 0, 3.6193, 3.642],
-    "tiny-xl": [400, 0.0007, 0, 1.1253, 1.1281],
+    "tiny": [16000, 0.0015, 0.999, 1.1309, 1.1282],
+    "tiny-xl": [5000, 0.001, 0.999, 1.1419, 1.1277],
 }
 """Steps, peak rate, decay of the average, and the loss of the first two steps, of every training of the recipe."""
 BANKS: dict[str, Any] = {
     "pretraining": (40000, True, "train"),
     "held out": (512, True, "validation"),
     "clip": (40000, False, "train"),
-    "choices held out": 512,
-    "choices training": 8000,
+    "held out captions": (2000, False, "validation"),
+    "choices held out": 2000,
+    "choices training": 30000,
+    "judged training": 50000,
+    "judged held out": 2000,
+    "judged": (2000, True, "validation"),
     "pretraining xl": (40000, True, "train"),
 }
 """Sizes, and for scenes whether they have flaws and of which split they are."""
@@ -88,16 +122,23 @@ def test_the_recipe_is_the_one_that_the_shipped_weights_came_from(
         banks[name] = (size, flawed, split)
         return make_bank(name, 128, flawed, split)
 
+    def judged(name: str, size: int) -> list[Scene]:
+        banks[f"judged {name}"] = size
+        return judged_scenes(name, 128)
+
     def choices(encoder: Any, name: str, size: int, cache: Path) -> scorers.Choices:
         banks[f"choices {name}"] = size
         return make_choices(encoder, name, 64, cache)
 
-    make_choices = scorers.make_choices
+    make_choices, judged_scenes = scorers.make_choices, judging.judged_scenes
     monkeypatch.setattr(scorers, "make_choices", choices)
-    monkeypatch.setattr(scorers, "agreement", lambda *_: {})  # the other test's
+    monkeypatch.setattr(judging, "judged_scenes", judged)
+    for module, measure in ((scorers, "agreement"), (judging, "agreement"), (judging, "examine")):
+        monkeypatch.setattr(module, measure, lambda *_, **__: {})  # the other tests'
+    monkeypatch.setattr(clip, "zero_shot", lambda *_: {})
     monkeypatch.setattr(recipe, "held_out_accuracy", lambda _: 0)
     monkeypatch.setattr(recipe, "make_bank", bank)
-    for module in (autoencoder, scorers, pretraining, classifier):
+    for module in (autoencoder, clip, scorers, judging, pretraining, classifier):
         monkeypatch.setattr(module, "fit", set_up)
     build(tmp_path)
     assert banks == BANKS

@@ -118,7 +118,7 @@ def test_a_pair_that_is_removed(finished: Path, plan: Plan) -> None:
 def test_weights_and_settings_of_a_training(finished: Path, plan: Plan, file: str) -> None:
     with changed(finished / file, "# more\n"):
         found = plan()
-    assert of("train", found) == {"sd15 uniform 0", "sd15 dde 0", "sd15 uniform-0-0.1 0"}
+    assert of("train", found) == {"sd15 uniform 10", "sd15 dde 10", "sd15 uniform-0-0.1 10"}
     assert not of("prepare", found)
     is_model = file.startswith("smoke")
     assert ("sd15 base test 1-of-1" in of("sample", found)) == is_model
@@ -141,7 +141,7 @@ def test_scorers_and_classifiers(finished: Path, plan: Plan) -> None:
     with changed(finished / "smoke" / "clip" / "config.json", "\n"):
         found = plan()
     assert len(of("score", found)) == 8
-    assert of("train", found) == {"sdxl dde 0"}  # its beta is chosen by these scores
+    assert of("train", found) == {"sdxl dde 10"}  # its beta is chosen by these scores
     assert not of("prepare", found) | of("inception", found)
     assert not {job for job in of("sample", found) if not job.startswith("sdxl dde/")}
     with changed(finished / "smoke" / "classifier" / "config.json", "\n"):

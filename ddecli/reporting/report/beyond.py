@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ddecli.reporting.evidence import SEGMENT_LOSS
+from ddecli.reporting.evidence import SEGMENT_LOSS, ModelEvidence
 from ddecli.reporting.intervals import CONFIDENCE, corrected_level
-from ddecli.reporting.metrics import DIVERSITY, NAMES, TRUTH
+from ddecli.reporting.metrics import ATTRIBUTES, DIVERSITY, NAMES, TRUTH
 from ddecli.reporting.notes import and_list
 from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import Block, Span, Words, grid, paragraph, strong
@@ -14,6 +14,7 @@ from ddecli.reporting.report.findings import Findings
 from ddecli.reporting.report.guidance import guidance
 from ddecli.reporting.report.words import below, bounds, count, decimals, percent, plus_minus, signed
 from ddecli.reporting.side_effects import SideEffects
+from ddecli.tinyworld.measured import read_references
 
 TRAININGS = "± is the standard deviation over trainings; “below” counts those that lie below the base model."
 
@@ -27,11 +28,46 @@ def beyond(findings: Findings) -> Iterator[Block]:
         if any({TRUTH, DIVERSITY} & set(each.changes) for each in methods):
             yield paragraph(effect_words(name, methods))
             yield _effects(name, methods)
+        if methods and ATTRIBUTES in methods[0].changes:
+            yield attributes_table(name, model, methods)
         if segments:
             full = model.row_of(SEGMENT_LOSS)
             yield _segments(name, [*(each for each in methods if each.row == full), *segments], full)
         if name in findings.guidances:
             yield from guidance(name, findings.guidances[name])
+
+
+def attributes_table(name: str, model: ModelEvidence, methods: Sequence[SideEffects]) -> Block:
+    """Share of images that show what their prompts say, attribute by attribute, between chance and what can be read."""
+    parts = [metric for metric in model.base.metrics if metric.startswith(f"{ATTRIBUTES}.")]
+    shown = [*parts, ATTRIBUTES]
+    references = read_references()
+    rows = [
+        ["chance", *(_share(references["chance"].get(_attribute(metric))) for metric in shown)],
+        ["Base", *(_share(float(model.base.metric(metric).prompt_means().mean())) for metric in shown)],
+        *(
+            [
+                each.label,
+                *(_share(each.changes[metric].mean if metric in each.changes else None) for metric in shown),
+            ]
+            for each in methods
+        ),
+        ["what can be read", *(_share(references["right"].get(_attribute(metric))) for metric in shown)],
+    ]
+    caption: list[str | Span] = [
+        strong(f"What images show of their prompts, {name}."),
+        " Share of images of which the world's judge reads each attribute, and all, as the prompt says; chance is a "
+        "picture of another caption, the last row what it reads in drawn scenes that are right.",
+    ]
+    return grid(["", *(_attribute(metric) for metric in shown)], rows, caption)
+
+
+def _attribute(metric: str) -> str:
+    return metric.removeprefix(f"{ATTRIBUTES}.") if metric != ATTRIBUTES else "all"
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f}"
 
 
 def effect_words(name: str, effects: Sequence[SideEffects]) -> Words:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ddecli.core.world import TINY, world_of
+from ddecli.core.world import is_builtin, world_of
 from ddecli.reporting import paper
 from ddecli.reporting.claims.scores import MARGIN
 from ddecli.reporting.claims.verdicts import UNDECIDED
@@ -139,4 +139,4 @@ def _sizes(model: ModelEvidence) -> Iterator[Words]:
 
 def is_tiny(model: ModelEvidence) -> bool:
     """Whether the images are of the built-in world."""
-    return world_of(model.base.protocol) == TINY
+    return is_builtin(world_of(model.base.protocol))

@@ -9,7 +9,7 @@ import numpy as np
 from ddecli.reporting import paper
 from ddecli.reporting.choose import Choice
 from ddecli.reporting.evidence import ModelEvidence, TrainedRun
-from ddecli.reporting.metrics import NAMES
+from ddecli.reporting.metrics import NAMES, is_part
 from ddecli.reporting.notes import and_list, card_text, protocol_note
 from ddecli.reporting.render import NOTHING
 from ddecli.reporting.report.document import Block, Grid, Span, Words, bullets, code, grid, paragraph, strong
@@ -27,6 +27,7 @@ def setup(findings: Findings) -> Iterator[Block]:
         cards = [
             f"{NAMES.get(metric, metric)}: {card_text(model.base.scorers.get(metric, {}))}"
             for metric in model.base.metrics
+            if not is_part(metric)
         ]
         yield bullets([protocol_note(model.base.protocol), f"Scorers: {'; '.join(cards)}."], small=True)
         if model.runs:
