@@ -99,6 +99,8 @@ def _check_regime(model: str, settings: Mapping[str, Any]) -> None:
     regime, place = settings.get("regime"), f"models.{model}.regime"
     if not regime:
         return
+    if "sft" in regime["losses"]:
+        raise UserError(f"{place}.losses: sft compares no pairs and has no beta; leave it out.")
     betas = Counter(float(beta) for beta in regime["betas"])
     beta, count = betas.most_common(1)[0]
     if count > 1:

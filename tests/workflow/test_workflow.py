@@ -197,6 +197,6 @@ def test_a_changed_setting_runs_only_what_depends_on_it(run: tuple[Path, Callabl
     output = again("--dry-run")
     planned = jobs(output)
     assert planned["train"] == 1
-    assert "run=dde, seed=0" in output
+    assert "run=dde, seed=10" in output
     assert "run=uniform" not in output
     assert planned["table"] == 2  # not that of the other model
