@@ -98,6 +98,21 @@ def test_the_article_says_which_beta_has_a_window_and_whether_it_is_the_one_in_u
     assert "Judged by the trainings until logits saturate: 1 of DDE, 40 steps, β 320" in text
 
 
+def test_a_beta_without_uniform_training_is_held_against_one_half_alone(experiment):
+    described = yaml.safe_load(experiment.read_text())
+    regime = described["models"]["tiny"]["regime"]
+    regime["uniform"] = regime["uniform"][:1]  # that of 20
+    experiment.write_text(yaml.safe_dump(described))
+    text = to_markdown(article(find(read_experiment(experiment), coefficients)))
+    assert "above that of uniform training with none of β 20, and above one half with β 320 (" in text
+    del regime["uniform"]
+    experiment.write_text(yaml.safe_dump(described))
+    text = to_markdown(article(find(read_experiment(experiment), coefficients)))
+    assert (
+        "the share of 0.2-0.7 in the credit of DDE lies above one half with β 320 (steps 14 to 27);" in text
+    )
+
+
 def test_without_such_trainings_the_article_has_no_such_section(tmp_path):
     found = find(read_experiment(write_experiment(tmp_path)), coefficients)
     assert found.regimes == {}

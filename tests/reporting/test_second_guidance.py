@@ -66,10 +66,7 @@ def test_gains_and_order_that_stay(tmp_path: Path) -> None:
         "Of 8 differences to the base shown at guidance 2, 7 are shown at 5 as well, 0 not shown there, and "
         "1 (Uni − tiny in Truth) shown on the other side."
     ) in words
-    assert words.endswith(
-        "Of 4 pairs of methods, one a metric, 4 stand in the same order at both; of the others, none shown to stand "
-        "the other way at guidance 5."
-    )
+    assert words.endswith("Of 4 pairs of methods, one a metric, 4 stand in the same order at both.")
 
 
 def test_gains_that_vanish_and_an_order_that_turns(tmp_path: Path) -> None:
@@ -80,7 +77,7 @@ def test_gains_that_vanish_and_an_order_that_turns(tmp_path: Path) -> None:
         in words
     )
     assert words.endswith(
-        "1 stand in the same order at both; of the others, 3 (DDE − Uni in CLIP, DDE − Uni in PS and DDE − Uni in "
+        "1 stands in the same order at both; of the others, 3 (DDE − Uni in CLIP, DDE − Uni in PS and DDE − Uni in "
         "Truth) shown to stand the other way at guidance 5."
     )
 

@@ -92,7 +92,7 @@ def test_base_and_methods_are_sampled_at_a_second_guidance_scale(folder: Path) -
     found = snakemake(folder, target, "--dry-run", "--printshellcmds")
     assert found.returncode == 0, found.stdout
     line = next(line for line in found.stdout.splitlines() if "ddecli sample" in line)
-    for words in ("--prompts world:test", "--guidance-scale 3", "--num-prompts 200", "--images-per-prompt 1"):
+    for words in ("--prompts world:test", "--guidance-scale 2", "--num-prompts 200", "--images-per-prompt 1"):
         assert words in line
     assert {name: jobs(found.stdout)[name] for name in ("train", "sample", "score")} == {
         "train": 1, "sample": 1, "score": 1,

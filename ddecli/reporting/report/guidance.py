@@ -44,9 +44,11 @@ def guidance_words(found: SecondGuidance) -> str:
         same = sum(each.same_side for each in found.pairs)
         other = [each for each in found.pairs if not each.same_side and each.second.shown]
         words += (
-            f" Of {count(len(found.pairs), 'pair')} of methods, one a metric, {same} stand in the same order at both; "
-            f"of the others, {_named(other)} shown to stand the other way at guidance {second}."
+            f" Of {count(len(found.pairs), 'pair')} of methods, one a metric, {same} "
+            f"{'stands' if same == 1 else 'stand'} in the same order at both"
         )
+        others = f"; of the others, {_named(other)} shown to stand the other way at guidance {second}"
+        words += "." if same == len(found.pairs) else f"{others}."
     return words
 
 

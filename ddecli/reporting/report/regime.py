@@ -36,13 +36,13 @@ def regime(findings: Findings) -> Iterator[Block]:
 
 def windows(found: Regime, dde: str) -> str:
     """Which beta has a window of each kind, and whether the beta of the reported trainings is one of them."""
+    beside = [each for each in found.betas if each.rival is not None]
     above = [
-        _kind("above that of uniform training", {each.beta: each.above_uniform for each in found.betas}),
+        _kind("above that of uniform training", {each.beta: each.above_uniform for each in beside}),
         _kind("above one half", {each.beta: each.above_half for each in found.betas}),
     ]
-    if all(each.rival is None for each in found.betas):
-        above = above[1:]
-    return f"the share of {span(MIDDLE)} in the credit of {dde} lies {', and '.join(above)}; {_chosen(found, dde)}."
+    said = ", and ".join(above if beside else above[1:])
+    return f"the share of {span(MIDDLE)} in the credit of {dde} lies {said}; {_chosen(found, dde)}."
 
 
 def _kind(what: str, windows: dict[float, Steps | None]) -> str:
