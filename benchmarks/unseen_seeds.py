@@ -27,15 +27,11 @@ def ddecli(work: Path, *words: str) -> None:
 
 
 def scored(work: Path, model: str, name: str, prompts: int) -> ScoreSet:
-    """The scores of a model's pictures, made if they are not there."""
-    folder = work / "images" / name
-    if not (folder / "scores.json").exists():
-        sampling = ("--prompts", "world:test", "--num-prompts", str(prompts), "--images-per-prompt", "2")
-        ddecli(work, "sample", model, *sampling, "--out", f"images/{name}")
-        ddecli(
-            work, "score", f"images/{name}", *(word for metric in METRICS for word in ("--metric", metric))
-        )
-    return load_scores(folder)
+    """The scores of a model's pictures; the commands keep what is there already."""
+    sampling = ("--prompts", "world:test", "--num-prompts", str(prompts), "--images-per-prompt", "2")
+    ddecli(work, "sample", model, *sampling, "--out", f"images/{name}")
+    ddecli(work, "score", f"images/{name}", *(word for metric in METRICS for word in ("--metric", metric)))
+    return load_scores(work / "images" / name)
 
 
 def means(scores: ScoreSet) -> dict[str, float]:
