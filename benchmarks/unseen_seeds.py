@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ddecli.core.files import write_json
 from ddecli.core.manifest import machine, versions
-from ddecli.core.scores import ScoreSet, load_scores
+from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.metrics import is_part
 
 METRICS = ("clip", "hps", "pickscore", "truth", "attributes")
@@ -56,7 +56,8 @@ def main() -> None:
     work, model = arguments.work, arguments.model
     work.mkdir(parents=True, exist_ok=True)
     out = (arguments.out or work / f"seeds-{model}.json").resolve()
-    base = means(scored(work, model, "base", arguments.prompts))
+    before = scored(work, model, "base", arguments.prompts)
+    base = means(before)
     found: dict[str, dict[int, dict[str, float]]] = {}
     for loss in arguments.losses:
         for seed in range(arguments.seeds[0], arguments.seeds[1] + 1):
@@ -64,7 +65,9 @@ def main() -> None:
             ddecli(
                 work, "train", "--model", model, "--loss", loss, "--seed", str(seed), "--out", run, "--resume"
             )
-            found.setdefault(loss, {})[seed] = means(scored(work, run, f"{loss}-{seed}", arguments.prompts))
+            after = scored(work, run, f"{loss}-{seed}", arguments.prompts)
+            check_same_protocol([before, after])
+            found.setdefault(loss, {})[seed] = means(after)
             above = {
                 metric: f"{sum(each[metric] > base[metric] for each in found[loss].values())}/{len(found[loss])}"
                 for metric in METRICS
