@@ -18,6 +18,7 @@ from ddecli.core.manifest import machine, versions
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.reporting.metrics import is_part
 
+IMAGES = 2
 METRICS = ("clip", "hps", "pickscore", "truth", "attributes")
 
 
@@ -28,7 +29,7 @@ def ddecli(work: Path, *words: str) -> None:
 
 def scored(work: Path, model: str, name: str, prompts: int) -> ScoreSet:
     """The scores of a model's pictures; the commands keep what is there already."""
-    sampling = ("--prompts", "world:test", "--num-prompts", str(prompts), "--images-per-prompt", "2")
+    sampling = ("--prompts", "world:test", "--num-prompts", str(prompts), "--images-per-prompt", str(IMAGES))
     ddecli(work, "sample", model, *sampling, "--out", f"images/{name}")
     ddecli(work, "score", f"images/{name}", *(word for metric in METRICS for word in ("--metric", metric)))
     return load_scores(work / "images" / name)
@@ -73,7 +74,12 @@ def main() -> None:
                 for metric in METRICS
             }
             print(f"{loss} {seed}: {found[loss][seed]}, above the base: {above}", flush=True)
-            record = {"command": " ".join(sys.argv), "base": base, "trainings": found}
+            record = {
+                "command": " ".join(sys.argv),
+                "prompts": arguments.prompts,
+                "images_per_prompt": IMAGES,
+            }
+            record |= {"base": base, "trainings": found}
             write_json(out, record | {"versions": versions(), "machine": machine()})
 
 
