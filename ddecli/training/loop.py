@@ -31,6 +31,7 @@ from ddecli.training.errors import pair_errors
 from ddecli.training.holdout import HeldOut, worse_than_base
 from ddecli.training.inputs import load_policy, open_pairs
 from ddecli.training.optimizers import build_optimizer
+from ddecli.training.pair_gradients import pair_gradient_norms
 from ddecli.training.precision import (
     autocast,
     load_scaler_state,
@@ -191,34 +192,19 @@ class Trainer:
         return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
 
     def gradient_norms(self, draws: range, batch: Batch) -> torch.Tensor | None:
-        """Norm of the gradient of a pair's own loss in the weights, of one draw in `credit_gradients`.
-
-        Which draws does not depend on how the work is cut. Each takes a forward and a backward pass of its own, which
-        leave the gradient of the step alone.
-
-        Returns:
-            (B,) float64, NaN where it is not measured; None where none is.
-        """
-        every = self.settings.credit_gradients
+        """Norms of the gradients of single pairs, (B,), NaN of pairs that are not measured; None where none is."""
+        every, scaler = self.settings.credit_gradients, self.accelerator.scaler
         if every is None:
             return None
-        norms = torch.full((len(draws),), torch.nan, dtype=torch.float64, device=batch.t.device)
-        for row, number in enumerate(draws):
-            if number % every == 0:
-                norms[row] = self._gradient_norm(batch.pair(row))
-        return norms
-
-    def _gradient_norm(self, pair: Batch) -> torch.Tensor:
-        scaler = self.accelerator.scaler
-        scale = scaler.get_scale() if scaler is not None else 1.0  # small gradients are no numbers of float16
+        scale = scaler.get_scale() if scaler is not None else 1.0
         with self.sync(is_last=False):
-            errors = pair_errors(
-                self.model, self.reference, pair, self.autocast(), self.objective.winners_only
+            return pair_gradient_norms(
+                draws, batch, every, self._loss_of, list(self.parameters.values()), scale
             )
-            loss = self.objective(errors).loss.sum() * scale
-            parts = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
-        norms = torch.stack([part.double().norm() for part in parts if part is not None])
-        return norms.norm() / scale
+
+    def _loss_of(self, pair: Batch) -> torch.Tensor:
+        errors = pair_errors(self.model, self.reference, pair, self.autocast(), self.objective.winners_only)
+        return self.objective(errors).loss.sum()
 
     def evaluate(self, step: int) -> dict[str, float]:
         """What held-out pairs say after this step, where it is time to ask. Every process has to call it."""
