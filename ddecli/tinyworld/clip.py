@@ -22,6 +22,15 @@ from ddecli.tinyworld.scenes import Description
 from ddecli.tinyworld.tokenizer import MAX_TOKENS
 
 CLIP_BATCH = 96
+FIELDS: dict[str, tuple[str, ...]] = {
+    "background": scenes.BACKGROUNDS,
+    "size": scenes.SIZES,
+    "place": scenes.PLACES,
+    "relation": scenes.RELATIONS,
+}
+KINDS = {"shape": scenes.SHAPES, "colour": scenes.COLOURS, "texture": scenes.TEXTURES}
+"""What can be altered: fields of a description, and attributes of a thing, each with its values."""
+TEXTS_AT_ONCE = 512
 NEGATIVES = 4
 """Altered captions that every picture of a batch meets besides those of the other pictures."""
 
@@ -66,6 +75,12 @@ def embed_text(clip: CLIPModel, tokens: dict[str, Tensor]) -> Tensor:
     return functional.normalize(clip.get_text_features(**tokens).pooler_output, dim=-1)
 
 
+def embed_texts(clip: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Normalised embeddings, (N, P), of any number of texts, some at a time."""
+    parts = [texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE)]
+    return torch.cat([embed_text(clip, tokenize(tokenizer, part)) for part in parts])
+
+
 def embed_pictures(clip: CLIPModel, pixels: Tensor) -> Tensor:
     """Normalised picture embeddings, (N, P), of pixels in [-1, 1]."""
     return functional.normalize(clip.get_image_features(pixel_values=pixels).pooler_output, dim=-1)
@@ -84,20 +99,17 @@ def altered(description: Description, rng: np.random.Generator) -> Description:
         return _other_field(description, rng)
     if kind == "order" and description.layout == "couple":
         return _other_order(description, rng)
-    values = {"shape": scenes.SHAPES, "colour": scenes.COLOURS, "texture": scenes.TEXTURES}
-    field = kind if kind in values else "shape"
+    field = kind if kind in KINDS else "shape"
     things = list(description.things)
     victim = int(rng.integers(len(things)))
-    others = [value for value in values[field] if value != getattr(things[victim], field)]
+    others = [value for value in KINDS[field] if value != getattr(things[victim], field)]
     things[victim] = replace(things[victim], **{field: str(rng.choice(others))})
     return replace(description, things=tuple(things))
 
 
 def _other_field(description: Description, rng: np.random.Generator) -> Description:
-    values: dict[str, tuple[str, ...]] = {"background": scenes.BACKGROUNDS, "size": scenes.SIZES}
-    values |= {"place": scenes.PLACES, "relation": scenes.RELATIONS}
-    field = str(rng.choice([name for name in values if getattr(description, name) is not None]))
-    others = [value for value in values[field] if value != getattr(description, field)]
+    field = str(rng.choice([name for name in FIELDS if getattr(description, name) is not None]))
+    others = [value for value in FIELDS[field] if value != getattr(description, field)]
     change: dict[str, Any] = {field: str(rng.choice(others))}
     return replace(description, **change)
 
@@ -182,12 +194,7 @@ def zero_shot(
     right = {}
     for attribute, questions in asked.items():
         texts = [scenes.plain_caption(each) for row, others in questions for each in (meant[row], *others)]
-        embedded = torch.cat(
-            [
-                embed_text(clip, tokenize(tokenizer, texts[start : start + 1024]))
-                for start in range(0, len(texts), 1024)
-            ]
-        )
+        embedded = embed_texts(clip, tokenizer, texts)
         rows = torch.tensor([row for row, _ in questions])
         choices = embedded.view(len(questions), -1, embedded.shape[-1])
         cosines = (seen[rows][:, None] * choices).sum(-1)
@@ -198,17 +205,14 @@ def zero_shot(
 def alternatives(description: Description) -> dict[str, list[Description]]:
     """For every attribute, the descriptions that differ in it alone; of two things the last one is varied."""
     varied: dict[str, list[Description]] = {}
-    fields: dict[str, tuple[str, ...]] = {"background": scenes.BACKGROUNDS, "size": scenes.SIZES}
-    fields |= {"place": scenes.PLACES, "relation": scenes.RELATIONS}
-    for field, values in fields.items():
+    for field, values in FIELDS.items():
         own = getattr(description, field)
         changes: list[dict[str, Any]] = [{field: each} for each in values if each != own]
         if own is not None:
             varied[field] = [replace(description, **change) for change in changes]
     *before, last = description.things
     of_couple = " of a couple" if before else ""
-    kinds = {"shape": scenes.SHAPES, "colour": scenes.COLOURS, "texture": scenes.TEXTURES}
-    for kind, values in kinds.items():
+    for kind, values in KINDS.items():
         others = [replace(last, **{kind: each}) for each in values if each != getattr(last, kind)]
         varied[kind + of_couple] = [replace(description, things=(*before, other)) for other in others]
     if before:

@@ -27,7 +27,7 @@ class Measured:
 
 def measured_tables() -> Iterator[Measured]:
     """The tables of the shipped weights' manifest."""
-    stages = read_json(builtin_weights("") / MANIFEST)["stages"]
+    stages = _stages()
     examined = {
         f"{model}, {guidance}": found
         for model in MODELS
@@ -56,8 +56,14 @@ def measured_tables() -> Iterator[Measured]:
 def read_references() -> dict[str, dict[str, float]]:
     """Of every attribute and of all: `chance`, the share that is right of pictures of other captions, and `right`, of
     drawn scenes that show their captions: what the judge can read at most."""
-    judge = read_json(builtin_weights("") / MANIFEST)["stages"]["judge"]
+    judge = _stages()["judge"]
     return {name: judge[name] for name in ("chance", "right")}
+
+
+def _stages() -> dict[str, Any]:
+    """What every stage of the build of the shipped weights measured."""
+    stages: dict[str, Any] = read_json(builtin_weights("") / MANIFEST)["stages"]
+    return stages
 
 
 def _agreement(stages: dict[str, Any], scorer: str) -> dict[str, Any]:

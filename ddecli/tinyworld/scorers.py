@@ -22,7 +22,14 @@ from ddecli.core.seeds import numpy_rng
 from ddecli.tinyworld import scenes
 from ddecli.tinyworld.annotators import GROUPS, Annotators
 from ddecli.tinyworld.bank import batch_indices, to_pixels
-from ddecli.tinyworld.clip import embed_pictures, embed_text, freeze_text, through_autoencoder, tokenize
+from ddecli.tinyworld.clip import (
+    embed_pictures,
+    embed_text,
+    embed_texts,
+    freeze_text,
+    through_autoencoder,
+    tokenize,
+)
 from ddecli.tinyworld.drawing import draw
 from ddecli.tinyworld.fit import fit
 from ddecli.tinyworld.scenes import Scene
@@ -119,9 +126,7 @@ def agreement(clip: CLIPModel, tokenizer: CLIPTokenizer, choices: Choices) -> di
         the voters on pairs that differ in flaws of this scale alone.
     """
     texts = [scenes.plain_caption(each.description) for each in choices.first]
-    embedded = torch.cat(
-        [embed_text(clip, tokenize(tokenizer, texts[at : at + 512])) for at in range(0, len(texts), 512)]
-    )
+    embedded = embed_texts(clip, tokenizer, texts)
     pixels = choices.pictures[1].flatten(0, 1)
     seen = torch.cat([embed_pictures(clip, to_pixels(batch)) for batch in pixels.split(512)])
     cosine = (seen.view(2, len(choices), -1) * embedded).sum(-1).double().numpy()
