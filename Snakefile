@@ -46,9 +46,6 @@ shell.prefix('. "%s/workflow/scripts/jobs.sh"; ' % workflow.basedir)
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/arguments.smk"
-include: "workflow/rules/pictures.smk"
-include: "workflow/rules/evidence.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/score.smk"
@@ -69,5 +66,5 @@ rule all:
     input:
         "<paper>/reproduction.md",
         "<paper>/manifest.json",
-        TABLES,
-        FIGURES,
+        PLAN.table_files(),
+        FIGURES.files(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -59,6 +60,11 @@ def words_of(options: Options) -> list[str]:
         for each in value if isinstance(value, list) else [value]:
             words += [f"--{name}"] if each is True else [f"--{name}", str(each)]
     return words
+
+
+def flags(options: Options) -> str:
+    """The same as one text, quoted for the shell."""
+    return shlex.join(words_of(options))
 
 
 def split_rounding(command: str, options: Options) -> tuple[Options, Options]:

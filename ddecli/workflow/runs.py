@@ -42,10 +42,10 @@ def all_runs(config: Config) -> dict[str, dict[str, Run]]:
 
 def reported(config: Config, model: str) -> dict[str, Run]:
     """The trained runs of a model that anything is said of: all but those of its grid."""
-    return methods(config, model) | regime_runs(config, model)
+    return sampled_runs(config, model) | regime_runs(config, model)
 
 
-def methods(config: Config, model: str) -> dict[str, Run]:
+def sampled_runs(config: Config, model: str) -> dict[str, Run]:
     """The trained runs of a model that are sampled and scored, segments included."""
     settings, place = config["models"][model], f"models.{model}"
     first = settings.get("first-seed", FIRST_SEED)

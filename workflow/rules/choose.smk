@@ -3,7 +3,7 @@
 
 rule choices:
     input:
-        record_of,
+        PLAN.record_of,
     output:
         "<results>/choices/{model}/{loss}.yaml",
     log:
@@ -15,15 +15,15 @@ rule choices:
 
 rule choose:
     input:
-        grid_scores,
+        PLAN.grid_scores,
     output:
         "<results>/grid/{model}.json",
     log:
         "<logs>/choose/{model}.log",
     localrule: True
     params:
-        folders=grid_folders,
-        judges=judges,
+        folders=PLAN.grid_folders,
+        judges=PLAN.judges,
         version=VERSION,
     shell:
         "logged {log} ddecli choose {params.folders} {params.judges} --out {output}"
@@ -33,5 +33,5 @@ rule grid:
     input:
         collect(
             "<results>/grid/{model}.json",
-            model=[name for name in MODELS if "grid" in MODELS[name]],
+            model=PLAN.with_grid(),
         ),

@@ -3,7 +3,7 @@
 
 rule figure:
     input:
-        figure_inputs,
+        FIGURES.inputs,
     output:
         report(
             "<paper>/figures/{name}.png",
@@ -18,10 +18,10 @@ rule figure:
         name="[^/]+",
     localrule: True
     params:
-        kind=figure_kind,
-        rows=figure_rows,
-        options=figure_options,
-        read=contents(figure_paths),
+        kind=FIGURES.kind,
+        rows=FIGURES.rows,
+        options=FIGURES.options,
+        read=FIGURES.content,
         stem=subpath(output[0], strip_suffix=".png"),
         version=VERSION,
     shell:

@@ -1,5 +1,7 @@
 # The article: what was measured, claim by claim, and the manifest of how it was made.
 
+DESCRIPTION = Description(PLAN, FIGURES)
+
 
 rule experiment:
     output:
@@ -10,19 +12,19 @@ rule experiment:
     params:
         name=config["name"],
         title=config["title"],
-        tables={number: f"{PAPER}/table{number}.json" for number in config["tables"]},
-        models=experiment_models,
-        figures=experiment_figures,
-        grid=experiment_grids,
+        tables=DESCRIPTION.tables,
+        models=DESCRIPTION.models,
+        figures=DESCRIPTION.figures,
+        grid=DESCRIPTION.grid,
     script:
         "../scripts/experiment.py"
 
 
 rule report:
     input:
-        everything,
-        TABLES,
-        FIGURES,
+        DESCRIPTION.inputs,
+        PLAN.table_files(),
+        FIGURES.files(),
         experiment="<results>/experiment.yaml",
     output:
         report(

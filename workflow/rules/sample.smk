@@ -1,5 +1,7 @@
 # Runs, and base models, to images: any number of jobs share the images of one model.
 
+SAMPLE = SampleJobs(PLAN)
+
 
 scattergather:
     sample=config["shards"],
@@ -7,8 +9,8 @@ scattergather:
 
 rule sample:
     input:
-        run=sampled_from,
-        read=files(sample_paths),
+        run=SAMPLE.run,
+        read=SAMPLE.files,
     output:
         touch(f"{FOLDER}/.shards/{{scatteritem}}.done"),
     log:
@@ -21,12 +23,12 @@ rule sample:
         mem_mb=16000,
         runtime="12h",
     params:
-        model=model_argument,
+        model=SAMPLE.model,
         folder=subpath(output[0], ancestor=2),
-        options=options_of("sample", sample_settings),
-        speed=speed_of("sample", sample_settings),
-        read=contents(sample_paths),
-        shard=shard,
+        options=SAMPLE.options,
+        speed=SAMPLE.speed,
+        read=SAMPLE.content,
+        shard=SAMPLE.shard,
         version=VERSION,
     shell:
         "logged {log} on_gpus {resources.gpu}"

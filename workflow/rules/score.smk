@@ -1,10 +1,12 @@
 # Images to scores.
 
+SCORE, INCEPTION = Jobs(PLAN, "score"), Jobs(PLAN, "inception")
+
 
 rule score:
     input:
         f"{FOLDER}/.complete",
-        files(score_paths),
+        SCORE.files,
     output:
         f"{FOLDER}/scores.parquet",
         f"{FOLDER}/scores.json",
@@ -19,9 +21,9 @@ rule score:
         runtime="4h",
     params:
         folder=subpath(input[0], parent=True),
-        options=options_of("score", score_settings),
-        speed=speed_of("score", score_settings),
-        read=contents(score_paths),
+        options=SCORE.options,
+        speed=SCORE.speed,
+        read=SCORE.content,
         version=VERSION,
     shell:
         "logged {log} on_gpus {resources.gpu}" " ddecli score {params.folder} {params.options} {params.speed}"
@@ -30,7 +32,7 @@ rule score:
 rule inception:
     input:
         f"{FOLDER}/.complete",
-        files(inception_paths),
+        INCEPTION.files,
     output:
         f"{FOLDER}/inception.json",
     log:
@@ -44,9 +46,9 @@ rule inception:
         runtime="4h",
     params:
         folder=subpath(input[0], parent=True),
-        options=options_of("inception", inception_settings),
-        speed=speed_of("inception", inception_settings),
-        read=contents(inception_paths),
+        options=INCEPTION.options,
+        speed=INCEPTION.speed,
+        read=INCEPTION.content,
         version=VERSION,
     shell:
         "logged {log} on_gpus {resources.gpu}"

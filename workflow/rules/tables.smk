@@ -4,7 +4,7 @@
 
 rule table:
     input:
-        table_scores,
+        PLAN.table_inputs,
     output:
         report(
             "<paper>/table{number}.md",
@@ -19,7 +19,7 @@ rule table:
         number="[234]",
     localrule: True
     params:
-        rows=table_rows,
+        rows=PLAN.table_rows,
         stem=subpath(output[0], strip_suffix=".md"),
         version=VERSION,
     shell:
@@ -28,7 +28,7 @@ rule table:
 
 rule side_by_side:
     input:
-        model_scores,
+        PLAN.model_scores,
     output:
         report(
             "<paper>/table-{model}.md",
@@ -41,7 +41,7 @@ rule side_by_side:
         "<logs>/table/{model}.log",
     localrule: True
     params:
-        rows=model_rows,
+        rows=PLAN.model_rows,
         stem=subpath(output[0], strip_suffix=".md"),
         version=VERSION,
     shell:

@@ -1,10 +1,12 @@
 # Pairs to runs. Checkpoints, run.yaml and metrics.jsonl lie outside the declared outputs, which Snakemake deletes when a job
 # fails: one that is tried again goes on from them. They are whole when perf.json is there.
 
+PREPARE, TRAIN = Jobs(PLAN, "prepare"), TrainJobs(PLAN)
+
 
 rule prepare:
     input:
-        files(prepare_paths),
+        PREPARE.files,
     output:
         directory("<results>/pairs/{model}"),
     log:
@@ -18,10 +20,10 @@ rule prepare:
         mem_mb=16000,
         runtime="2d",
     params:
-        model=source,
-        options=options_of("prepare", prepare_settings),
-        speed=speed_of("prepare", prepare_settings),
-        read=contents(prepare_paths),
+        model=PREPARE.source,
+        options=PREPARE.options,
+        speed=PREPARE.speed,
+        read=PREPARE.content,
         version=VERSION,
     shell:
         "logged {log} on_gpus {resources.gpu}"
@@ -32,8 +34,8 @@ rule prepare:
 rule train:
     input:
         pairs="<results>/pairs/{model}",
-        choice=choice_of,
-        read=files(train_paths),
+        choice=TRAIN.choice,
+        read=TRAIN.files,
     output:
         model=directory(f"{RUN}/model"),
         credit=f"{RUN}/credit.npz",
@@ -50,10 +52,10 @@ rule train:
         runtime="2d",
     params:
         folder=subpath(output.perf, parent=True),
-        options=options_of("train", train_settings),
-        speed=speed_of("train", train_settings),
-        config=config_option,
-        read=contents(train_paths),
+        options=TRAIN.options,
+        speed=TRAIN.speed,
+        config=TRAIN.config,
+        read=TRAIN.content,
         version=VERSION,
     shell:
         "logged {log} on_gpus {resources.gpu}"
