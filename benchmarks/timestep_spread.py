@@ -23,7 +23,7 @@ from ddecli.data.prepare import prepare
 from ddecli.data.store import PairStore
 from ddecli.models.base import DiffusionModel
 from ddecli.models.load import load_model
-from ddecli.objectives.presets import build_objective
+from ddecli.objectives.registry import build_objective
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.batches import Batches
 from ddecli.training.errors import pair_errors

@@ -12,13 +12,6 @@ from ddecli.training.record import CreditMap, MetricsLog
 TIMESTEPS = 1000
 
 
-class Table:
-    """Stands for a delayed table where only its being there matters."""
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        return {}
-
-
 def write_run(
     folder: Path,
     weight: np.ndarray,
@@ -45,7 +38,7 @@ def write_run(
         credit.norm_weight_sum = credit.weight_sum
     if corrections is not None:
         credit.corrections = torch.from_numpy(corrections)
-    credit.save(folder / "credit.npz", None if corrections is None else Table())
+    credit.save(folder / "credit.npz", {} if corrections is None else {"means": torch.zeros(4, 1)})
     log = MetricsLog(folder / "metrics.jsonl", 0)
     for step in range(len(count)):
         values = {name: None if np.isnan(each[step]) else float(each[step]) for name, each in metrics.items()}

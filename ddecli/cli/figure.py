@@ -98,11 +98,12 @@ def coefficients(
 ) -> None:
     """The weights of the losses by timestep: 1/SNR(t), its half, 1/2 and t lambda_t (paper, Sec. 3.4)."""
     from ddecli.models.load import load_schedule
+    from ddecli.objectives.registry import loss_weights
     from ddecli.reporting.figures import coefficients as drawn
 
     schedule = load_schedule(model)
-    weights = schedule.single_shot_weights.numpy(), schedule.step_weights.numpy()
-    _write(out, title, drawn, model, *weights)
+    weights = {name: weight.numpy() for name, weight in loss_weights(schedule).items()}
+    _write(out, title, drawn, model, schedule.single_shot_weights.numpy(), weights)
 
 
 @app.command("corrections", short_help=FIGURES["corrections"])

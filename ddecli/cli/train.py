@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ddecli.core.errors import UserError
-from ddecli.objectives.presets import LOSSES
+from ddecli.objectives.registry import LOSSES
 
 LOSS_HELP = "What is optimised; dde if not given.\n" + "\n".join(
-    f"- {name}: {preset.summary}" for name, preset in LOSSES.items()
+    f"- {loss.name}: {loss.summary}" for loss in LOSSES.values()
 )
 LAUNCH = Path(__file__).parents[1] / "training" / "launch"
 """Configurations of `accelerate launch`."""

@@ -151,17 +151,13 @@ class NoiseSchedule:
         """`sqrt(1 - abar_t)` of every timestep, (T,) float64."""
         return (1 - self.alphas_cumprod).sqrt()
 
-    def snr(self, t: Tensor) -> Tensor:
-        """Signal-to-noise ratio `abar_t / (1 - abar_t)`. t: (B,) -> (B,) float32."""
-        return (self.alphas_cumprod / (1 - self.alphas_cumprod)).to(t.device, torch.float32)[t]
+    def single_shot_weight(self, t: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """`c_t`, see `single_shot_weights`. t: (B,) -> (B,) float32, or of the precision that is asked for."""
+        return self._look_up("single_shot_weights", t, dtype or torch.float32)
 
-    def single_shot_weight(self, t: Tensor) -> Tensor:
-        """`c_t`, see `single_shot_weights`. t: (B,) -> (B,) float32."""
-        return self._look_up("single_shot_weights", t)
-
-    def step_weight(self, t: Tensor) -> Tensor:
-        """`lambda_k` with `k = t + 1`, see `step_weights`. t: (B,) -> (B,) float32."""
-        return self._look_up("step_weights", t)
+    def step_weight(self, t: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """`lambda_k` with `k = t + 1`, see `step_weights`. t: (B,) -> (B,) float32, or of the precision asked for."""
+        return self._look_up("step_weights", t, dtype or torch.float32)
 
     def add_noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """The noisy latents `x_t` (Eq. 2). x0, eps: (B, C, H, W); t: (B,) -> (B, C, H, W) float32."""

@@ -1,1 +1,1 @@
-"""One loss a file: pure functions of errors and timesteps."""
+"""What is optimised: pure functions of errors and timesteps."""

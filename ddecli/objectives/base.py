@@ -1,4 +1,4 @@
-"""What an objective sees and what it returns."""
+"""What an objective sees, what it returns, and how those that compare pairs are formed. Imports no torch by itself."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 if TYPE_CHECKING:
-    from ddecli.objectives.delayed_table import DelayedTable
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +18,7 @@ class PairErrors:
     policy_w, policy_l, reference_w, reference_l: (B,) float32, `e = mean((eps - eps_theta)^2)` of the policy
     and the reference on the preferred (w) and the rejected (l) image, which share `t` and `eps`; or the errors of
     what the model predicts, where the schedule's unit is native.
-    Objectives with `winners_only` need `policy_w` alone; the other three are then None.
+    Those that an objective does not need are None: see `Objective`.
     t: (B,) long, diffusers indices 0..T-1.
     """
 
@@ -53,16 +52,64 @@ class ObjectiveOutput:
 
 
 class Objective(ABC):
-    """A loss: a pure function of errors and timesteps, but for the delayed table of those that have one.
+    """A loss: a pure function of errors and timesteps, and of what it has observed in earlier steps, if anything.
 
-    winners_only: whether only the policy's errors on preferred images are looked at; else pairs are compared, and
-        training tells margin and accuracy, whether the loss has a logit or not.
-    table: read by `__call__`, updated by the training loop once an optimizer step, saved with the run.
+    needs_losers: whether errors on rejected images are looked at.
+    needs_reference: whether errors of the reference are. With both there is a margin, of which training tells.
     """
 
-    winners_only: bool = False
-    table: DelayedTable | None = None
+    needs_losers: bool = True
+    needs_reference: bool = True
 
     @abstractmethod
     def __call__(self, errors: PairErrors) -> ObjectiveOutput:
         """Loss and diagnostics of each pair on its own."""
+
+    @property
+    def has_margin(self) -> bool:
+        """Whether pairs are compared: all four errors are there."""
+        return self.needs_losers and self.needs_reference
+
+    def observe(self, errors: PairErrors) -> None:  # noqa: B027 - most losses remember nothing
+        """Called once after an optimizer step with the errors of its whole global batch."""
+
+    def corrections(self) -> Tensor | None:
+        """`C(t)` of every timestep as the next step will use it, (T,) float64; None where there is none."""
+        return None
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that was observed, for checkpoint and credit.npz; empty if nothing ever is."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:  # noqa: B027
+        """Takes over a saved state, bit for bit. Raises UserError where it is one of other settings."""
+
+
+class PairObjective(Objective):
+    """`L = -log sigmoid(z)`, `z = -beta (weight(t) D(t) + C(t))`.
+
+    A loss gives the weight; logit, loss and gradient weight follow from it. `C(t)` is a number without gradient.
+    """
+
+    def __init__(self, beta: float) -> None:
+        self.beta = beta
+
+    @abstractmethod
+    def weight(self, t: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """The factor before `D(t)`. t: (B,) -> (B,) float32, or of the precision that is asked for."""
+
+    def correction(self, t: Tensor) -> Tensor | None:
+        """`C(t)`. t: (B,) -> (B,) float32; None where there is none."""
+        return None
+
+    def __call__(self, errors: PairErrors) -> ObjectiveOutput:
+        import torch
+        import torch.nn.functional as F
+
+        weight, correction = self.weight(errors.t), self.correction(errors.t)
+        term = weight * errors.margin
+        logit = -self.beta * (term if correction is None else term + correction)
+        loss = -F.logsigmoid(logit)
+
+        gradient_weight = torch.sigmoid(-logit) * (self.beta * weight)
+        return ObjectiveOutput(loss, logit, gradient_weight.detach())

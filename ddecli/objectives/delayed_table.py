@@ -32,7 +32,9 @@ class DelayedTable:
             raise UserError(f"The table's EMA decay must be at least 0 and below 1, not {ema_decay}.")
         if not 1 <= bins <= T:
             raise UserError(
-                f"The number of correction bins must be from 1 to {T} (the timesteps), not {bins}."
+                f"The correction bins (correction_bins {bins}) are more than the model's {T} timesteps."
+                if bins > T
+                else f"The number of correction bins must be at least 1, not {bins}."
             )
         self.ema_decay = ema_decay
         self._step_weights = schedule.step_weights

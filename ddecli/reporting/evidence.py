@@ -13,6 +13,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.protocol import spacing_of
 from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
+from ddecli.objectives.registry import LOSSES
 from ddecli.reporting.compare import pairs_won
 from ddecli.reporting.experiment import BASE, Experiment, Folders, ModelFolders
 from ddecli.reporting.inception import InceptionResult, load_inception
@@ -22,14 +23,7 @@ from ddecli.reporting.rows import ScoredRow, prompt_means, scored_rows
 from ddecli.reporting.runs import Credit, Metrics, load_credit, load_metrics
 from ddecli.reporting.trainings import run_settings, run_settings_in, training_seeds
 
-LABELS = {
-    "sft": "SFT",
-    "uniform": "Uni",
-    "discounted": "Disc",
-    "dde": "DDE",
-    "dde-single": "DDE-Single",
-    "dde-step": "DDE-Step",
-}
+LABELS = {name: loss.label for name, loss in LOSSES.items()}
 """Methods as the paper's tables call them; other methods keep their names."""
 SEGMENT_LOSS = "uniform"
 T = TypeVar("T")

@@ -8,15 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.core.files import read_yaml
+from ddecli.objectives.registry import LOSSES
 
 NOT_AVAILABLE = "not available"
-METHODS = {"uni": "uniform", "disc": "discounted", "ddesingle": "dde-single", "ddestep": "dde-step"}
-"""Labels as the paper writes them, in small letters and digits only, and the methods' names."""
+
+
+def _plain(label: str) -> str:
+    """Its small letters and digits only."""
+    return re.sub(r"[^a-z0-9]", "", label.lower())
+
+
+METHODS = {_plain(loss.label): name for name, loss in LOSSES.items()}
+"""The methods' names by their labels."""
 
 
 def method(label: str) -> str:
     """The name of the method that a label means; of any other label its small letters and digits."""
-    plain = re.sub(r"[^a-z0-9]", "", label.lower())
+    plain = _plain(label)
     return METHODS.get(plain, plain)
 
 

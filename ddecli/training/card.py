@@ -13,11 +13,8 @@ from ddecli.core.manifest import versions
 from ddecli.core.text import markdown, to_json
 from ddecli.models.base import DiffusionModel
 from ddecli.models.presets import HUB_ID, resolve
-from ddecli.objectives.presets import loss_preset
+from ddecli.objectives.registry import known_loss
 from ddecli.training.settings import TrainSettings
-
-PAPERS = {"dde": "arXiv:2411.14871", "uniform": "arXiv:2311.12908", "discounted": "arXiv:2402.08265"}
-"""Where a loss comes from, by the beginning of its name."""
 
 SHOWN = (
     "model_revision", "model_sha256",
@@ -73,7 +70,7 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
     base = base_hub_id(settings.model) or Path(settings.model).name
     name = markdown(base)
     what = f"LoRA weights of rank {settings.lora} for" if settings.lora else "A fine-tuned"
-    paper = next((paper for name, paper in PAPERS.items() if settings.loss.startswith(name)), None)
+    loss = known_loss(settings.loss)
     values = settings.model_dump()
     rows = [f"| {name} | {values[name]} |" for name in SHOWN if values[name] is not None]
     counts = pairs["counts"]
@@ -85,7 +82,7 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
             f"# {name}, {settings.loss}",
             "",
             f"{what} {name}, trained on preference pairs with `ddecli train --loss {settings.loss}`: "
-            f"{loss_preset(settings.loss).summary}{f' ({paper})' if paper else ''}.",
+            f"{loss.summary}{f' ({loss.paper})' if loss.paper else ''}.",
             "",
             "## Use",
             "",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ddecli.models.base import DiffusionModel
-from ddecli.objectives.base import PairErrors
+from ddecli.objectives.base import Objective, PairErrors
 from ddecli.training.batches import Batch
 
 
@@ -28,20 +28,29 @@ def pair_errors(
     reference: DiffusionModel,
     batch: Batch,
     autocast: contextlib.AbstractContextManager[None],
-    winners_only: bool = False,
+    objective: Objective | None = None,
 ) -> PairErrors:
-    """The four errors of every pair, (B,) each; winners and losers go through the model together.
+    """The errors of every pair that an objective needs, (B,) each; winners and losers go through a model together.
 
     The reference goes first: what it needs is free again before the policy keeps its activations.
 
     Args:
         reference: the frozen copy, or `policy` itself if its adapters can be switched off.
-        winners_only: only the policy's errors on winners, for objectives that look at nothing else.
+        objective: whose needs are met; without one all four errors are formed.
     """
-    if winners_only:
-        half = batch.winners()
-        return PairErrors(errors_by_row(policy, half, autocast), None, None, None, half.t)
-    with torch.no_grad(), reference.without_lora():
-        reference_w, reference_l = errors_by_row(reference, batch, autocast).chunk(2)
-    policy_w, policy_l = errors_by_row(policy, batch, autocast).chunk(2)
-    return PairErrors(policy_w, policy_l, reference_w, reference_l, batch.t.chunk(2)[0])
+    with_losers = objective is None or objective.needs_losers
+    rows, sides = (batch, 2) if with_losers else (batch.winners(), 1)
+    of_reference: tuple[Tensor, ...] = ()
+    if objective is None or objective.needs_reference:
+        with torch.no_grad(), reference.without_lora():
+            of_reference = errors_by_row(reference, rows, autocast).chunk(sides)
+    of_policy = errors_by_row(policy, rows, autocast).chunk(sides)
+    policy_w, policy_l = _sides(of_policy)
+    reference_w, reference_l = _sides(of_reference)
+    assert policy_w is not None
+    return PairErrors(policy_w, policy_l, reference_w, reference_l, rows.t.chunk(sides)[0])
+
+
+def _sides(errors: tuple[Tensor, ...]) -> tuple[Tensor | None, Tensor | None]:
+    winner, loser = (*errors, None, None)[:2]
+    return winner, loser

@@ -66,7 +66,7 @@ def estimate(settings: TrainSettings) -> Estimate:
         pairs_per_second=measured.batch_size / seconds,
         peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
         data_share=data / seconds,
-        reference_share=0.0 if trainer.objective.winners_only else reference / seconds,
+        reference_share=reference / seconds if trainer.objective.needs_reference else 0.0,
         advice=_advice(settings, trainer, data / seconds),
     )
 
@@ -106,7 +106,7 @@ def _advice(settings: TrainSettings, trainer: Trainer, data_share: float) -> lis
             advice.append("--precision bfloat16 would be about twice as fast.")
     elif torch.cuda.is_available():
         advice.append("There is a GPU: --device cuda.")
-    if not settings.lora and not trainer.objective.winners_only:
+    if not settings.lora and trainer.objective.needs_reference:
         advice.append("--lora 16 needs no second U-Net and no optimizer state of the whole one: less memory.")
     if data_share > 0.2:
         advice.append("Reading the pair store takes long: put it on a local disk.")

@@ -22,8 +22,7 @@ from ddecli.core.manifest import machine, versions
 from ddecli.core.run_files import forget_files, read_performance, write_performance
 from ddecli.data.draws import Draws
 from ddecli.models.base import load_unet_weights
-from ddecli.objectives.base import Objective
-from ddecli.objectives.presets import build_objective, build_sampler
+from ddecli.objectives.registry import build_objective, build_sampler
 from ddecli.training.batches import Batch, Batches
 from ddecli.training.card import write_card
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, remove_all_but_last, save_checkpoint
@@ -90,9 +89,7 @@ class Trainer:
         self.model = load_policy(settings, device, self.dtype)
         self.store = open_pairs(settings.data, settings, self.model)
         self.reference = self.model.reference(self.dtype)
-        self.objective: Objective = build_objective(
-            settings.loss, self.model.schedule, settings.beta, settings.ema_decay, settings.correction_bins
-        )
+        self.objective = build_objective(schedule=self.model.schedule, **settings.model_dump())
         T = self.model.schedule.num_timesteps
         sampler = build_sampler(settings.loss, T, settings.segment, settings.gamma)
         draws = Draws(
@@ -166,16 +163,14 @@ class Trainer:
         for number, draws in enumerate(micro_batches):
             batch = self.batches(draws)
             with self.sync(is_last=number == len(micro_batches) - 1):
-                errors = pair_errors(
-                    self.model, self.reference, batch, self.autocast(), self.objective.winners_only
-                )
+                errors = pair_errors(self.model, self.reference, batch, self.autocast(), self.objective)
                 output = self.objective(errors)
                 # Processes average their gradients: the sum over all of them, divided by the global batch.
                 mean_loss = output.loss.sum() * accelerator.num_processes / settings.batch_size
                 accelerator.backward(mean_loss)
             seen.append(columns_of(errors, output, self.gradient_norms(draws, batch)))
         columns = accelerator.gather(torch.cat(seen)).cpu()  # the whole batch, in the order of its draws
-        metrics = step_metrics(columns, self.objective.winners_only)
+        metrics = step_metrics(columns, self.objective.has_margin)
         parameters = list(self.parameters.values())
         gradient_norm = whole_number(accelerator.clip_grad_norm_(parameters, settings.max_grad_norm))
         alarm.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)
@@ -185,9 +180,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(step)
-        if self.objective.table is not None:
-            self.objective.table.update(errors_of(columns))
-        self.credit.add(step, columns, self.objective.table)
+        self.objective.observe(errors_of(columns))
+        self.credit.add(step, columns, self.objective.corrections())
         shown = gradient_norm if math.isfinite(gradient_norm) else None
         return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
 
@@ -203,7 +197,7 @@ class Trainer:
             )
 
     def _loss_of(self, pair: Batch) -> torch.Tensor:
-        errors = pair_errors(self.model, self.reference, pair, self.autocast(), self.objective.winners_only)
+        errors = pair_errors(self.model, self.reference, pair, self.autocast(), self.objective)
         return self.objective(errors).loss.sum()
 
     def evaluate(self, step: int) -> dict[str, float]:
@@ -225,11 +219,10 @@ class Trainer:
 
     def save(self, folder: Path, step: int) -> None:
         """Write a checkpoint after `step` optimizer steps. Every process has to call it, the main one writes."""
-        table, average = self.objective.table, self.average
+        average = self.average
         progress_state = {f"credit.{name}": value for name, value in self.credit.state().items()}
         progress_state |= {f"scaler.{name}": value for name, value in scaler_state(self.accelerator).items()}
-        if table is not None:
-            progress_state |= {f"table.{name}": value for name, value in table.state_dict().items()}
+        progress_state |= {f"table.{name}": value for name, value in self.objective.state_dict().items()}
         checkpoint = Checkpoint(
             step,
             gathered({name: value.detach() for name, value in self.parameters.items()}, self.is_main),
@@ -256,8 +249,7 @@ class Trainer:
             parts[part][key] = value
         self.credit.load(parts["credit"])
         load_scaler_state(self.accelerator, parts["scaler"])
-        if self.objective.table is not None:
-            self.objective.table.load_state_dict(parts["table"])
+        self.objective.load_state_dict(parts["table"])
 
 
 def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False) -> TrainSummary:
@@ -350,7 +342,7 @@ def _finish(trainer: Trainer, summary: TrainSummary) -> None:
     weights = trainer.weights()
     if not trainer.is_main:
         return
-    trainer.credit.save(out / "credit.npz", trainer.objective.table)
+    trainer.credit.save(out / "credit.npz", trainer.objective.state_dict())
     measured = {
         name: round(value, 2)
         for name in ("pairs_per_second", "seconds", "peak_memory_mb")

@@ -17,7 +17,6 @@ from ddecli.core.files import atomic_file
 from ddecli.core.parsing import check_shape, parse_json
 from ddecli.core.paths import readable_file
 from ddecli.objectives.base import ObjectiveOutput, PairErrors
-from ddecli.objectives.delayed_table import DelayedTable
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
@@ -57,18 +56,18 @@ def errors_of(columns: Tensor) -> PairErrors:
     return PairErrors(policy_w, policy_l, reference_w, reference_l, columns[:, 0].long())
 
 
-def step_metrics(columns: Tensor, winners_only: bool = False) -> dict[str, float | None]:
+def step_metrics(columns: Tensor, has_margin: bool = True) -> dict[str, float | None]:
     """The metrics of one optimizer step over its whole batch: means and quantiles.
 
     Args:
-        winners_only: whether the objective looks at winners alone. What is said of pairs is then None; a loss of
+        has_margin: whether the objective compares pairs. Where it does not, what is said of pairs is None; a loss of
             pairs that is no `-log sigmoid(z)` has all of it but the logit.
     """
     names = ("policy_w", "policy_l", "reference_w", "reference_l", "loss", "logit", "gradient_weight")
     mean = dict(zip(names, columns[:, 1:8].mean(0).tolist(), strict=True))
     metrics: dict[str, float | None] = {"loss": mean["loss"], "gradient_weight": mean["gradient_weight"]}
     metrics |= {f"error_{name}": _number(mean[name]) for name in names[:4]}
-    if winners_only:
+    if not has_margin:
         return metrics | dict.fromkeys(OF_PAIRS)
     margin = errors_of(columns).margin.double()
     low, middle, high = torch.quantile(margin, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64)).tolist()
@@ -134,8 +133,12 @@ class CreditMap:
         self.norm_count = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
         self.norm_weight_sum = torch.zeros(steps, CREDIT_BINS, dtype=torch.float64)
 
-    def add(self, step: int, columns: Tensor, table: DelayedTable | None) -> None:
-        """Record one optimizer step. At zero SNR the noise has no error, and a visit is left out."""
+    def add(self, step: int, columns: Tensor, corrections: Tensor | None) -> None:
+        """Record one optimizer step. At zero SNR the noise has no error, and a visit is left out.
+
+        Args:
+            corrections: `C(t)` after it, (T,) float64; None of an objective without.
+        """
         t = columns[:, 0].long()
         ratio = self.to_noise_errors[t]
         bins = torch.bucketize(t, self.edges[1:], right=True)[ratio > 0]
@@ -150,8 +153,8 @@ class CreditMap:
         self.norm_sum[step].index_add_(0, bins, norm)
         self.norm_count[step].index_add_(0, bins, torch.ones_like(norm))
         self.norm_weight_sum[step].index_add_(0, bins, weight)
-        if table is not None:
-            self.corrections[step] = table.corrections()[self.edges[:-1]].double().cpu()
+        if corrections is not None:
+            self.corrections[step] = corrections[self.edges[:-1]]
 
     def state(self) -> dict[str, Tensor]:
         """For the checkpoint."""
@@ -166,8 +169,12 @@ class CreditMap:
             rows = min(len(value), len(self.count))
             getattr(self, name)[:rows] = value[:rows]
 
-    def save(self, path: Path, table: DelayedTable | None) -> None:
-        """Write credit.npz."""
+    def save(self, path: Path, table: dict[str, Tensor]) -> None:
+        """Write credit.npz.
+
+        Args:
+            table: state of the objective's delayed table; empty of an objective without.
+        """
         arrays: dict[str, Any] = {
             "bin_edges": self.edges,
             "gradient_weight_sum": self.weight_sum,
@@ -179,9 +186,9 @@ class CreditMap:
         if self.norm_count.any():
             arrays |= {"gradient_norm_sum": self.norm_sum, "gradient_norm_count": self.norm_count}
             arrays["gradient_norm_weight_sum"] = self.norm_weight_sum
-        if table is not None:
+        if table:
             arrays |= {"corrections": self.corrections}
-            arrays |= {f"table_{name}": value.cpu() for name, value in table.state_dict().items()}
+            arrays |= {f"table_{name}": value.cpu() for name, value in table.items()}
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file, allow_pickle=False, **{name: np.asarray(value) for name, value in arrays.items()}

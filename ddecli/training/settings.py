@@ -15,7 +15,7 @@ from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_RANK, MAX_SEED, MAX_STE
 from ddecli.core.parsing import check_shape
 from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve, short_name
-from ddecli.objectives.presets import loss_preset
+from ddecli.objectives.registry import known_loss
 
 OF_MODEL = ("model_revision", "model_sha256")
 """What a run notes of the model it started from."""
@@ -122,13 +122,17 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
         chosen = {key: value for key, value in chosen.items() if key not in OF_MODEL}
     chosen |= {key: value for key, value in given.items() if value is not None}
     model, loss = chosen.setdefault("model", "tiny"), chosen.setdefault("loss", "dde")
-    loss_preset(loss)
+    known_loss(loss)
     source = resolve(model, chosen.get("model_revision"))
     if chosen.get("segment") is not None:
         parse_segment(chosen["segment"])
     is_lora = chosen.get("lora") is not None
     settings = recipe(model, loss, source.is_tiny, source.family, is_lora) | chosen
-    settings.setdefault("error", loss_preset(loss).error_unit)
+    if "lr" not in settings:
+        raise UserError(
+            f"There is no recipe for the loss {loss!r} with --model {model}: give --lr (and --beta)."
+        )
+    settings.setdefault("error", known_loss(loss).error_unit)
     settings.setdefault("micro_batch_size", settings["batch_size"] if source.is_small else 1)
     if not settings.get("out"):
         settings["out"] = str(Path("runs") / run_name(settings))
@@ -145,7 +149,7 @@ def recipe(
 
     Args:
         model: its name; one that is no preset takes the settings of its kind.
-        loss: the loss's name.
+        loss: the loss's name. Where there is no entry for it, there is no `lr`; its beta follows the rule of its file.
         tiny: whether it is a model of the built-in world, or started from one.
         family: `sd` or `sdxl`, if known.
         lora: whether adapters are trained, not the whole U-Net.
@@ -154,7 +158,9 @@ def recipe(
     kind = "tiny" if tiny else FAMILY_RECIPES.get(family or "", "default")
     entry = recipes.get(model) or recipes[kind]
     entry = dict(entry.get("lora" if lora else "full", entry))
-    return entry | entry.pop("losses")[loss]
+    beta = known_loss(loss).usual_beta
+    of_loss = ({} if beta is None else {"beta": beta}) | entry.pop("losses").get(loss, {})
+    return entry | of_loss
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from jsonschema.exceptions import ValidationError
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
+from ddecli.objectives.registry import LOSSES
 from ddecli.workflow.options import meant
 
 
@@ -18,13 +19,15 @@ def check_keys(config: dict[str, Any], schema: str | Path, files: Sequence[str |
     """Check the keys of a configuration, and the kinds of their values.
 
     Args:
-        schema: a JSON schema, as YAML.
+        schema: a JSON schema, as YAML; its `loss` is one of those that there are.
         files: that the configuration was read from, for the error.
 
     Raises:
         UserError: one sentence that names the file and the key.
     """
-    errors = list(jsonschema.Draft202012Validator(read_yaml(Path(schema))).iter_errors(config))
+    rules = read_yaml(Path(schema))
+    rules["$defs"]["loss"]["enum"] = list(LOSSES)
+    errors = list(jsonschema.Draft202012Validator(rules).iter_errors(config))
     if errors:  # a key that is unknown may be the one that is missing
         first = min(errors, key=lambda error: (error.validator != "additionalProperties", len(error.path)))
         raise UserError(f"{' and '.join(map(str, files))}: {_sentence(first)}")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.base import Objective, PairErrors
-from ddecli.objectives.presets import build_objective
+from ddecli.objectives.registry import build_objective
 
 T = 40
 BETA = 3.0
@@ -41,12 +41,11 @@ def swapped(errors: PairErrors) -> PairErrors:
 
 
 def objective_with_history(loss: str, schedule: NoiseSchedule, swap: bool = False) -> Objective:
-    """The objective after two updates of its table, if it has one."""
+    """The objective after it has observed two steps, which those with a table keep in mind."""
     objective = build_objective(loss, schedule, BETA)
     for seed in (100, 101):
         errors = random_errors(seed, 60)
-        if objective.table is not None:
-            objective.table.update(swapped(errors) if swap else errors)
+        objective.observe(swapped(errors) if swap else errors)
     return objective
 
 
@@ -84,7 +83,7 @@ def test_uniform_is_the_public_formula_to_the_last_bit(schedule: NoiseSchedule) 
 def test_dde_single_is_uniform_where_the_snr_is_one(schedule: NoiseSchedule) -> None:
     errors = random_errors(2)
     at_snr_one = PairErrors(*(getattr(errors, s) for s in SIDES), t=torch.full_like(errors.t, 25))
-    assert torch.equal(schedule.snr(at_snr_one.t), torch.ones(12))
+    assert float(schedule.alphas_cumprod[25]) == 0.5
     uniform = build_objective("uniform", schedule, 5000)(at_snr_one)
     single = build_objective("dde-single", schedule, 5000)(at_snr_one)
     assert torch.equal(single.logit, uniform.logit)
@@ -193,13 +192,13 @@ def test_sft_looks_at_winners_only(schedule: NoiseSchedule) -> None:
     objective = build_objective("sft", schedule, BETA)
     policy_w = random_errors(11).policy_w
     output = objective(PairErrors(policy_w, None, None, None, torch.zeros(12, dtype=torch.long)))
-    assert objective.winners_only
+    assert not (objective.needs_losers or objective.needs_reference or objective.has_margin)
     assert torch.equal(output.loss, policy_w)
     assert output.logit is None
     assert torch.equal(output.gradient_weight, torch.ones(12))
     for loss in PAIRWISE:
         pairwise = build_objective(loss, schedule, BETA)
-        assert not pairwise.winners_only
+        assert pairwise.needs_losers and pairwise.needs_reference and pairwise.has_margin
         with pytest.raises(ValueError, match="both images"):
             pairwise(PairErrors(policy_w, None, None, None, torch.zeros(12, dtype=torch.long)))
 
@@ -210,9 +209,9 @@ def test_the_table_is_read_as_the_step_before_left_it(loss: str, schedule: Noise
     errors = random_errors(12, 30, t_below=T - 1)
     before = objective(errors).logit
     assert torch.equal(objective(errors).logit, before)  # a call does not move the table
-    objective.table.update(errors)
+    objective.observe(errors)
     assert not torch.equal(objective(errors).logit, before)
     # The correction is a shift of the logit by -beta C(t), and a number without gradient.
-    shift = -BETA * objective.table.correction(errors.t)
+    shift = -BETA * objective.corrections()[errors.t].float()
     torch.testing.assert_close(objective(errors).logit - before, shift, rtol=1e-4, atol=1e-5)
-    assert not objective.table.correction(errors.t).requires_grad
+    assert not objective.correction(errors.t).requires_grad

@@ -13,6 +13,7 @@ from run_folders import TIMESTEPS, write_run
 from ddecli.core.errors import UserError
 from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.models.load import load_schedule
+from ddecli.objectives.registry import loss_weights
 from ddecli.reporting.figures import coefficients, corrections, credit, credit_steps, curves, log_sigmoid
 from ddecli.reporting.figures.save import plain
 from ddecli.reporting.figures.style import COLOURS
@@ -393,9 +394,11 @@ def test_damaged_and_unlike_credit_maps_are_refused(runs, tmp_path):
 
 def test_coefficients_are_the_factors_of_the_losses():
     schedule = load_schedule("tiny")
-    found = coefficients.numbers("tiny", schedule.single_shot_weights.numpy(), schedule.step_weights.numpy())
+    weights = {name: weight.numpy() for name, weight in loss_weights(schedule).items()}
+    found = coefficients.numbers("tiny", schedule.single_shot_weights.numpy(), weights)
     t = torch.arange(TIMESTEPS)
-    np.testing.assert_allclose(found["single_shot"], 1 / schedule.snr(t), rtol=1e-5)
+    abar = schedule.alphas_cumprod
+    np.testing.assert_allclose(found["single_shot"], (1 - abar) / abar)
     np.testing.assert_allclose(found["dde"], 0.5 * schedule.single_shot_weight(t), rtol=1e-6)
     assert set(found["uniform"]) == {0.5}
     known = {1: 1.0, 10: 0.57, 100: 0.67, 500: 1.7, 1000: 6.1}  # of Stable Diffusion's schedule
@@ -408,6 +411,7 @@ def test_coefficients_are_the_factors_of_the_losses():
 
 def test_an_infinite_weight_is_left_out():
     weights = np.array([0.1, 1.0, np.inf])
-    found = plain(coefficients.numbers("zero SNR", weights, weights))
+    found = plain(coefficients.numbers("zero SNR", weights, {"dde": weights / 2, "dde-single": weights / 2}))
+    assert found["dde"] == [0.05, 0.5, None] and found["losses"] == {"dde": ["dde", "dde-single"]}
     assert found["single_shot"] == [0.1, 1.0, None]
     assert coefficients.draw(found).axes

@@ -17,7 +17,7 @@ import yaml
 from diffusers import DDPMScheduler, UNet2DConditionModel
 
 from ddecli.core.errors import UserError
-from ddecli.objectives.presets import LOSSES
+from ddecli.objectives.registry import LOSSES
 from ddecli.training.loop import Trainer, train
 from ddecli.training.settings import TrainSettings, resolve_settings
 
@@ -131,9 +131,7 @@ def test_a_step_on_a_v_model_is_the_public_script_s(
 def own_errors(trainer: Trainer, batch: Any) -> Any:
     from ddecli.training.errors import pair_errors
 
-    return pair_errors(
-        trainer.model, trainer.reference, batch, trainer.autocast(), trainer.objective.winners_only
-    )
+    return pair_errors(trainer.model, trainer.reference, batch, trainer.autocast(), trainer.objective)
 
 
 @pytest.mark.parametrize("kind", ["v_prediction", "sample"])

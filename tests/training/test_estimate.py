@@ -25,7 +25,7 @@ class SlowTrainer:
     def __init__(self, settings: TrainSettings) -> None:
         self.settings, self.steps_done = settings, 0
         self.accelerator = SimpleNamespace(device=torch.device("cpu"))
-        self.objective = SimpleNamespace(winners_only=settings.loss == "sft")
+        self.objective = SimpleNamespace(needs_reference=settings.loss != "sft")
         self.dtype = torch.float32
         self.reference = SimpleNamespace(without_lora=self.nothing)
 

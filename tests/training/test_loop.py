@@ -29,7 +29,7 @@ from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.data.prepare import prepare
 from ddecli.models.digests import model_sha256
 from ddecli.models.load import load_model
-from ddecli.objectives.presets import LOSSES
+from ddecli.objectives.registry import LOSSES
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.errors import pair_errors
 from ddecli.training.loop import Trainer, train
@@ -199,9 +199,7 @@ def test_the_norm_of_a_pairs_gradient(
     found = np.zeros(50)
     for number in (0, 5):
         batch = trainer.batches(range(number, number + 1))
-        errors = pair_errors(
-            trainer.model, trainer.reference, batch, trainer.autocast(), trainer.objective.winners_only
-        )
+        errors = pair_errors(trainer.model, trainer.reference, batch, trainer.autocast(), trainer.objective)
         trainer.objective(errors).loss.mean().backward()
         gradient = torch.cat([value.grad.flatten() for value in trainer.parameters.values()])
         found[int(batch.t[0]) // 20] += gradient.double().norm().item()

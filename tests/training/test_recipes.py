@@ -9,7 +9,7 @@ import yaml
 from diffusers import DDIMScheduler
 
 from ddecli.diffusion.schedule import NoiseSchedule
-from ddecli.objectives.presets import LOSSES
+from ddecli.objectives.registry import LOSSES
 from ddecli.training.settings import recipe, resolve_settings
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,11 @@ from diffusers import DDIMScheduler
 from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.base import ObjectiveOutput, PairErrors
-from ddecli.objectives.dde import DDE
-from ddecli.objectives.delayed_table import DelayedTable
-from ddecli.objectives.uniform import Uniform
+from ddecli.objectives.losses.dde import DDE
+from ddecli.objectives.losses.uniform import Uniform
 from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
+
+SCHEDULE = NoiseSchedule.from_scheduler(DDIMScheduler())
 
 
 def some_errors(size: int = 64) -> PairErrors:
@@ -27,12 +28,12 @@ def some_errors(size: int = 64) -> PairErrors:
 
 def some_columns() -> torch.Tensor:
     errors = some_errors()
-    return columns_of(errors, Uniform(10.0)(errors))
+    return columns_of(errors, Uniform(SCHEDULE, 10.0)(errors))
 
 
 def test_errors_survive_gathering() -> None:
     errors = some_errors()
-    found = errors_of(columns_of(errors, Uniform(10.0)(errors)))
+    found = errors_of(columns_of(errors, Uniform(SCHEDULE, 10.0)(errors)))
     for name in ("policy_w", "policy_l", "reference_w", "reference_l", "t"):
         assert torch.equal(getattr(found, name), getattr(errors, name)), name
 
@@ -50,13 +51,12 @@ def test_step_metrics_against_numpy() -> None:
 
 def test_what_was_learned_before_is_no_accuracy() -> None:
     """DDE's logit holds the correction term, the same for all pairs of a timestep; the accuracy does not."""
-    schedule = NoiseSchedule.from_scheduler(DDIMScheduler())
-    table = DelayedTable(schedule)
+    dde = DDE(SCHEDULE, 1000.0)
     t = torch.arange(1000)
     ahead = PairErrors(*(torch.full((1000,), value) for value in (0.1, 0.3, 0.2, 0.2)), t=t)
-    table.update(ahead)
+    dde.observe(ahead)
     errors = some_errors()
-    output = DDE(schedule, 1000.0, table)(errors)
+    output = dde(errors)
     assert (output.logit > 0).float().mean() > 0.6
     found = step_metrics(columns_of(errors, output))
     assert found["implicit_accuracy"] == pytest.approx((errors.margin < 0).double().mean().item())
@@ -65,7 +65,7 @@ def test_what_was_learned_before_is_no_accuracy() -> None:
 def test_a_loss_without_pairs_has_the_same_metrics() -> None:
     errors = some_errors()
     absent = ObjectiveOutput(errors.policy_w, None, errors.policy_w)
-    found = step_metrics(columns_of(errors, absent), winners_only=True)
+    found = step_metrics(columns_of(errors, absent), has_margin=False)
     assert found.keys() == step_metrics(some_columns()).keys()
     assert found["margin"] is None and found["implicit_accuracy"] is None and found["logit"] is None
 
@@ -83,7 +83,7 @@ def test_credit_map_against_a_loop(tmp_path: Path) -> None:
     columns = some_columns()
     credit = CreditMap(steps=2, num_timesteps=1000)
     credit.add(1, columns, None)
-    credit.save(tmp_path / "credit.npz", None)
+    credit.save(tmp_path / "credit.npz", {})
     saved = np.load(tmp_path / "credit.npz")
     for number in range(50):
         inside = [row for row in columns.tolist() if 20 * number <= row[0] < 20 * (number + 1)]
@@ -108,10 +108,10 @@ def test_norms_of_gradients_are_counted_where_they_were_measured(tmp_path: Path)
     norms = torch.full((64,), torch.nan, dtype=torch.float64)
     norms[3:9] = torch.arange(6.0).double()
     credit = CreditMap(steps=1, num_timesteps=1000)
-    output = Uniform(10.0)(errors)
+    output = Uniform(SCHEDULE, 10.0)(errors)
     weight = output.gradient_weight
     credit.add(0, columns_of(errors, output, norms), None)
-    credit.save(tmp_path / "credit.npz", None)
+    credit.save(tmp_path / "credit.npz", {})
     saved = np.load(tmp_path / "credit.npz")
     for number in range(50):
         inside = [float(norms[row]) for row in range(3, 9) if int(errors.t[row]) // 20 == number]
@@ -200,20 +200,20 @@ def test_the_alarm_says_which_checkpoint_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("longer", [2, 5])
 def test_a_credit_map_goes_on_in_a_run_of_other_length(longer: int, tmp_path: Path) -> None:
-    table = DelayedTable(NoiseSchedule.from_scheduler(DDIMScheduler()))
-    table.update(some_errors())
+    dde = DDE(SCHEDULE, 1000.0)
+    dde.observe(some_errors())
     first, second = CreditMap(3, 1000), CreditMap(longer, 1000)
     for step in range(2):
         columns = some_columns()
         columns[:, 8] = 1.5  # every norm was measured
-        first.add(step, columns * (step + 1) % 1000, table)
+        first.add(step, columns * (step + 1) % 1000, dde.corrections())
     second.load(first.state())
     for name, value in first.state().items():
         assert value.any() and torch.equal(second.state()[name][:2], value[:2]), name
         assert not second.state()[name][2:].any() and len(second.state()[name]) == longer
-    second.save(tmp_path / "credit.npz", table)
+    second.save(tmp_path / "credit.npz", dde.state_dict())
     saved = np.load(tmp_path / "credit.npz")
-    expected = table.corrections()[torch.arange(0, 1000, 20)]
+    expected = dde.corrections()[torch.arange(0, 1000, 20)]
     assert np.array_equal(saved["corrections"][1], expected.numpy()) and expected.any()
     assert np.array_equal(saved["bin_edges"], np.arange(0, 1001, 20))
-    assert np.array_equal(saved["table_means"], table.state_dict()["means"].numpy())
+    assert np.array_equal(saved["table_means"], dde.state_dict()["means"].numpy())

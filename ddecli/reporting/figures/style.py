@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ddecli.core.text import printable
+from ddecli.objectives.registry import LOSSES
 from ddecli.reporting import paper
 
 COLUMN, PAGE = 3.4, 6.9
@@ -49,28 +50,8 @@ STYLE = {
     "pdf.fonttype": 42,  # TrueType: text in the PDF can be searched and edited
 }
 
-COLOURS = {  # of Okabe and Ito, red of Tol: told apart with every kind of colour blindness
-    "base": "#CC3311",
-    "sft": "#7F7F7F",
-    "uniform": "#E69F00",
-    "discounted": "#56B4E9",
-    "dde": "#0072B2",
-    "dde-single": "#009E73",
-    "dde-step": "#CC79A7",
-}
-MARKERS = {
-    "sft": "D",
-    "uniform": "s",
-    "discounted": "^",
-    "dde": "o",
-    "dde-single": "v",
-    "dde-step": "P",
-}
-LINES: dict[str, Any] = {
-    "discounted": (0, (4, 1.2)),
-    "dde-single": (0, (4, 2)),
-    "dde-step": (0, (6, 1, 1.5, 1)),
-}
+# Of Okabe and Ito, red of Tol: told apart with every kind of colour blindness.
+COLOURS = {"base": "#CC3311"} | {name: loss.colour for name, loss in LOSSES.items()}
 OTHER_COLOURS = ("#332288", "#882255", "#999933", "#44AA99", "#661100", "#117733", "#000000")
 """Labels that are no method of the paper, in their order (Tol's muted colours)."""
 
@@ -86,12 +67,14 @@ def colours(labels: Sequence[str]) -> dict[str, str]:
 
 def marker(label: str) -> str:
     """The marker of a label, so that methods are told apart without colours."""
-    return MARKERS.get(paper.method(label), "X")
+    loss = LOSSES.get(paper.method(label))
+    return loss.marker if loss else "X"
 
 
 def line(label: str) -> Any:
     """The line of a label: of two that coincide, the dashes of the upper one show the lower one."""
-    return LINES.get(paper.method(label), "-")
+    loss = LOSSES.get(paper.method(label))
+    return loss.line if loss else "-"
 
 
 def panels(count: int, height: float = 2.4) -> tuple[Figure, list[Axes]]:

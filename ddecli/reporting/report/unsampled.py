@@ -42,7 +42,7 @@ def unsampled(model: ModelEvidence) -> Iterator[str]:
 
 def draws_above(run: TrainedRun, last: int, timesteps: int) -> float:
     """The share of a training's draws of `t` that lies above a timestep, by its loss's own distribution."""
-    from ddecli.objectives.presets import build_sampler
+    from ddecli.objectives.registry import build_sampler
 
     settings = run.settings
     sampler = build_sampler(settings["loss"], timesteps, settings.get("segment"), settings.get("gamma", 0.9))

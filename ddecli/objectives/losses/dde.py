@@ -13,28 +13,35 @@ errors at hand, without running the model again:
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
+from typing import TYPE_CHECKING
 
-from ddecli.diffusion.schedule import NoiseSchedule
-from ddecli.objectives.base import Objective, ObjectiveOutput, PairErrors
-from ddecli.objectives.delayed_table import DelayedTable
+from ddecli.objectives.corrected import CorrectedObjective
+from ddecli.objectives.loss import Loss
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
-class DDE(Objective):
+class DDE(CorrectedObjective):
     """`L = -log sigmoid(-beta (1/2 c_t D(t) + C(t)))`."""
 
-    def __init__(self, schedule: NoiseSchedule, beta: float, table: DelayedTable) -> None:
-        self.schedule = schedule
-        self.beta = beta
-        self.table: DelayedTable = table
+    def weight(self, t: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """`1/2 c_t`."""
+        return 0.5 * self.schedule.single_shot_weight(t, dtype)
 
-    def __call__(self, errors: PairErrors) -> ObjectiveOutput:
-        c_t = self.schedule.single_shot_weight(errors.t)
-        single_shot_term = 0.5 * c_t * errors.margin
-        correction_term = self.table.correction(errors.t)
-        logit = -self.beta * (single_shot_term + correction_term)
-        loss = -F.logsigmoid(logit)
 
-        gradient_weight = torch.sigmoid(-logit) * (self.beta * 0.5 * c_t)
-        return ObjectiveOutput(loss, logit, gradient_weight.detach())
+LOSS = Loss(
+    "dde",
+    "DDE",
+    "DDE, single-shot estimate below t, stepwise correction above it",
+    DDE,
+    paper="arXiv:2411.14871",
+    error_unit="noise",
+    settings=("beta", "ema_decay", "correction_bins"),
+    mean_weight=10.15,
+    needs_snr=True,
+    formula="c_t/2",
+    colour="#0072B2",
+    marker="o",
+)

@@ -1,0 +1,64 @@
+"""What is known of a loss before it is used: its file describes it, and everything else asks here. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from ddecli.objectives.base import Objective
+
+DPO_BETA, DPO_WEIGHT = 5000.0, 0.5
+"""Beta of Diffusion-DPO's public code, and the factor before its `D(t)`."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What `--loss NAME` stands for.
+
+    Attributes:
+        name: as it is typed, and in run.yaml.
+        label: what tables and figures call it.
+        summary: one line for the help text.
+        objective: its class, called with a model's schedule and `settings` by name.
+        paper: where it is from, `arXiv:NUMBER`; empty if nowhere. Losses are listed in the order of their papers.
+        timesteps: how they are drawn.
+        error_unit: in which errors are formed if nothing else is asked for. Fine-tuning and Diffusion-DPO are public
+            code, which takes the error of what the model predicts; DDE is derived for errors of the noise, and in them
+            stays what its paper says.
+        settings: those of training that the objective takes.
+        mean_weight: mean of its `weight(t)` over the timesteps of Stable Diffusion's schedule, errors of the noise;
+            None for a loss without beta.
+        needs_snr: whether by errors of the noise it cannot be formed where the last timestep has zero SNR.
+        formula: of `weight(t)`, for figures.
+        colour, marker, line: its own in every figure. A line is a style of matplotlib; of two lines that coincide, the
+            dashes of the upper one show the lower one.
+    """
+
+    name: str
+    label: str
+    summary: str
+    objective: Callable[..., Objective]
+    paper: str = ""
+    timesteps: Literal["uniform", "discounted"] = "uniform"
+    error_unit: Literal["noise", "native"] = "native"
+    settings: tuple[str, ...] = ()
+    mean_weight: float | None = None
+    needs_snr: bool = False
+    formula: str = ""
+    colour: str = "black"
+    marker: str = "X"
+    line: Any = "-"
+
+    @property
+    def has_beta(self) -> bool:
+        """Whether there is a strength of the preference."""
+        return "beta" in self.settings
+
+    @property
+    def usual_beta(self) -> float | None:
+        """The beta at which the factor before `D(t)` has the mean that Diffusion-DPO's has at 5000; two digits."""
+        if self.mean_weight is None:
+            return None
+        return float(f"{DPO_BETA * DPO_WEIGHT / self.mean_weight:.1e}")

@@ -1,0 +1,1 @@
+"""One loss a file: its formula and its description `LOSS`, which `ddecli.objectives.registry` finds."""
