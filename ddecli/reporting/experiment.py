@@ -104,6 +104,7 @@ class Experiment(_Strict):
     tables: dict[Literal[2, 3, 4], Path] = Field({}, description="outputs of `ddecli table N --json`")
     models: dict[str, ModelFolders] = Field(min_length=1)
     figures: list[Picture] = []
+    changes: list[str] = Field([], description="what is not as in an earlier state of the experiment")
     grid: Path | dict[str, Path] | None = Field(
         None,
         description="the record that beta and learning rates were chosen from; of the first model, or by model",

@@ -12,6 +12,7 @@ rule experiment:
     params:
         name=config["name"],
         title=config["title"],
+        changes=config["changes"],
         tables=DESCRIPTION.tables,
         models=DESCRIPTION.models,
         figures=DESCRIPTION.figures,

@@ -65,10 +65,11 @@ CAPTIONS = {
 
 def article(findings: Findings) -> Document:
     """The whole article."""
-    judged = bool(findings.measured)
+    judged, changes = bool(findings.measured), findings.experiment.changes
     sections: dict[str, Iterable[Block]] = {
         "What was run": setup(findings),
         "How claims are judged" if judged else "How intervals are formed": rules(findings),
+        "What has changed": [bullets(changes)] if changes else [],
         "Tables": _tables(findings),
         "Figures": _figures(findings),
         "The claims one by one": one_by_one(findings) if judged else [],
