@@ -26,6 +26,8 @@ class BetaCredit:
         trainings: number of them, of DDE.
         first, largest, last: the middle's share of DDE's credit at the first step, at its largest, and at the end.
         rival: the same share of uniform training at the end; None where there is none with this beta.
+        single: the same share of DDE without corrections at the end; None where there is none with this beta.
+        correction: the largest `beta |C(t)|` at the end, what the correction terms add to a logit of DDE.
         slope: mean of `4 s (1 - s)` of DDE in the last steps: one before anything is learned, 0 where all is.
         above_uniform, above_half: the longest window; None where there is none.
     """
@@ -36,6 +38,8 @@ class BetaCredit:
     largest: float
     last: float
     rival: float | None
+    single: float | None
+    correction: float | None
     slope: float
     above_uniform: Steps | None
     above_half: Steps | None
@@ -68,20 +72,29 @@ class Regime:
 
 def regime_of(model: ModelEvidence) -> Regime | None:
     """What the trainings until logits saturate tell of a model; None without those of DDE."""
-    dde, uniform = (model.regime.get(loss, []) for loss in ("dde", "uniform"))
+    dde, uniform, single = (model.regime.get(loss, []) for loss in ("dde", "uniform", "dde-single"))
     if not dde:
         return None
     steps = max(run.credit.size for run in dde)
-    ours, theirs = beta_runs(dde, steps), beta_runs(uniform, steps)
-    by = measure([run.credit for given in [*ours.values(), *theirs.values()] for run in given])
-    betas = tuple(_beta(beta, given, theirs.get(beta, []), by) for beta, given in ours.items())
+    ours, theirs, without = (beta_runs(runs, steps) for runs in (dde, uniform, single))
+    by = measure([run.credit for runs in (ours, theirs, without) for given in runs.values() for run in given])
+    betas = tuple(
+        _beta(beta, given, theirs.get(beta, []), without.get(beta, []), by) for beta, given in ours.items()
+    )
     used = {float(run.settings["beta"]) for run in model.runs_of("dde")}
     return Regime(by, steps, betas, used.pop() if len(used) == 1 else None)
 
 
-def _beta(beta: float, ours: Sequence[TrainedRun], theirs: Sequence[TrainedRun], by: By) -> BetaCredit:
+def _beta(
+    beta: float,
+    ours: Sequence[TrainedRun],
+    theirs: Sequence[TrainedRun],
+    without: Sequence[TrainedRun],
+    by: By,
+) -> BetaCredit:
     share = middle_share(ours, by)
     rival = middle_share(theirs, by) if theirs else None
+    corrections = [run.credit.corrections[-1] for run in ours if run.credit.corrections is not None]
     return BetaCredit(
         beta,
         len(ours),
@@ -89,6 +102,8 @@ def _beta(beta: float, ours: Sequence[TrainedRun], theirs: Sequence[TrainedRun],
         float(share.max()),
         float(share[-1]),
         None if rival is None else float(rival[-1]),
+        float(middle_share(without, by)[-1]) if without else None,
+        float(beta * np.mean([np.abs(each).max() for each in corrections])) if corrections else None,
         mean_slope(ours),
         None if rival is None else longest(share > rival),
         longest(share > HALF),

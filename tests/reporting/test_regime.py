@@ -24,7 +24,7 @@ def coefficients(model):
     return np.geomspace(0.001, 200, 1000)
 
 
-def trained(folder, loss, beta, middle, sigmoid=0.1, seed=10):
+def trained(folder, loss, beta, middle, sigmoid=0.1, seed=10, corrections=None):
     """A run whose middle has this share of the credit, `(steps,)`; the other two parts have half of the rest each."""
     share = np.broadcast_to(middle, STEPS)[:, None]
     weight = (
@@ -36,6 +36,7 @@ def trained(folder, loss, beta, middle, sigmoid=0.1, seed=10):
         folder,
         weight,
         count,
+        corrections,
         sigmoid=np.full((STEPS, BINS), sigmoid),
         norm=weight,
         implicit_accuracy=np.ones(STEPS),
@@ -81,6 +82,7 @@ def test_windows_of_each_beta(experiment):
     assert high.above_half == (14, 27)  # four of .45 and one of .8 have a mean of .52
     assert high.largest == pytest.approx(0.8)
     assert (high.rival, low.slope, high.slope) == pytest.approx((0.3, 1.0, 0.36))
+    assert high.single is None and high.correction is None
     assert (short.above_uniform, short.above_half) == (None, None)
     assert found.as_dict()["regimes"]["tiny"]["betas"][1]["above_uniform"] == (11, 30)
 
@@ -94,7 +96,7 @@ def test_the_article_says_which_beta_has_a_window_and_whether_it_is_the_one_in_u
         "DDE use, has no window."
     ) in section
     assert "A β has a window if for as many steps on end, or more" in section
-    assert "| 320 | 1 | 10 % | 80 % | 10 % | 30 % | 11–30 | 14–27 | 0.36 |" in section
+    assert "| 320 | 1 | 10 % | 80 % | 10 % | 30 % | – | 11–30 | 14–27 | 0.36 | – |" in section
     assert "Judged by the trainings until logits saturate: 1 of DDE, 40 steps, β 320" in text
 
 
@@ -111,6 +113,20 @@ def test_a_beta_without_uniform_training_is_held_against_one_half_alone(experime
     assert (
         "the share of 0.2-0.7 in the credit of DDE lies above one half with β 320 (steps 14 to 27);" in text
     )
+
+
+def test_dde_stands_beside_itself_without_corrections(experiment, tmp_path):
+    described = yaml.safe_load(experiment.read_text())
+    regime = described["models"]["tiny"]["regime"]
+    regime["dde-single"] = [trained(tmp_path / "r/single", "dde-single", 320.0, 0.2)]
+    corrections = np.zeros((STEPS, BINS))
+    corrections[-1, 3:5] = 0.01, -0.02
+    regime["dde"].append(trained(tmp_path / "r/corrected", "dde", 320.0, 0.1, corrections=corrections))
+    experiment.write_text(yaml.safe_dump(described))
+    found = find(read_experiment(experiment), coefficients)
+    high = found.regimes["tiny"].betas[1]
+    assert (high.trainings, high.single, high.correction) == pytest.approx((2, 0.2, 320 * 0.02))
+    assert "| 20 % | " in to_markdown(article(found)) and "| 6.4 |" in to_markdown(article(found))
 
 
 def test_without_such_trainings_the_article_has_no_such_section(tmp_path):

@@ -87,8 +87,12 @@ def test_scorers_that_rise_while_the_truth_falls_are_named(findings, markdown):
 
 def test_what_has_changed_is_listed_where_the_experiment_says_it(experiment, markdown):
     assert "What has changed" not in markdown
-    described = read_experiment(changed(experiment, changes=["Six trainings, not *three*.", "Another world."]))
-    section = to_markdown(article(find(described, coefficients))).split("## 3. What has changed")[1].split("##")[0]
+    described = read_experiment(
+        changed(experiment, changes=["Six trainings, not *three*.", "Another world."])
+    )
+    section = (
+        to_markdown(article(find(described, coefficients))).split("## 3. What has changed")[1].split("##")[0]
+    )
     assert section.split("\n") == ["", "", "- Six trainings, not \\*three\\*.", "- Another world.", "", ""]
 
 

@@ -67,7 +67,7 @@ def _chosen(found: Regime, dde: str) -> str:
 
 def _table(name: str, found: Regime) -> Block:
     def row(each: BetaCredit) -> list[Words]:
-        parts = [each.first, each.largest, each.last, each.rival]
+        parts = [each.first, each.largest, each.last, each.rival, each.single]
         return [
             f"{each.beta:g}",
             str(each.trainings),
@@ -75,6 +75,7 @@ def _table(name: str, found: Regime) -> Block:
             _steps(each.above_uniform),
             _steps(each.above_half),
             f"{each.slope:.2f}",
+            NOTHING if each.correction is None else f"{each.correction:.2g}",
         ]
 
     header: list[Words] = [
@@ -84,15 +85,18 @@ def _table(name: str, found: Regime) -> Block:
         "largest",
         "at the end",
         "uniform at the end",
+        "DDE-Single at the end",
         "above uniform, steps",
         "above half, steps",
         "4 s (1 − s)",
+        "β |C(t)|",
     ]
     caption: list[str | Span] = [
         strong(f"Share of {span(MIDDLE)} in the credit of DDE, {name}."),
         f" s is the sigmoid factor of a pair: the mean of 4 s (1 − s) over the last {LAST:.0%} of the steps and "
         f"the three parts of the trajectory is one before training; logits saturate in a part where it is below "
-        f"{SATURATED:g}.",
+        f"{SATURATED:g}. β |C(t)|, at its largest at the end, is what the correction terms add to a logit; DDE-Single "
+        "is the same loss without them.",
     ]
     return grid(header, [row(each) for each in found.betas], caption)
 
