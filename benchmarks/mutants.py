@@ -40,17 +40,22 @@ ROOMS = {
         "core",
         "cli",
         "models/test_digests.py",
-        "reporting/test_compare.py",
+        "stats/test_compare.py",
         "sampling/test_prompts.py",
     ],
-    "reporting": ["reporting", "cli/test_table.py", "cli/test_report_command.py"],
+    "stats": ["stats", "tables", "cli/test_table.py"],
+    "tables": ["tables", "cli/test_table.py"],
+    "figures": ["figures", "cli/test_figure.py"],
+    "tuning": ["tuning", "cli/test_choose_command.py"],
+    "document": ["reproduction/test_report.py", "cli/test_report_command.py"],
+    "reproduction": ["reproduction", "cli/test_report_command.py"],
     "cli": ["cli"],
     "tinyworld": ["tinyworld", "cli/test_world.py", "cli/test_prepare.py", "cli/test_score.py"],
 }
 """The tests that somebody who changes a room would run."""
 LEFT_OUT = ("training/test_processes.py",)
 """Tests that start processes of their own, whose lines nobody sees here."""
-LOOKED_AT = ("reporting/figures/", "reporting/report/", "reporting/render.py")
+LOOKED_AT = ("figures/", "document/", "reproduction/article/", "tables/render.py")
 """Files that draw and word: that they look and read well is judged by eye."""
 
 COMPARISONS = {

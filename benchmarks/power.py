@@ -14,10 +14,10 @@ import argparse
 from itertools import product
 
 from ddecli.core.scores import load_scores
-from ddecli.reporting.intervals import corrected_level
-from ddecli.reporting.metrics import NAMES
-from ddecli.reporting.power import pilot_of, power
-from ddecli.reporting.rows import shared_metrics
+from ddecli.stats.intervals import corrected_level
+from ddecli.stats.metrics import NAMES
+from ddecli.stats.power import pilot_of, power
+from ddecli.stats.rows import shared_metrics
 
 DIFFERENCES = (0.5, 0.1)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ddecli.core.files import write_json
 from ddecli.core.manifest import machine, versions
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
-from ddecli.reporting.metrics import is_part
+from ddecli.stats.metrics import is_part
 
 IMAGES = 2
 METRICS = ("clip", "hps", "pickscore", "truth", "attributes")

@@ -12,9 +12,9 @@ from PIL import Image
 from run_folders import write_run
 from score_sets import score_set, write
 
-from ddecli.reporting.choose import Choice, Trial
-from ddecli.reporting.metrics import PAPER_METRICS
-from ddecli.reporting.tables import score_table
+from ddecli.stats.metrics import PAPER_METRICS
+from ddecli.tables.build import score_table
+from ddecli.tuning.choose import Choice, Trial
 
 SHIFTS = {"base": [0.0], "uniform": [0.024, 0.026, 0.025], "dde": [0.06, 0.064, 0.062], "0-0.1": [0.01]}
 METRICS = ("clip", "hps", "pickscore", "truth")

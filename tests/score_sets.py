@@ -1,4 +1,4 @@
-"""Score sets made by hand for the tests of reporting and of its commands."""
+"""Score sets made by hand for the tests of tables, figures and articles, and of their commands."""
 
 from __future__ import annotations
 

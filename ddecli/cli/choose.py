@@ -38,8 +38,8 @@ def choose(
     from ddecli.core.scores import load_scores
     from ddecli.core.sealed import write_sealed
     from ddecli.core.text import to_json
-    from ddecli.reporting.choose import choose as choose_best
-    from ddecli.reporting.metrics import PAPER_METRICS
+    from ddecli.stats.metrics import PAPER_METRICS
+    from ddecli.tuning.choose import choose as choose_best
 
     if out is not None:
         replaceable(out)

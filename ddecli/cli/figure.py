@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from ddecli.cli.rows import parse_rows
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_COUNT
-from ddecli.reporting.figures.presets import FIGURES
+from ddecli.figures.presets import FIGURES
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -72,7 +72,7 @@ def segments(
     is the part of t/T, as in 0.3-0.4. Error bars, and the band of the full range, are 95 % intervals of the
     difference to the base.
     """
-    from ddecli.reporting.figures import segments as drawn
+    from ddecli.figures import segments as drawn
 
     _write(out, title, drawn, parse_rows(rows), metric or ())
 
@@ -85,7 +85,7 @@ def beat_ratios(
     title: Title = None,
 ) -> None:
     """Share of image pairs (same prompt and number) that beat the base model, ties half (paper, Fig. 5)."""
-    from ddecli.reporting.figures import beat_ratios as drawn
+    from ddecli.figures import beat_ratios as drawn
 
     _write(out, title, drawn, parse_rows(rows), metric or ())
 
@@ -97,9 +97,9 @@ def coefficients(
     title: Title = None,
 ) -> None:
     """The weights of the losses by timestep: 1/SNR(t), its half, 1/2 and t lambda_t (paper, Sec. 3.4)."""
+    from ddecli.figures import coefficients as drawn
     from ddecli.models.load import load_schedule
     from ddecli.objectives.registry import loss_weights
-    from ddecli.reporting.figures import coefficients as drawn
 
     schedule = load_schedule(model)
     weights = {name: weight.numpy() for name, weight in loss_weights(schedule).items()}
@@ -109,7 +109,7 @@ def coefficients(
 @app.command("corrections", short_help=FIGURES["corrections"])
 def corrections(rows: Runs, out: Out, title: Title = None) -> None:
     """DDE's correction terms by timestep after training, and how they settle (paper, Sec. 4.4)."""
-    from ddecli.reporting.figures import corrections as drawn
+    from ddecli.figures import corrections as drawn
 
     _write(out, title, drawn, parse_rows(rows))
 
@@ -127,7 +127,7 @@ def log_sigmoid(
     title: Title = None,
 ) -> None:
     """The loss, its gradient and where it saturates, with the logits that runs reached (paper, Sec. 3.4)."""
-    from ddecli.reporting.figures import log_sigmoid as drawn
+    from ddecli.figures import log_sigmoid as drawn
 
     _write(out, title, drawn, parse_rows(rows or []))
 
@@ -135,7 +135,7 @@ def log_sigmoid(
 @app.command("credit", short_help=FIGURES["credit"])
 def credit(rows: Runs, out: Out, title: Title = None) -> None:
     """Which timesteps got the gradient: the weight of a visit by timestep, and shares of the total."""
-    from ddecli.reporting.figures import credit as drawn
+    from ddecli.figures import credit as drawn
 
     _write(out, title, drawn, parse_rows(rows))
 
@@ -158,7 +158,7 @@ def credit_steps(
 
     Example: `ddecli figure credit-steps "beta 20"=runs/a "beta 320"=runs/b --out paper/credit-steps`
     """
-    from ddecli.reporting.figures import credit_steps as drawn
+    from ddecli.figures import credit_steps as drawn
 
     _write(out, title, drawn, parse_rows(rows), by)
 
@@ -166,7 +166,7 @@ def credit_steps(
 @app.command("curves", short_help=FIGURES["curves"])
 def curves(rows: Runs, out: Out, title: Title = None) -> None:
     """Loss, implicit accuracy, margin and gradient norm over training."""
-    from ddecli.reporting.figures import curves as drawn
+    from ddecli.figures import curves as drawn
 
     _write(out, title, drawn, parse_rows(rows))
 
@@ -190,7 +190,7 @@ def images(
 
     No picture is picked by hand: prompts are spread evenly over the set, the picture's number is the same everywhere.
     """
-    from ddecli.reporting.figures import images as drawn
+    from ddecli.figures import images as drawn
 
     _write(out, title, drawn, parse_rows(rows), prompts, image_index)
 
@@ -199,7 +199,7 @@ def _write(out: Path, title: str | None, drawn: ModuleType, *given: Any) -> None
     """Draw a figure of what its `numbers` makes of what is `given`."""
     from ddecli.core.console import console
     from ddecli.core.ledger import noting
-    from ddecli.reporting.figures.save import save_figure
+    from ddecli.figures.save import save_figure
 
     with noting() as read:
         numbers = drawn.numbers(*given)

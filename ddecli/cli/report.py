@@ -35,7 +35,7 @@ def report(
     from ddecli.core.console import console, echo
     from ddecli.core.text import to_json
     from ddecli.models.load import load_schedule, load_scheduler
-    from ddecli.reporting.report.write import write_report
+    from ddecli.reproduction.article.write import write_report
 
     def coefficients(model: str) -> np.ndarray:
         return load_schedule(model).single_shot_weights.numpy()

@@ -13,8 +13,8 @@ from ddecli.core.limits import MAX_BATCH
 
 if TYPE_CHECKING:
     from ddecli.core.scores import ScoreSet
-    from ddecli.reporting.compare import Comparison
     from ddecli.scoring.sources import ImageSet
+    from ddecli.stats.compare import Comparison
 
 MAX_LISTED = 20
 """Images given by name that are listed one by one."""
@@ -102,11 +102,11 @@ def score(
     from ddecli.core.console import console, echo
     from ddecli.core.devices import choose_device
     from ddecli.core.text import to_json
-    from ddecli.reporting.compare import compare, summarize
-    from ddecli.reporting.decline import decline
     from ddecli.scoring.presets import DEFAULT_METRICS, check_metrics
     from ddecli.scoring.score import ScoringSettings, score_images, with_parts
     from ddecli.scoring.sources import read_source
+    from ddecli.stats.compare import compare, summarize
+    from ddecli.stats.decline import decline
 
     metrics = check_metrics(metric or DEFAULT_METRICS)
     folders = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", scorer or [])}

@@ -41,8 +41,8 @@ def table(
     from ddecli.core.paths import replaceable
     from ddecli.core.sealed import sealed
     from ddecli.core.text import to_json
-    from ddecli.reporting.render import to_csv, to_latex, to_markdown, to_rich
-    from ddecli.reporting.tables import build_table
+    from ddecli.tables.build import build_table
+    from ddecli.tables.render import to_csv, to_latex, to_markdown, to_rich
 
     number = _number(rows[0])
     folders = parse_rows(rows if number is None else rows[1:])

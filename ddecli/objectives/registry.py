@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+import re
 from typing import TYPE_CHECKING, Any
 
 from ddecli.core.errors import UserError
@@ -33,6 +34,16 @@ def known_loss(loss: str) -> Loss:
     if loss not in LOSSES:
         raise UserError(f"Unknown loss {loss!r}; choose one of {', '.join(LOSSES)}.")
     return LOSSES[loss]
+
+
+def method_of(label: str) -> str:
+    """The name of the loss that a label means, however spaced; of any other label its small letters and digits."""
+    plain = _plain(label)
+    return next((name for name, loss in LOSSES.items() if _plain(loss.label) == plain), plain)
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", label.lower())
 
 
 def build_objective(loss: str, schedule: NoiseSchedule, beta: float, **settings: Any) -> Objective:

@@ -15,7 +15,7 @@ from ddecli.core.files import read_json
 from ddecli.core.segments import parse_segment
 from ddecli.core.world import require_edition, world_of
 from ddecli.models.presets import resolve
-from ddecli.reporting.evidence import LABELS
+from ddecli.reproduction.evidence import LABELS
 from ddecli.workflow.commands import (
     at,
     check_inception,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ddecli.reporting.evidence import LABELS
+from ddecli.reproduction.evidence import LABELS
 
 Config = Mapping[str, Any]
 GRID = "grid/"

@@ -18,7 +18,7 @@ from PIL import Image
 from tiny_models import save_classifier, save_clip
 
 from ddecli.core.errors import UserError
-from ddecli.reporting.runs import load_credit
+from ddecli.stats.runs import load_credit
 
 if TYPE_CHECKING:
     from conftest import Typed

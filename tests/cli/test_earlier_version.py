@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from diffusers import StableDiffusionPipeline
 
-from ddecli.reporting.runs import load_credit
+from ddecli.stats.runs import load_credit
 
 if TYPE_CHECKING:
     from conftest import Typed

@@ -46,7 +46,7 @@ def test_the_same_bytes_twice_and_json_for_programs(ddecli, experiment):
 
 
 def test_without_typst_there_is_no_pdf_and_none_is_left(ddecli, experiment, monkeypatch):
-    monkeypatch.setattr("ddecli.reporting.report.write.typst_is_there", lambda: False)
+    monkeypatch.setattr("ddecli.reproduction.article.write.typst_is_there", lambda: False)
     out = experiment.parent / "paper"
     (out / "reproduction.pdf").write_text("of another day")
     result = ddecli("report", experiment, "--out", out)

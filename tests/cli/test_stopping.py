@@ -31,9 +31,9 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
     (("score", "pictures", "--prompt", "a"), "ddecli.scoring.sources.read_source", OVER),
     (("inception", "pictures"), "ddecli.scoring.inception.inception_score", KEPT),
     (("choose", "a", "b"), "ddecli.core.scores.load_scores", OVER),
-    (("table", "2", "A=a"), "ddecli.reporting.tables.build_table", OVER),
+    (("table", "2", "A=a"), "ddecli.tables.build.build_table", OVER),
     (("figure", "coefficients", "--out", "out"), "ddecli.models.load.load_schedule", OVER),
-    (("report", "x.yaml", "--out", "out"), "ddecli.reporting.report.write.write_report", OVER),
+    (("report", "x.yaml", "--out", "out"), "ddecli.reproduction.article.write.write_report", OVER),
     (("world", "show"), "ddecli.tinyworld.show.show_world", OVER),
     (("world", "build", "--out", "out"), "ddecli.tinyworld.build.build", KEPT),
 ]

@@ -16,8 +16,8 @@ from score_sets import score_set
 from ddecli.core.protocol import prompt_id
 from ddecli.core.scores import ScoreSet
 from ddecli.core.world import TINY
-from ddecli.reporting.compare import compare
-from ddecli.reporting.decline import decline
+from ddecli.stats.compare import compare
+from ddecli.stats.decline import decline
 from ddecli.tinyworld.pairs import png as drawn
 from ddecli.tinyworld.scenes import caption, random_scene
 

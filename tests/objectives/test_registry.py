@@ -148,8 +148,8 @@ def test_a_file_is_all_that_makes_a_loss(monkeypatch: pytest.MonkeyPatch, tmp_pa
     code = (
         f"import ddecli.objectives.losses as losses; losses.__path__.append({str(tmp_path)!r})\n"
         "from ddecli.cli.train import LOSS_HELP\n"
-        "from ddecli.reporting.evidence import LABELS\n"
-        "from ddecli.reporting.figures.style import colours\n"
+        "from ddecli.reproduction.evidence import LABELS\n"
+        "from ddecli.figures.style import colours\n"
         "from ddecli.training.settings import resolve_settings\n"
         "from ddecli.core.errors import UserError\n"
         "print('- doubled: ' in LOSS_HELP, LABELS['doubled'], colours(['Twice'])['Twice'])\n"

@@ -305,7 +305,7 @@ def test_every_configuration_of_the_project_has_its_runs() -> None:
     regime = sum(
         trainings.pop(name) * run.options["steps"] for name, run in runs["tiny"].items() if "regime/" in name
     )
-    assert regime == 2 * 3 * 2 * 150
+    assert regime == 3 * 3 * 3 * 150
     elsewhere = {count for name, count in trainings.items() if name not in config["tables"][2]["methods"]}
     assert (
         elsewhere == {len(run.seeds) for name, run in runs["tiny-xl"].items() if "grid/" not in name} == {4}

@@ -13,7 +13,7 @@ import smoke
 import yaml
 from plans import ROOT, jobs, snakemake
 
-from ddecli.reporting.experiment import read_experiment
+from ddecli.reproduction.experiment import read_experiment
 
 CONFIGS = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"

@@ -1,0 +1,1 @@
+"""An article's blocks, and how they become Markdown, HTML and PDF; it knows no claims."""

@@ -1,1 +1,0 @@
-"""The claims of the DDE paper, and the rules by which results decide them."""

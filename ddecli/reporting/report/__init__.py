@@ -1,1 +1,0 @@
-"""The reproduction report: a generated article as Markdown, HTML and PDF."""

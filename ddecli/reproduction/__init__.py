@@ -1,0 +1,1 @@
+"""An experiment held against a paper: what was measured, its claims, and the article."""

@@ -1,0 +1,1 @@
+"""Intervals, comparisons and what they are of: scores by prompt, trainings by seed."""

@@ -1,0 +1,1 @@
+"""Tables of scores side by side, and how they are written."""

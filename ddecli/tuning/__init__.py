@@ -1,0 +1,1 @@
+"""Beta and learning rate from a grid of trials."""
