@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from ddecli.cli.options import Device, parse_shard
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED
 
 
@@ -38,9 +39,7 @@ def inception(
     batch_size: Annotated[
         int, typer.Option(min=1, max=MAX_BATCH, help="Images classified at once; speed and memory only.")
     ] = 64,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
-    ] = "auto",
+    device: Device = "auto",
     shard: Annotated[
         str | None,
         typer.Option(
@@ -56,7 +55,6 @@ def inception(
     The result is written to inception.json in the folder, the logits to inception-logits/: a stopped command goes
     on where it stopped, and other --splits or another --seed need no classifier again.
     """
-    from ddecli.cli.sample import parse_shard
     from ddecli.core.console import console, echo
     from ddecli.core.devices import choose_device
     from ddecli.core.sealed import write_sealed

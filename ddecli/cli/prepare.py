@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ddecli.cli.options import Device, SummaryAsJson, by_metric, parse_shard
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_WORKERS
 
@@ -130,9 +131,7 @@ def prepare(
         Literal["float32", "bfloat16", "float16"],
         typer.Option(help="Precision of the encoders. SDXL's own autoencoder stays in float32 with float16."),
     ] = "float32",
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
-    ] = "auto",
+    device: Device = "auto",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -154,7 +153,7 @@ def prepare(
         int, typer.Option(min=0, max=MAX_SEED, help="Decides the pairs of the world; other data ignore it.")
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Encode every picture and prompt of preference pairs once, into a store that training reads.
 
@@ -166,7 +165,6 @@ def prepare(
     import torch
     import transformers
 
-    from ddecli.cli.sample import parse_shard
     from ddecli.core.console import console
     from ddecli.core.devices import choose_device
     from ddecli.core.picture_files import say_left_out
@@ -250,7 +248,6 @@ def _excluded(sets: list[str]) -> list[str]:
 
 def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) -> Relabel:
     """The scorer that decides."""
-    from ddecli.cli.score import by_metric
     from ddecli.data.relabel import Relabel
     from ddecli.scoring.presets import check_metrics, scorer_source
     from ddecli.scoring.score import load_scorer

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ddecli.cli.options import Device, SummaryAsJson, parse_shard
 from ddecli.core.errors import UserError
-from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_SHARDS, MAX_STEPS
+from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_STEPS
 
 if TYPE_CHECKING:
     from ddecli.models.presets import ModelSource
@@ -82,9 +83,7 @@ def sample(
             help="Images made at once: speed and memory only. If not given 8, of up to 64 pixels 64.",
         ),
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
-    ] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"],
         typer.Option(
@@ -110,7 +109,7 @@ def sample(
             help="Replace an earlier sample of other settings or another model in --out; an equal one is continued.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Make images of prompts with a model or a run.
 
@@ -155,23 +154,6 @@ def sample(
         f"{summary.out}: {summary.made} images made, {summary.kept} kept, "
         f"{summary.prompts} prompts; {state}.{left_out}"
     )
-
-
-def parse_shard(text: str | None) -> tuple[int, int]:
-    """`"2/4"` is (2, 4); None is this process's share of what `accelerate launch` or torchrun started."""
-    if text is None:
-        from ddecli.core.devices import share_of_processes
-
-        return share_of_processes()
-    part, _, parts = text.partition("/")
-    digits = len(str(MAX_SHARDS))
-    if not (part.isdecimal() and parts.isdecimal() and max(len(part), len(parts)) <= digits):
-        part, parts = "0", "0"
-    if not 1 <= int(part) <= int(parts) <= MAX_SHARDS:
-        raise UserError(
-            f"--shard {text} must be I/N with I from 1 to N, as in 1/4, and N at most {MAX_SHARDS:,}."
-        )
-    return int(part), int(parts)
 
 
 def default_prompts(source: ModelSource) -> str:

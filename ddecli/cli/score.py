@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ddecli.core.errors import UserError
+from ddecli.cli.options import Device, SummaryAsJson, by_metric
 from ddecli.core.limits import MAX_BATCH
 
 if TYPE_CHECKING:
@@ -84,14 +84,12 @@ def score(
             min=0, max=1, help="Share of unusable images above which a folder is refused; one always passes."
         ),
     ] = 0.01,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")
-    ] = "auto",
+    device: Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of scores.parquet and scores.json; the source folder if not given."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: SummaryAsJson = False,
 ) -> None:
     """Score images for their prompts, and compare two folders.
 
@@ -152,17 +150,6 @@ def score(
         echo(ABOUT)
         if sheet:
             echo(f"Side by side: {sheet}")
-
-
-def by_metric(option: str, what: str, texts: list[str]) -> list[tuple[str, str]]:
-    """Read METRIC=VALUE texts."""
-    parts = [text.partition("=") for text in texts]
-    for metric, equals, value in parts:
-        if not (metric and equals and value):
-            raise UserError(
-                f"{option} {metric}{equals}{value} must be METRIC={what}, with a metric such as hps."
-            )
-    return [(metric, value) for metric, _, value in parts]
 
 
 def _out_folder(folder: Path | None, out: Path | None) -> Path | None:

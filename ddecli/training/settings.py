@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
-from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_RANK, MAX_SEED, MAX_STEPS
 from ddecli.core.parsing import check_shape
 from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve, short_name
 from ddecli.objectives.registry import known_loss
+from ddecli.training.fields import TrainFields
 
 OF_MODEL = ("model_revision", "model_sha256")
 """What a run notes of the model it started from."""
@@ -28,78 +28,10 @@ BEFORE: dict[str, Any] = {"error": "noise", "dropped_prompt": "encoded", "size_c
 """What was done before there was a setting for it: the run.yaml of a run that began then does not name it."""
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(TrainFields, BaseModel):
     """The settings of `ddecli train`, resolved; written to run.yaml, from which the run can be repeated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = Field("tiny", description="preset, diffusers folder, run folder or hub id (@revision)")
-    model_revision: str | None = Field(None, description="its commit on the hub; filled in by the run")
-    model_sha256: str | None = Field(None, description="of all its weights; filled in by the run")
-    loss: str = Field("dde", description="name of the loss")
-    data: str | None = Field(None, description="pair store; None prepares the model's default pairs")
-    pairs_sha256: str | None = Field(None, description="of the pair store's manifest; filled in by the run")
-    out: str = Field("", description="run folder")
-    steps: int = Field(ge=1, le=MAX_STEPS, description="optimizer steps")
-    batch_size: int = Field(ge=1, le=MAX_BATCH, description="pairs an optimizer step, over all processes")
-    micro_batch_size: int = Field(ge=1, le=MAX_BATCH, description="pairs a forward pass, on each process")
-    lr: float = Field(gt=0, allow_inf_nan=False, description="learning rate after warm-up; never scaled")
-    warmup: int = Field(0, ge=0, le=MAX_COUNT, description="optimizer steps of linear warm-up, then constant")
-    error: Literal["noise", "native"] = Field(
-        "noise",
-        description="errors of the noise, or of what the model predicts (native); not given: as the loss has it",
-    )
-    beta: float = Field(1.0, gt=0, allow_inf_nan=False, description="strength of the preference")
-    ema_decay: float = Field(0.95, ge=0, lt=1, description="decay of the delayed table (dde, dde-step)")
-    correction_bins: int | None = Field(
-        None, ge=1, le=MAX_STEPS, description="bins of the delayed table; None: one a timestep"
-    )
-    segment: str | None = Field(None, description="part of the trajectory to train, such as 0.3-0.4")
-    gamma: float = Field(0.9, gt=0, le=1, description="discount of the discounted loss")
-    prompt_dropout: float = Field(
-        0.0, ge=0, le=1, description="share of samples trained without their prompt"
-    )
-    dropped_prompt: Literal["unconditional", "encoded"] = Field(
-        "unconditional",
-        description="what those are trained on: the unconditional of sampling, which SDXL sets to zeros; or the "
-        "encoded empty prompt",
-    )
-    size_condition: Literal["target", "own"] = Field(
-        "target",
-        description="SDXL's size condition: the model's resolution for both of a pair, or each its own",
-    )
-    optimizer: Literal["adamw", "adamw8bit", "adafactor"] = "adamw"
-    max_grad_norm: float = Field(1.0, gt=0, description="gradient norm is clipped to this")
-    max_winner_error: float = Field(
-        4.0,
-        gt=1,
-        description="stop when the error on preferred images exceeds the reference's this many times",
-    )
-    weight_decay: float = Field(0.01, ge=0, description="the optimizer's weight decay")
-    weight_ema: float | None = Field(
-        None, gt=0, lt=1, description="decay of the average of the weights that is saved; None saves the last"
-    )
-    lora: int | None = Field(None, ge=1, le=MAX_RANK, description="LoRA rank; None trains the whole U-Net")
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of every draw")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    gradient_checkpointing: bool = Field(
-        False,
-        description="compute activations again in the backward pass: the same result, less memory, slower",
-    )
-    compile: bool = Field(False, description="compile the U-Net's transformer blocks")
-    checkpoint_every: int = Field(50, ge=1, le=MAX_COUNT, description="optimizer steps between checkpoints")
-    holdout: str | None = Field(None, description="pair store to evaluate on, never trained on")
-    holdout_pairs: int = Field(256, ge=1, le=MAX_COUNT, description="pairs of it that are looked at")
-    evaluate_every: int = Field(
-        50, ge=1, le=MAX_COUNT, description="optimizer steps between evaluations on it"
-    )
-    credit_gradients: int | None = Field(
-        None,
-        ge=1,
-        le=MAX_COUNT,
-        description="of one pair in so many the norm of its gradient is measured, for credit.npz; None: of none",
-    )
 
     @property
     def folder(self) -> Path:

@@ -1,0 +1,295 @@
+"""The settings of a training run: of each its type, bounds, default, and what is said of it. Imports nothing heavy.
+
+All else is made from these fields: the checks of `settings.TrainSettings`, the options of `ddecli train` and their
+help, the keys of `--config` and run.yaml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_RANK, MAX_SEED, MAX_STEPS
+from ddecli.objectives.registry import LOSSES
+
+DATA, OBJECTIVE, OPTIMIZATION = "Model and data", "Objective", "Optimization"
+MEMORY, RUN = "Memory and speed", "Run"
+PANELS = (DATA, OBJECTIVE, OPTIMIZATION, MEMORY, RUN)
+"""In which the help shows the options, in their order."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting that the command line has an option for: its name with dashes, and of a switch also `--no-NAME`.
+
+    help: `{default}` in it stands for the field's default.
+    metavar: what stands for the value; its type if None.
+    path: whether the command line takes it as a path.
+    """
+
+    panel: str
+    help: str
+    metavar: str | None = None
+    path: bool = False
+
+
+@dataclass(frozen=True)
+class InFile:
+    """A setting that `--config` alone can give; `note` follows its name in the help of that option."""
+
+    note: str = ""
+
+
+class Finite:
+    """A number that is neither infinite nor NaN; the words are pydantic's, which is not imported for it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        return handler(source) | {"allow_inf_nan": False}
+
+
+LOSS_HELP = "What is optimised; {default} if not given.\n" + "\n".join(
+    f"- {loss.name}: {loss.summary}" for loss in LOSSES.values()
+)
+
+
+class TrainFields:
+    """Every setting of `ddecli train`; what has no default has one in every recipe."""
+
+    model: Annotated[
+        str,
+        Option(
+            DATA,
+            "What is trained: tiny, tiny-xl, sd15, sdxl, a diffusers folder, a run folder, a checkpoint file "
+            "(.safetensors) or a hub id (owner/name or owner/name@revision). Default: {default}.",
+        ),
+    ] = "tiny"
+    model_revision: str | None = None  # its commit on the hub; filled in by the run
+    model_sha256: str | None = None  # of all its weights; filled in by the run
+    loss: Annotated[str, Option(OBJECTIVE, LOSS_HELP)] = "dde"
+    data: Annotated[
+        str | None,
+        Option(
+            DATA,
+            "Pair store made by ddecli prepare for this model. Tiny models prepare the world's pairs if not given.",
+        ),
+    ] = None
+    pairs_sha256: str | None = None  # of the pair store's manifest; filled in by the run
+    out: Annotated[str, Option(RUN, "Run folder. Default: runs/MODEL-LOSS.", path=True)] = ""
+    steps: Annotated[
+        int,
+        Ge(1),
+        Le(MAX_STEPS),
+        Option(OPTIMIZATION, "Optimizer steps. Default: the recipe of model and loss (see --dry-run)."),
+    ]
+    batch_size: Annotated[
+        int,
+        Ge(1),
+        Le(MAX_BATCH),
+        Option(
+            OPTIMIZATION,
+            "Pairs per optimizer step, over all micro-batches and processes. Default: the recipe.",
+        ),
+    ]
+    micro_batch_size: Annotated[
+        int,
+        Ge(1),
+        Le(MAX_BATCH),
+        Option(
+            MEMORY,
+            "Pairs per forward pass on each process: memory and speed only, the result is the same up to rounding. "
+            "Default: 1, for pictures of up to 64 pixels the whole batch.",
+        ),
+    ]
+    lr: Annotated[
+        float,
+        Gt(0),
+        Finite(),
+        Option(OPTIMIZATION, "Learning rate after warm-up; never scaled by anything. Default: the recipe."),
+    ]
+    warmup: Annotated[
+        int,
+        Ge(0),
+        Le(MAX_COUNT),
+        Option(OPTIMIZATION, "Optimizer steps of linear warm-up, constant after. Default: the recipe."),
+    ] = 0
+    error: Annotated[
+        Literal["noise", "native"],
+        Option(
+            OBJECTIVE,
+            "Whose errors are formed; the same for models that predict noise. native: of what the model predicts, "
+            "v or the clean latent. noise: of the noise which that stands for, next to nothing near noise: abar_t "
+            "times the error of v, 0 at zero SNR. Default: native for sft, uniform and discounted, as in the public "
+            "code; noise for dde, dde-single and dde-step, as the paper derives them. Their weights follow the unit: "
+            "with native they are the same losses, and can be used where the last timestep has zero SNR.",
+            metavar="noise|native",
+        ),
+    ] = "noise"
+    beta: Annotated[
+        float,
+        Gt(0),
+        Finite(),
+        Option(
+            OBJECTIVE,
+            "Strength of the preference term; larger stays closer to the base model. Errors are means over a "
+            "latent's numbers, so 5000 means for uniform what it means in Diffusion-DPO. Default: the recipe.",
+        ),
+    ] = 1.0
+    ema_decay: Annotated[
+        float,
+        Ge(0),
+        Lt(1),
+        Option(
+            OBJECTIVE,
+            "Decay per optimizer step of the delayed table behind DDE's correction terms, 0 to 1. Default: {default}.",
+        ),
+    ] = 0.95
+    correction_bins: Annotated[int | None, Ge(1), Le(MAX_STEPS), InFile()] = None
+    """Bins of the delayed table; None: one a timestep."""
+    segment: Annotated[
+        str | None,
+        Option(
+            OBJECTIVE,
+            "Train only this part of the trajectory, as fractions: 0-0.1 is nearest the clean image, 0.9-1 nearest "
+            "noise. Default: all of it.",
+        ),
+    ] = None
+    gamma: Annotated[float, Gt(0), Le(1), InFile()] = 0.9
+    """Discount of the discounted loss."""
+    prompt_dropout: Annotated[
+        float, Ge(0), Le(1), InFile(" (the share of samples that are trained without their prompt)")
+    ] = 0.0
+    dropped_prompt: Annotated[
+        Literal["unconditional", "encoded"],
+        InFile(
+            ": unconditional, they get what sampling takes for the unconditional, for SDXL zeros; or encoded, the "
+            "encoded empty prompt, as in Diffusion-DPO's code"
+        ),
+    ] = "unconditional"
+    size_condition: Annotated[
+        Literal["target", "own"],
+        Option(
+            OBJECTIVE,
+            "What SDXL is told of the size of its training pictures. target: both of a pair are whole and of the "
+            "model's resolution, as in Diffusion-DPO's code and in sampling. own: each picture's size and crop; where "
+            "they differ, winner and loser can be told apart by them (on Pick-a-Pic, by the model they come from), and "
+            "the preference may be learned for sizes. Default: {default}.",
+            metavar="target|own",
+        ),
+    ] = "target"
+    optimizer: Annotated[
+        Literal["adamw", "adamw8bit", "adafactor"],
+        Option(
+            OPTIMIZATION,
+            "adamw; adamw8bit, state in 8 bits (GPU, needs bitsandbytes); or adafactor, state of a few numbers "
+            "per row. Default: the recipe, mostly {default}.",
+        ),
+    ] = "adamw"
+    max_grad_norm: Annotated[float, Gt(0), InFile()] = 1.0
+    """The gradient's norm is clipped to this."""
+    max_winner_error: Annotated[
+        float,
+        Gt(1),
+        Option(
+            RUN,
+            "Stop when the error on preferred images exceeds the reference's this many times, and a quarter of "
+            "the noise's variance: the model is breaking. inf never stops. Default: {default}.",
+        ),
+    ] = 4.0
+    weight_decay: Annotated[float, Ge(0), InFile()] = 0.01
+    """The optimizer's."""
+    weight_ema: Annotated[
+        float | None,
+        Gt(0),
+        Lt(1),
+        Option(
+            OPTIMIZATION,
+            "Save an exponential moving average of the weights as the model, with this decay per step, such as "
+            "0.999; it grows to it over the first steps. Not to be mixed up with --ema-decay. Default: the last "
+            "weights are saved.",
+            metavar="DECAY",
+        ),
+    ] = None
+    lora: Annotated[
+        int | None,
+        Ge(1),
+        Le(MAX_RANK),
+        Option(OPTIMIZATION, "Train LoRA adapters of this rank. Default: the whole U-Net.", metavar="RANK"),
+    ] = None
+    seed: Annotated[
+        int,
+        Ge(0),
+        Le(MAX_SEED),
+        Option(RUN, "Seed of all draws: pairs, timesteps, noise. Default: {default}."),
+    ] = 0
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        Option(MEMORY, "auto, cpu or cuda. Default: {default}, the GPU if there is one."),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        Option(
+            MEMORY,
+            "Of the forward passes: float32 (TensorFloat-32 on GPUs that have it), bfloat16 or float16; weights "
+            "and errors stay float32. Default: {default}, bfloat16 on a GPU that has it, else float32.",
+        ),
+    ] = "auto"
+    gradient_checkpointing: Annotated[
+        bool,
+        Option(
+            MEMORY,
+            "Compute activations again in the backward pass: the same result, much less memory, about a third "
+            "slower. Default: the recipe, on for sdxl; --no-gradient-checkpointing turns it off.",
+        ),
+    ] = False
+    compile: Annotated[
+        bool,
+        Option(
+            MEMORY,
+            "Compile the U-Net's transformer blocks (torch.compile): the first steps take minutes, the others "
+            "are faster; policy and reference then agree up to rounding. Default: off; --no-compile turns off what "
+            "--config turned on.",
+        ),
+    ] = False
+    checkpoint_every: Annotated[
+        int,
+        Ge(1),
+        Le(MAX_COUNT),
+        Option(
+            RUN,
+            "Optimizer steps between checkpoints; the last two are kept, of a finished run the last. "
+            "Default: {default}.",
+        ),
+    ] = 50
+    holdout: Annotated[
+        str | None,
+        Option(
+            DATA,
+            "Pair store that is never trained on (ddecli prepare --holdout makes one): margin and accuracy on its "
+            "pairs go to holdout.jsonl. Default: none.",
+        ),
+    ] = None
+    holdout_pairs: Annotated[int, Ge(1), Le(MAX_COUNT), InFile()] = 256
+    """Pairs of `holdout` that are looked at."""
+    evaluate_every: Annotated[
+        int,
+        Ge(1),
+        Le(MAX_COUNT),
+        Option(
+            DATA, "Optimizer steps between evaluations on --holdout. Default: {default}, and the last step."
+        ),
+    ] = 50
+    credit_gradients: Annotated[
+        int | None,
+        Ge(1),
+        Le(MAX_COUNT),
+        Option(
+            RUN,
+            "Measure of one pair in N the norm of the gradient of its loss in the weights, for credit.npz: credit "
+            "without the unit of an error. It changes nothing else; each takes a step of that pair alone: 16 % more "
+            "time for tiny on a processor with N of 16 (measured), 1/N where pairs go one by one. Default: none.",
+            metavar="N",
+        ),
+    ] = None
