@@ -48,9 +48,10 @@ from ddecli.models.load import load_model, load_pipeline
 from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
-from ddecli.training.loop import Trainer, train
+from ddecli.training.loop import train
 from ddecli.training.record import Alarm
 from ddecli.training.settings import TrainSettings, resolve_settings
+from ddecli.training.trainer import Trainer
 
 PARTS = ("tiny", "sd15", "sampling", "sdxl")
 MODES = ("full", "lora")

@@ -33,9 +33,9 @@ from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.tinyworld.prompts import world_prompts
-from ddecli.training.loop import Trainer
 from ddecli.training.record import Alarm
 from ddecli.training.settings import resolve_settings
+from ddecli.training.trainer import Trainer
 
 BATCH = 16
 

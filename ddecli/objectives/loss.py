@@ -22,6 +22,7 @@ class Loss:
         label: what tables and figures call it.
         summary: one line for the help text.
         objective: its class, called with a model's schedule and `settings` by name.
+        also: other names by which it may be typed; what is written down is `name`.
         paper: where it is from, `arXiv:NUMBER`; empty if nowhere. Losses are listed in the order of their papers.
         timesteps: how they are drawn.
         error_unit: in which errors are formed if nothing else is asked for. Fine-tuning and Diffusion-DPO are public
@@ -40,6 +41,7 @@ class Loss:
     label: str
     summary: str
     objective: Callable[..., Objective]
+    also: tuple[str, ...] = ()
     paper: str = ""
     timesteps: Literal["uniform", "discounted"] = "uniform"
     error_unit: Literal["noise", "native"] = "native"

@@ -30,10 +30,11 @@ def _losses() -> dict[str, Loss]:
 
 
 def known_loss(loss: str) -> Loss:
-    """The loss of that name. Raises UserError, listing the choices, if there is none."""
-    if loss not in LOSSES:
+    """The loss of that name, or of one of its other names. Raises UserError, listing the choices, if there is none."""
+    found = LOSSES.get(loss) or next((each for each in LOSSES.values() if loss in each.also), None)
+    if found is None:
         raise UserError(f"Unknown loss {loss!r}; choose one of {', '.join(LOSSES)}.")
-    return LOSSES[loss]
+    return found
 
 
 def method_of(label: str) -> str:

@@ -11,9 +11,10 @@ import torch
 
 from ddecli.core.console import progress
 from ddecli.training.errors import errors_by_row
-from ddecli.training.loop import Trainer, peak_memory_mb
 from ddecli.training.record import Alarm
+from ddecli.training.run_record import peak_memory_mb
 from ddecli.training.settings import TrainSettings
+from ddecli.training.trainer import Trainer
 
 WARM_UP, MEASURED = 1, 3
 

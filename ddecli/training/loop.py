@@ -1,44 +1,12 @@
-"""The training loop: draw, errors, objective, backward, step, record."""
+"""A training run, from its settings to its model."""
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
-import resource
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import torch
-import yaml
-from torch import nn
-
-from ddecli.core.console import console, progress
-from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_folder, write_text
-from ddecli.core.manifest import machine, versions
-from ddecli.core.run_files import forget_files, read_performance, write_performance
-from ddecli.data.draws import Draws
-from ddecli.models.base import load_unet_weights
-from ddecli.objectives.registry import build_objective, build_sampler
-from ddecli.training.batches import Batch, Batches
-from ddecli.training.card import write_card
-from ddecli.training.checkpoint import Checkpoint, load_checkpoint, remove_all_but_last, save_checkpoint
-from ddecli.training.errors import pair_errors
-from ddecli.training.holdout import HeldOut, worse_than_base
-from ddecli.training.inputs import load_policy, open_pairs
-from ddecli.training.optimizers import build_optimizer
-from ddecli.training.pair_gradients import pair_gradient_norms
-from ddecli.training.precision import (
-    autocast,
-    load_scaler_state,
-    scaler_state,
-    start_processes,
-    training_dtype,
-)
-from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
+from ddecli.core.console import console
+from ddecli.training.record import Alarm
 from ddecli.training.run_folder import (
     as_begun,
     clear,
@@ -47,209 +15,9 @@ from ddecli.training.run_folder import (
     with_model,
     with_pairs,
 )
+from ddecli.training.run_record import RunRecord, TrainSummary
 from ddecli.training.settings import TrainSettings
-from ddecli.training.sharding import (
-    gathered,
-    is_sharded_launch,
-    optimizer_shards,
-    shard,
-    shards_of,
-    whole_number,
-)
-from ddecli.training.weight_average import WeightAverage
-
-MAX_COMPILED = 64
-"""Versions of a transformer block that `--compile` may make: with and without gradient or adapters, for each
-width and micro-batch size. Past torch's own limit of 8 one of policy and reference would run uncompiled."""
-
-
-@dataclass(frozen=True)
-class TrainSummary:
-    """What a run came to. What is measured in steps is None if none was left to do."""
-
-    out: str
-    steps: int
-    seconds: float | None = None
-    pairs_per_second: float | None = None
-    peak_memory_mb: float | None = None
-    first_loss: float | None = None
-    last_loss: float | None = None
-    last_accuracy: float | None = None  # implicit accuracy of the last batch
-    holdout_accuracy: float | None = None  # and of the held-out pairs at the end, if there are any
-
-
-class Trainer:
-    """Model, reference, objective, optimizer and data of one run, on one of its processes."""
-
-    def __init__(self, settings: TrainSettings) -> None:
-        self.settings = settings
-        self.dtype = training_dtype(settings)
-        self.accelerator = start_processes(settings, self.dtype)
-        device = self.accelerator.device
-        self.model = load_policy(settings, device, self.dtype)
-        self.store = open_pairs(settings.data, settings, self.model)
-        self.reference = self.model.reference(self.dtype)
-        self.objective = build_objective(schedule=self.model.schedule, **settings.model_dump())
-        T = self.model.schedule.num_timesteps
-        sampler = build_sampler(settings.loss, T, settings.segment, settings.gamma)
-        draws = Draws(
-            len(self.store), settings.seed, sampler, self.store.latent_shape, settings.prompt_dropout
-        )
-        self.batches = Batches(
-            self.store,
-            draws,
-            device,
-            own_sizes=settings.size_condition == "own",
-            zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and self.model.zeros_for_no_prompt,
-        )
-        if settings.compile:
-            torch._dynamo.config.recompile_limit = MAX_COMPILED
-            for unet in {id(model.unet): model.unet for model in (self.model, self.reference)}.values():
-                unet.compile_repeated_blocks()
-        self.parameters: dict[str, nn.Parameter]
-        self._distribute()
-        self.held_out = self._held_out(T)
-        self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
-        self.credit = CreditMap(settings.steps, T, self.model.schedule.to_noise_errors)
-        self.first_step = 0
-
-    def _held_out(self, T: int) -> HeldOut | None:
-        if self.settings.holdout is None:
-            return None
-        store = open_pairs(self.settings.holdout, self.settings, self.model)
-        return HeldOut(store, self.settings, T, self.accelerator)
-
-    def _distribute(self) -> None:
-        """Give every process the whole U-Net (DDP), or a shard of it (FSDP2), and make the optimizer."""
-        self.is_sharded = is_sharded_launch()
-        if self.is_sharded and self.settings.credit_gradients is not None:
-            raise UserError(
-                "--credit-gradients needs the whole model on every process: leave it out with FSDP, or launch with DDP."
-            )
-        if self.is_sharded:
-            shard(self.model.unet, self.accelerator)
-        self.parameters = self.model.trainable()
-        device = self.accelerator.device
-        self.optimizer: Any = build_optimizer(self.settings, self.parameters.values(), device)
-        if not self.is_sharded:
-            self.model.unet, self.optimizer = self.accelerator.prepare(self.model.unet, self.optimizer)
-
-    def autocast(self) -> contextlib.AbstractContextManager[None]:
-        """The precision of both models' forward passes."""
-        return autocast(self.accelerator.device, self.dtype)
-
-    def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then constant; a pure function of the step."""
-        return self.settings.lr * min(1.0, (step + 1) / max(1, self.settings.warmup))
-
-    def micro_batches(self, step: int) -> list[range]:
-        """This process's share of the draws of global batch `step`, cut into micro-batches."""
-        share = self.settings.batch_size // self.accelerator.num_processes
-        first = step * self.settings.batch_size + self.accelerator.process_index * share
-        size = self.settings.micro_batch_size
-        return [range(start, min(start + size, first + share)) for start in range(first, first + share, size)]
-
-    def sync(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
-        """Whole gradients meet once a step; shards at every micro-batch, or a whole gradient would have to be held."""
-        if is_last or self.is_sharded:
-            return contextlib.nullcontext()
-        return self.accelerator.no_sync(self.model.unet)
-
-    def step(self, step: int, alarm: Alarm) -> dict[str, float | None]:
-        """One optimizer step; returns its metrics."""
-        settings, accelerator = self.settings, self.accelerator
-        micro_batches = self.micro_batches(step)
-        seen = []
-        for number, draws in enumerate(micro_batches):
-            batch = self.batches(draws)
-            with self.sync(is_last=number == len(micro_batches) - 1):
-                errors = pair_errors(self.model, self.reference, batch, self.autocast(), self.objective)
-                output = self.objective(errors)
-                # Processes average their gradients: the sum over all of them, divided by the global batch.
-                mean_loss = output.loss.sum() * accelerator.num_processes / settings.batch_size
-                accelerator.backward(mean_loss)
-            seen.append(columns_of(errors, output, self.gradient_norms(draws, batch)))
-        columns = accelerator.gather(torch.cat(seen)).cpu()  # the whole batch, in the order of its draws
-        metrics = step_metrics(columns, self.objective.has_margin)
-        parameters = list(self.parameters.values())
-        gradient_norm = whole_number(accelerator.clip_grad_norm_(parameters, settings.max_grad_norm))
-        alarm.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(step)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update(step)
-        self.objective.observe(errors_of(columns))
-        self.credit.add(step, columns, self.objective.corrections())
-        shown = gradient_norm if math.isfinite(gradient_norm) else None
-        return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
-
-    def gradient_norms(self, draws: range, batch: Batch) -> torch.Tensor | None:
-        """Norms of the gradients of single pairs, (B,), NaN of pairs that are not measured; None where none is."""
-        every, scaler = self.settings.credit_gradients, self.accelerator.scaler
-        if every is None:
-            return None
-        scale = scaler.get_scale() if scaler is not None else 1.0
-        with self.sync(is_last=False):
-            return pair_gradient_norms(
-                draws, batch, every, self._loss_of, list(self.parameters.values()), scale
-            )
-
-    def _loss_of(self, pair: Batch) -> torch.Tensor:
-        errors = pair_errors(self.model, self.reference, pair, self.autocast(), self.objective)
-        return self.objective(errors).loss.sum()
-
-    def evaluate(self, step: int) -> dict[str, float]:
-        """What held-out pairs say after this step, where it is time to ask. Every process has to call it."""
-        is_time = (step + 1) % self.settings.evaluate_every == 0 or step + 1 == self.settings.steps
-        if self.held_out is None or not is_time:
-            return {}
-        return self.held_out.evaluate(self.model, self.reference, self.autocast)
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        """What is saved as the model: the average of the weights if there is one. Every process has to call it."""
-        values = self.average.values if self.average is not None else self.parameters
-        return gathered({name: value.detach() for name, value in values.items()}, self.is_main)
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files."""
-        return self.accelerator.is_main_process
-
-    def save(self, folder: Path, step: int) -> None:
-        """Write a checkpoint after `step` optimizer steps. Every process has to call it, the main one writes."""
-        average = self.average
-        progress_state = {f"credit.{name}": value for name, value in self.credit.state().items()}
-        progress_state |= {f"scaler.{name}": value for name, value in scaler_state(self.accelerator).items()}
-        progress_state |= {f"table.{name}": value for name, value in self.objective.state_dict().items()}
-        checkpoint = Checkpoint(
-            step,
-            gathered({name: value.detach() for name, value in self.parameters.items()}, self.is_main),
-            gathered(self.optimizer.state_dict(), self.is_main),
-            progress_state,
-            None if average is None else gathered(average.values, self.is_main),
-        )
-        if self.is_main:
-            save_checkpoint(folder, checkpoint)
-
-    def resume(self, folder: Path) -> None:
-        """Go on from the newest whole checkpoint, if there is one, whatever the number of processes that wrote it."""
-        found = load_checkpoint(folder, torch.device("cpu") if self.is_sharded else self.accelerator.device)
-        if found is None:
-            return
-        self.first_step = found.step
-        load_unet_weights(self.model.pipeline.unet, shards_of(found.trainable, self.parameters))
-        self.optimizer.load_state_dict(optimizer_shards(found.optimizer, list(self.parameters.values())))
-        if self.average is not None and found.average is not None:
-            self.average.load(shards_of(found.average, self.parameters))
-        parts: dict[str, dict[str, torch.Tensor]] = {"credit": {}, "table": {}, "scaler": {}}
-        for name, value in found.progress.items():
-            part, key = name.split(".", 1)
-            parts[part][key] = value
-        self.credit.load(parts["credit"])
-        load_scaler_state(self.accelerator, parts["scaler"])
-        self.objective.load_state_dict(parts["table"])
+from ddecli.training.trainer import Trainer
 
 
 def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False) -> TrainSummary:
@@ -275,113 +43,18 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
             console.print(said)
         return TrainSummary(str(out), settings.steps)
     trainer = Trainer(settings)
-    main = trainer.is_main
-    if replaces and main:
+    if replaces and trainer.is_main:
         clear(out)
     trainer.accelerator.wait_for_everyone()
     if resume or overwrite:
         trainer.resume(checkpoints)
     trainer.accelerator.wait_for_everyone()
-    if main:
-        forget_files(out)
-        write_text(out / "run.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False))
-        log = MetricsLog(out / "metrics.jsonl", trainer.first_step)
-        holdout_log = MetricsLog(out / "holdout.jsonl", trainer.first_step) if settings.holdout else None
     alarm = Alarm(checkpoints, settings.max_winner_error, settings.loss)
-    began = time.monotonic()
-    history: list[dict[str, Any]] = []
-    evaluation: dict[str, float] = {}
-    with progress(f"training {settings.loss}", settings.steps, trainer.first_step, "step") as advance:
+    with RunRecord(trainer) as record:
         for step in range(trainer.first_step, settings.steps):
-            step_began = time.monotonic()
-            metrics = {"step": step} | trainer.step(step, alarm)
-            step_seconds = time.monotonic() - step_began
-            history = [*history[:1], metrics]
-            found = trainer.evaluate(step)
-            evaluation = found or evaluation
-            if main:
-                metrics |= {
-                    "pairs_per_second": settings.batch_size / step_seconds,
-                    "memory_mb": peak_memory_mb(trainer.accelerator.device),
-                }
-                log.write(metrics)
-                if holdout_log and found:
-                    holdout_log.write({"step": step} | found)
-                advance(note=_note(metrics | evaluation))
+            began = time.monotonic()
+            metrics = trainer.step(step, alarm)
+            record.add(step, metrics, time.monotonic() - began, trainer.evaluate(step))
             if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
                 trainer.save(checkpoints, step + 1)
-    seconds = time.monotonic() - began
-    summary = TrainSummary(str(out), settings.steps)
-    if history:
-        summary = TrainSummary(
-            out=str(out),
-            steps=settings.steps,
-            seconds=seconds,
-            pairs_per_second=(settings.steps - trainer.first_step) * settings.batch_size / max(seconds, 1e-9),
-            peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
-            first_loss=history[0]["loss"],
-            last_loss=history[-1]["loss"],
-            last_accuracy=history[-1]["implicit_accuracy"],
-            holdout_accuracy=evaluation.get("holdout_accuracy"),
-        )
-    if main:
-        log.close()
-        if holdout_log:
-            holdout_log.close()
-            if warning := worse_than_base(evaluation, settings.loss):
-                console.print(warning)
-    _finish(trainer, summary)
-    trainer.accelerator.wait_for_everyone()
-    return summary
-
-
-def _finish(trainer: Trainer, summary: TrainSummary) -> None:
-    """Write what a finished run leaves: the last checkpoint, credit map, performance, and the model last of all."""
-    settings, out = trainer.settings, trainer.settings.folder
-    trainer.save(out / "checkpoints", settings.steps)
-    weights = trainer.weights()
-    if not trainer.is_main:
-        return
-    trainer.credit.save(out / "credit.npz", trainer.objective.state_dict())
-    measured = {
-        name: round(value, 2)
-        for name in ("pairs_per_second", "seconds", "peak_memory_mb")
-        if (value := getattr(summary, name)) is not None
-    }
-    performance = read_performance(out)
-    if measured or not performance:  # what the steps took is not forgotten when none was left to do
-        performance = measured | {
-            "model": {
-                "name": settings.model,
-                "revision": settings.model_revision,
-                "sha256": settings.model_sha256,
-            },
-            "processes": trainer.accelerator.num_processes,
-            "device": str(trainer.accelerator.device),
-            "machine": machine(),
-            "versions": versions(),
-        }
-    with atomic_folder(out / "model") as folder:
-        trainer.model.save(folder, weights)
-        saved = {f"model/{file.relative_to(folder)}": file for file in folder.rglob("*") if file.is_file()}
-        logs = {name: out / name for name in ("run.yaml", "credit.npz", "metrics.jsonl", "holdout.jsonl")}
-        files = {name: file for name, file in (saved | logs).items() if file.is_file()}
-        write_performance(out, performance, files)
-        write_card(
-            folder, trainer.settings, trainer.model, trainer.store.manifest
-        )  # may be rewritten by hand
-    remove_all_but_last(out / "checkpoints", 1)  # a longer run goes on from it
-
-
-def _note(metrics: dict[str, Any]) -> str:
-    accuracy, holdout = metrics["implicit_accuracy"], metrics.get("holdout_accuracy")
-    shown = "" if accuracy is None else f"  accuracy {accuracy:.2f}"
-    shown += "" if holdout is None else f"  held out {holdout:.2f}"
-    return f"loss {metrics['loss']:.4f}{shown}"
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory of this process on its device: what torch allocated on a GPU, else resident memory. MiB."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return record.finish()

@@ -54,7 +54,7 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
         chosen = {key: value for key, value in chosen.items() if key not in OF_MODEL}
     chosen |= {key: value for key, value in given.items() if value is not None}
     model, loss = chosen.setdefault("model", "tiny"), chosen.setdefault("loss", "dde")
-    known_loss(loss)
+    loss = chosen["loss"] = known_loss(loss).name
     source = resolve(model, chosen.get("model_revision"))
     if chosen.get("segment") is not None:
         parse_segment(chosen["segment"])

@@ -95,7 +95,7 @@ def test_a_run_that_goes_on_is_not_taken_for_a_damaged_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ddecli.training.loop._finish", stop)
+        patch.setattr("ddecli.training.run_record.RunRecord._leave", stop)
         assert train("--steps", 3, "--resume").code == 130
     assert len(Path("run/metrics.jsonl").read_text().splitlines()) == 3
     assert ddecli(*figure("curves")).code == 0

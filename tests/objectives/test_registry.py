@@ -17,7 +17,8 @@ from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.objectives.losses.dde import DDE
-from ddecli.objectives.registry import LOSSES, build_objective, build_sampler, loss_weights
+from ddecli.objectives.registry import LOSSES, build_objective, build_sampler, known_loss, loss_weights
+from ddecli.training.settings import resolve_settings
 
 ROOT = Path(__file__).parents[2]
 SCHEDULE = NoiseSchedule(torch.tensor([0.9, 0.5, 0.1]))
@@ -109,6 +110,14 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
     assert {name: loss.usual_beta for name, loss in LOSSES.items()} == {
         "sft": None, "uniform": 5000, "discounted": 5000, "dde": 250, "dde-single": 250, "dde-step": 1100,
     }  # fmt: skip
+
+
+def test_other_names_mean_one_loss() -> None:
+    assert known_loss("dpo") is known_loss("diffusion-dpo") is known_loss("uniform")
+    settings = resolve_settings({"model": "tiny", "loss": "dpo"})
+    assert (settings.loss, settings.out) == ("uniform", "runs/tiny-uniform")
+    others = [name for loss in LOSSES.values() for name in loss.also]
+    assert len({*others, *LOSSES}) == len(others) + len(LOSSES)
 
 
 def test_losses_are_told_apart() -> None:

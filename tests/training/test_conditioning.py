@@ -18,8 +18,9 @@ from ddecli.data.pairs import Pair
 from ddecli.data.prepare import prepare
 from ddecli.models.load import load_model, load_pipeline
 from ddecli.training.batches import Batch
-from ddecli.training.loop import Trainer, train
+from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings, resolve_settings
+from ddecli.training.trainer import Trainer
 
 Make = Callable[..., TrainSettings]
 

@@ -18,8 +18,9 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 
 from ddecli.core.errors import UserError
 from ddecli.objectives.registry import LOSSES
-from ddecli.training.loop import Trainer, train
+from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings, resolve_settings
+from ddecli.training.trainer import Trainer
 
 Make = Callable[..., TrainSettings]
 NATIVE = ("sft", "uniform", "discounted")

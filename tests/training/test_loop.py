@@ -32,8 +32,9 @@ from ddecli.models.load import load_model
 from ddecli.objectives.registry import LOSSES
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.errors import pair_errors
-from ddecli.training.loop import Trainer, train
+from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings, resolve_settings
+from ddecli.training.trainer import Trainer
 
 Make = Callable[..., TrainSettings]
 ROUNDING = 3e-4
@@ -222,7 +223,9 @@ def test_what_a_run_leaves_behind(settings: Make) -> None:
 def test_speed_is_pairs_over_seconds(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock that goes on by two seconds whenever it is read: twice a step, and before and after all."""
     ticks = iter(range(1000, 2000, 2))
-    monkeypatch.setattr("ddecli.training.loop.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    clock = SimpleNamespace(monotonic=lambda: next(ticks))
+    monkeypatch.setattr("ddecli.training.loop.time", clock)
+    monkeypatch.setattr("ddecli.training.run_record.time", clock)
     run = settings(loss="sft", steps=3, batch_size=4, micro_batch_size=4)
     summary = train(run)
     assert [line["pairs_per_second"] for line in metrics(run.out)] == [4 / 2] * 3

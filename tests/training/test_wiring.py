@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ddecli.training.checkpoint import load_checkpoint
-from ddecli.training.loop import Trainer, train
+from ddecli.training.loop import train
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.record import Alarm
 from ddecli.training.settings import TrainSettings
+from ddecli.training.trainer import Trainer
 from ddecli.training.weight_average import WeightAverage
 
 Make = Callable[..., TrainSettings]

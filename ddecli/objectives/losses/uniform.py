@@ -32,6 +32,7 @@ LOSS = Loss(
     "Uni",
     "Diffusion-DPO, the same credit for every timestep",
     Uniform,
+    also=("dpo", "diffusion-dpo"),
     paper="arXiv:2311.12908",
     settings=("beta",),
     mean_weight=DPO_WEIGHT,

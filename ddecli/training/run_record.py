@@ -1,0 +1,174 @@
+"""What a run writes of itself, and what it came to."""
+
+from __future__ import annotations
+
+import resource
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import yaml
+
+from ddecli.core.console import console, progress
+from ddecli.core.files import atomic_folder, write_text
+from ddecli.core.manifest import machine, versions
+from ddecli.core.run_files import forget_files, read_performance, write_performance
+from ddecli.training.card import write_card
+from ddecli.training.checkpoint import remove_all_but_last
+from ddecli.training.holdout import worse_than_base
+from ddecli.training.record import MetricsLog
+from ddecli.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What a run came to. What is measured in steps is None if none was left to do."""
+
+    out: str
+    steps: int
+    seconds: float | None = None
+    pairs_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    first_loss: float | None = None
+    last_loss: float | None = None
+    last_accuracy: float | None = None  # implicit accuracy of the last batch
+    holdout_accuracy: float | None = None  # and of the held-out pairs at the end, if there are any
+
+
+class RunRecord:
+    """run.yaml, metrics.jsonl and holdout.jsonl of a run that goes on, and its progress bar.
+
+    Every process has one; the main one writes.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.settings = trainer, trainer.settings
+        self.history: list[dict[str, Any]] = []  # the first step's metrics, and the last one's
+        self.evaluation: dict[str, float] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> RunRecord:
+        settings, first_step = self.settings, self.trainer.first_step
+        if self.trainer.is_main:
+            forget_files(settings.folder)
+            write_text(settings.folder / "run.yaml", yaml.safe_dump(settings.model_dump(), sort_keys=False))
+            self._log = self._opened("metrics.jsonl")
+            self._holdout_log = self._opened("holdout.jsonl") if settings.holdout else None
+        title = f"training {settings.loss}"
+        self._advance = self._open.enter_context(progress(title, settings.steps, first_step, "step"))
+        self._began = time.monotonic()
+        return self
+
+    def _opened(self, name: str) -> MetricsLog:
+        log = MetricsLog(self.settings.folder / name, self.trainer.first_step)
+        self._open.callback(log.close)
+        return log
+
+    def add(self, step: int, metrics: dict[str, Any], seconds: float, found: dict[str, float]) -> None:
+        """Note a step.
+
+        Args:
+            seconds: that it took.
+            found: what held-out pairs say after it; empty where they were not asked.
+        """
+        metrics = {"step": step} | metrics
+        self.history = [*self.history[:1], metrics]
+        self.evaluation = found or self.evaluation
+        if not self.trainer.is_main:
+            return
+        speed = {
+            "pairs_per_second": self.settings.batch_size / seconds,
+            "memory_mb": peak_memory_mb(self.trainer.accelerator.device),
+        }
+        self._log.write(metrics | speed)
+        if self._holdout_log and found:
+            self._holdout_log.write({"step": step} | found)
+        self._advance(note=_note(metrics | self.evaluation))
+
+    def __exit__(self, *stopped_by: object) -> None:
+        self.seconds = time.monotonic() - self._began
+        self._open.close()
+
+    def summary(self) -> TrainSummary:
+        """What the steps came to, once they are done."""
+        settings, trainer = self.settings, self.trainer
+        if not self.history:
+            return TrainSummary(str(settings.folder), settings.steps)
+        pairs = (settings.steps - trainer.first_step) * settings.batch_size
+        return TrainSummary(
+            out=str(settings.folder),
+            steps=settings.steps,
+            seconds=self.seconds,
+            pairs_per_second=pairs / max(self.seconds, 1e-9),
+            peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
+            first_loss=self.history[0]["loss"],
+            last_loss=self.history[-1]["loss"],
+            last_accuracy=self.history[-1]["implicit_accuracy"],
+            holdout_accuracy=self.evaluation.get("holdout_accuracy"),
+        )
+
+    def finish(self) -> TrainSummary:
+        """Write what a finished run leaves: the last checkpoint, credit map, performance, and the model last of all.
+
+        Every process has to call it.
+        """
+        trainer, summary, out = self.trainer, self.summary(), self.settings.folder
+        warning = worse_than_base(self.evaluation, self.settings.loss)
+        if trainer.is_main and warning:
+            console.print(warning)
+        trainer.save(out / "checkpoints", self.settings.steps)
+        weights = trainer.weights()
+        if trainer.is_main:
+            self._leave(summary, weights)
+        trainer.accelerator.wait_for_everyone()
+        return summary
+
+    def _leave(self, summary: TrainSummary, weights: dict[str, torch.Tensor]) -> None:
+        trainer, settings, out = self.trainer, self.settings, self.settings.folder
+        trainer.credit.save(out / "credit.npz", trainer.objective.state_dict())
+        measured = {
+            name: round(value, 2)
+            for name in ("pairs_per_second", "seconds", "peak_memory_mb")
+            if (value := getattr(summary, name)) is not None
+        }
+        performance = read_performance(out)
+        if measured or not performance:  # what the steps took is not forgotten when none was left to do
+            performance = measured | {
+                "model": {
+                    "name": settings.model,
+                    "revision": settings.model_revision,
+                    "sha256": settings.model_sha256,
+                },
+                "processes": trainer.accelerator.num_processes,
+                "device": str(trainer.accelerator.device),
+                "machine": machine(),
+                "versions": versions(),
+            }
+        with atomic_folder(out / "model") as folder:
+            trainer.model.save(folder, weights)
+            saved = {
+                f"model/{file.relative_to(folder)}": file for file in folder.rglob("*") if file.is_file()
+            }
+            logs = {name: out / name for name in ("run.yaml", "credit.npz", "metrics.jsonl", "holdout.jsonl")}
+            files = {name: file for name, file in (saved | logs).items() if file.is_file()}
+            write_performance(out, performance, files)
+            write_card(
+                folder, trainer.settings, trainer.model, trainer.store.manifest
+            )  # may be rewritten by hand
+        remove_all_but_last(out / "checkpoints", 1)  # a longer run goes on from it
+
+
+def _note(metrics: dict[str, Any]) -> str:
+    accuracy, holdout = metrics["implicit_accuracy"], metrics.get("holdout_accuracy")
+    shown = "" if accuracy is None else f"  accuracy {accuracy:.2f}"
+    shown += "" if holdout is None else f"  held out {holdout:.2f}"
+    return f"loss {metrics['loss']:.4f}{shown}"
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak memory of this process on its device: what torch allocated on a GPU, else resident memory. MiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
