@@ -12,12 +12,12 @@ import torch
 import yaml
 from diffusers import DDIMScheduler
 
-from ddecli.cli.train import LOSS_HELP
 from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.objectives.losses.dde import DDE
 from ddecli.objectives.registry import LOSSES, build_objective, build_sampler, known_loss, loss_weights
+from ddecli.training.fields import LOSS_HELP
 from ddecli.training.settings import resolve_settings
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +156,7 @@ def test_a_file_is_all_that_makes_a_loss(monkeypatch: pytest.MonkeyPatch, tmp_pa
     )
     code = (
         f"import ddecli.objectives.losses as losses; losses.__path__.append({str(tmp_path)!r})\n"
-        "from ddecli.cli.train import LOSS_HELP\n"
+        "from ddecli.training.fields import LOSS_HELP\n"
         "from ddecli.reproduction.evidence import LABELS\n"
         "from ddecli.figures.style import colours\n"
         "from ddecli.training.settings import resolve_settings\n"
