@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,15 +80,11 @@ def train(
 
     Example: `ddecli train --model sd15 --loss dde --data pairs/my-pairs-sd15 --lora 16`
     """
-    from ddecli.training.settings import resolve_settings
+    from ddecli.training.settings import origins, resolve_settings
 
     settings = resolve_settings(given, config)
     if dry_run:
-        import yaml
-
-        from ddecli.core.console import echo
-
-        echo(yaml.safe_dump(settings.model_dump(), sort_keys=False), end="")
+        _print_settings(settings.model_dump(), origins(given, config))
         return
     settings = _with_pairs(settings)
     if estimate:
@@ -103,6 +100,18 @@ def train(
     _print(run(settings, resume, overwrite), as_json)
     if push_to_hub:
         push(settings.folder / "model", push_to_hub)
+
+
+def _print_settings(settings: dict[str, Any], origins: dict[str, str]) -> None:
+    """Show settings as YAML that `--config` takes, and behind each where its value comes from."""
+    import yaml
+
+    from ddecli.core.console import echo
+    from ddecli.core.text import one_line
+
+    for name, value in settings.items():
+        line = yaml.safe_dump({name: value}, width=math.inf).rstrip("\n")
+        echo(f"{line:<36}  # {one_line(origins[name])}")
 
 
 def _with_pairs(settings: Any) -> Any:

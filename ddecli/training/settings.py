@@ -49,29 +49,51 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     Raises:
         UserError: unknown model, loss, segment or setting, or a value out of range.
     """
-    chosen = read_config(config) if config else {}
-    if given.get("model") not in (None, chosen.get("model")):
-        chosen = {key: value for key, value in chosen.items() if key not in OF_MODEL}
-    chosen |= {key: value for key, value in given.items() if value is not None}
-    model, loss = chosen.setdefault("model", "tiny"), chosen.setdefault("loss", "dde")
-    loss = chosen["loss"] = known_loss(loss).name
-    source = resolve(model, chosen.get("model_revision"))
-    if chosen.get("segment") is not None:
-        parse_segment(chosen["segment"])
-    is_lora = chosen.get("lora") is not None
-    settings = recipe(model, loss, source.is_tiny, source.family, is_lora) | chosen
-    if "lr" not in settings:
-        raise UserError(
-            f"There is no recipe for the loss {loss!r} with --model {model}: give --lr (and --beta)."
-        )
-    settings.setdefault("error", known_loss(loss).error_unit)
-    settings.setdefault("micro_batch_size", settings["batch_size"] if source.is_small else 1)
-    if not settings.get("out"):
-        settings["out"] = str(Path("runs") / run_name(settings))
+    settings = {name: value for _, values in _layers(given, config) for name, value in values.items()}
     try:
         return TrainSettings(**settings)
     except ValidationError as error:
         raise UserError(_one_sentence(error)) from error
+
+
+def origins(given: dict[str, Any], config: Path | None = None) -> dict[str, str]:
+    """Where `resolve_settings` has the value of each setting from: `option`, `--config FILE`, `recipe sd15/lora`,
+    `loss dde` or `default`.
+    """
+    found = {name: origin for origin, values in _layers(given, config) for name in values}
+    return {name: found.get(name, "default") for name in TrainSettings.model_fields}
+
+
+def _layers(given: dict[str, Any], config: Path | None) -> list[tuple[str, dict[str, Any]]]:
+    """The values of settings by where they come from; those that stand behind win. Defaults of fields are left out."""
+    options = {name: value for name, value in given.items() if value is not None}
+    file = read_config(config) if config else {}
+    if options.get("model") not in (None, file.get("model")):
+        file = {name: value for name, value in file.items() if name not in OF_MODEL}
+    chosen = {"model": TrainFields.model, "loss": TrainFields.loss} | file | options
+    model, loss = chosen["model"], known_loss(chosen["loss"]).name
+    for values in (file, options, chosen):
+        if "loss" in values:
+            values["loss"] = loss  # which may have been called by another name
+    source = resolve(model, chosen.get("model_revision"))
+    if chosen.get("segment") is not None:
+        parse_segment(chosen["segment"])
+    name, entry = _entry(model, loss, source.is_tiny, source.family, chosen.get("lora") is not None)
+    chosen = entry | chosen
+    if "lr" not in chosen:
+        raise UserError(
+            f"There is no recipe for the loss {loss!r} with --model {model}: give --lr (and --beta)."
+        )
+    micro_batch_size = chosen["batch_size"] if source.is_small else 1
+    out = {} if chosen.get("out") else {"out": str(Path("runs") / run_name(chosen))}
+    return [
+        ("default", {"micro_batch_size": micro_batch_size}),
+        (f"loss {loss}", _of_loss(loss)),
+        (f"recipe {name}", entry),
+        (f"--config {config}", file),
+        ("option", options),
+        ("default", out),
+    ]
 
 
 def recipe(
@@ -86,13 +108,26 @@ def recipe(
         family: `sd` or `sdxl`, if known.
         lora: whether adapters are trained, not the whole U-Net.
     """
+    _, entry = _entry(model, loss, tiny, family, lora)
+    return _of_loss(loss) | entry
+
+
+def _entry(model: str, loss: str, tiny: bool, family: str | None, lora: bool) -> tuple[str, dict[str, Any]]:
+    """The entry of recipes.yaml that a model takes, `tiny` or `sd15/lora`, and what it holds for a loss."""
     recipes = _recipes()
-    kind = "tiny" if tiny else FAMILY_RECIPES.get(family or "", "default")
-    entry = recipes.get(model) or recipes[kind]
-    entry = dict(entry.get("lora" if lora else "full", entry))
-    beta = known_loss(loss).usual_beta
-    of_loss = ({} if beta is None else {"beta": beta}) | entry.pop("losses").get(loss, {})
-    return entry | of_loss
+    name = model if model in recipes else "tiny" if tiny else FAMILY_RECIPES.get(family or "", "default")
+    part = "lora" if lora else "full"
+    if part in recipes[name]:
+        name, entry = f"{name}/{part}", dict(recipes[name][part])
+    else:
+        entry = dict(recipes[name])
+    return name, entry | entry.pop("losses").get(loss, {})
+
+
+def _of_loss(loss: str) -> dict[str, Any]:
+    """What a loss decides where nobody else does. Raises UserError for one that is not known."""
+    known = known_loss(loss)
+    return {"error": known.error_unit} | ({} if known.usual_beta is None else {"beta": known.usual_beta})
 
 
 @functools.cache

@@ -13,6 +13,7 @@ import yaml
 from cli_checks import assert_one_sentence, contents
 
 from ddecli.objectives.base import Objective, ObjectiveOutput, PairErrors
+from ddecli.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from conftest import Typed
@@ -25,10 +26,49 @@ def test_dry_run_prints_settings_that_can_be_run(ddecli: Callable[..., Typed], t
     assert settings["beta"] == 70 and settings["model"] == "tiny" and settings["out"] == "runs/tiny-uniform"
     (tmp_path / "again.yaml").write_text(typed.out)
     again = ddecli("train", "--config", "again.yaml", "--dry-run")
-    assert again.out == typed.out
+    assert yaml.safe_load(again.out) == settings
     changed = ddecli("train", "--config", "again.yaml", "--beta", 8, "--dry-run")
     assert yaml.safe_load(changed.out)["beta"] == 8
     assert list(tmp_path.iterdir()) == [tmp_path / "again.yaml"]
+
+
+def origins(typed: Typed) -> dict[str, str]:
+    """What a dry run says of the values' origins, by setting."""
+    lines = [line for line in typed.out.splitlines() if line.strip() and "# " in line]
+    return {line.split(":")[0]: line.rpartition("# ")[2] for line in lines}
+
+
+def test_a_dry_run_says_where_each_value_comes_from(ddecli: Callable[..., Typed]) -> None:
+    Path("my.yaml").write_text("warmup: 3\nlora: 4\nseed: 1\n")
+    typed = ddecli(
+        "train", "--model", "sd15", "--config", "my.yaml", "--seed", 2, "--no-compile", "--dry-run"
+    )
+    found = origins(typed)
+    assert list(found) == list(yaml.safe_load(typed.out)) == list(TrainSettings.model_fields)
+    assert {name for name, origin in found.items() if origin == "option"} == {"model", "seed", "compile"}
+    assert {name for name, origin in found.items() if origin == "--config my.yaml"} == {"warmup", "lora"}
+    by_recipe = {"steps", "batch_size", "lr", "optimizer", "correction_bins"}
+    assert {name for name, origin in found.items() if origin == "recipe sd15/lora"} == by_recipe
+    assert {name for name, origin in found.items() if origin == "loss dde"} == {"error", "beta"}
+    assert set(found.values()) == {"option", "--config my.yaml", "recipe sd15/lora", "loss dde", "default"}
+    assert found["out"] == found["micro_batch_size"] == found["gamma"] == "default"
+    whole = origins(ddecli("train", "--model", "sdxl", "--loss", "sft", "--dry-run"))
+    assert whole["gradient_checkpointing"] == "recipe sdxl/full" and whole["beta"] == "default"
+    assert origins(ddecli("train", "--out", "a", "--dry-run"))["out"] == "option"
+    assert origins(ddecli("train", "--dry-run"))["beta"] == "recipe tiny"
+
+
+def test_what_a_dry_run_prints_can_be_read_whatever_stands_in_it(ddecli: Callable[..., Typed]) -> None:
+    odd = "it's # a: \u2028 'file'\n- \x1b[1m é " + "long " * 20
+    Path(odd).write_text("max_winner_error: .inf\n")
+    typed = ddecli("train", "--config", odd, "--data", odd, "--out", odd, "--dry-run")
+    assert typed.code == 0 and "\x1b" not in typed.out
+    Path("again.yaml").write_text(typed.out)
+    settings = yaml.safe_load(typed.out)
+    assert settings["data"] == settings["out"] == odd and settings["max_winner_error"] == float("inf")
+    again = ddecli("train", "--config", "again.yaml", "--dry-run")
+    assert yaml.safe_load(again.out) == settings
+    assert set(origins(again).values()) == {"--config again.yaml"}
 
 
 def test_a_run_from_the_command_line(ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path) -> None:
