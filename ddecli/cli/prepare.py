@@ -169,11 +169,11 @@ def prepare(
     from ddecli.core.devices import choose_device
     from ddecli.core.picture_files import say_left_out
     from ddecli.data.columns import parse_mapping
-    from ddecli.data.job import refuse_other_content
     from ddecli.data.prepare import prepare_source
     from ddecli.data.sources.base import Wanted
     from ddecli.data.sources.registry import open_source
     from ddecli.data.splits import PromptSplit
+    from ddecli.data.store_plan import refuse_other_content
     from ddecli.models.load import load_model
     from ddecli.models.presets import resolve
 

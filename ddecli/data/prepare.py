@@ -37,6 +37,7 @@ from ddecli.data.parts import Encoder
 from ddecli.data.relabel import Relabel
 from ddecli.data.sources.base import Source, of_pairs
 from ddecli.data.splits import PromptSplit
+from ddecli.data.store_plan import StorePlan
 from ddecli.data.summary import PrepareSummary
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def prepare_source(
     Args:
         source: the pairs, in parts.
         model: its autoencoder and text encoders are used.
-        out: the store's folder; held-out pairs go to `holdout_folder(out)`.
+        out: the store's folder; held-out pairs go to `OUT-holdout` beside it.
         limit: take only the first pairs.
         max_bad: largest share of bad rows (damaged or incomplete); ties and duplicates do not count.
         split: which prompts are held out, and which excluded; all are trained on if not given.
@@ -113,41 +114,43 @@ def prepare_source(
         relabel=relabel,
         empty=embed(model, [""], dtype),
     )
-    job = Job(source, encoder, out, limit, max_bad, shard)
+    plan = StorePlan(source, encoder, out, limit, shard)
+    job, work = Job(plan, max_bad), plan.work
     if not source.repeatable:
-        job.work.remove()
+        work.remove()
     if job.is_complete(overwrite):
         return job.summary(time.monotonic() - began)
-    if job.alone:
-        job.check_outputs(overwrite)
-    with job.work.locked(job.alone):
+    if plan.alone:
+        plan.check_outputs(overwrite)
+    with work.locked(plan.alone):
         if job.is_complete(overwrite):  # by another process, which this one waited for
-            job.work.remove()
+            work.remove()
             return job.summary(time.monotonic() - began)
-        job.work.check_plan(job.plan, job.alone)
-        job.check_contents()
+        work.check_plan(plan.content, plan.alone)
+        plan.check_contents()
         with _cleaned_up(job):
-            job.check_outputs(overwrite)
+            plan.check_outputs(overwrite)
             job.encode()
-        if not (job.work.is_joined or job.is_encoded):  # other processes have parts to do
+        if not (work.is_joined or plan.is_encoded):  # other processes have parts to do
             return job.share_summary(time.monotonic() - began)
-        if job.alone:  # still locked: whoever waits finds the store whole
+        if plan.alone:  # still locked: whoever waits finds the store whole
             _finish(job)
-    if not job.alone:
-        with job.work.locked(alone=True):
+    if not plan.alone:
+        with work.locked(alone=True):
             _finish(job)
     return job.summary(time.monotonic() - began)
 
 
 def _finish(job: Job) -> None:
     """Make the store of the finished parts, unless another process was first."""
-    if job.work.is_joined or job.is_encoded:
-        job.check_contents()
+    plan, work = job.plan, job.plan.work
+    if work.is_joined or plan.is_encoded:
+        plan.check_contents()
         with _cleaned_up(job):
             job.join()
         job.publish()
     else:
-        job.work.remove()
+        work.remove()
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.scratch import clear_stale
 from ddecli.core.sealed import read_sealed, write_sealed
-from ddecli.data.parts import PART
+from ddecli.data.parts import PART, read_part
 from ddecli.data.splits import TRAIN
 from ddecli.data.store import MANIFEST, work_folder
 
@@ -39,6 +39,10 @@ class WorkFolder:
     def is_whole(self, number: int) -> bool:
         """Whether a part is finished."""
         return (self.part(number) / PART).is_file()
+
+    def about(self, number: int) -> dict[str, Any]:
+        """What a finished part says of itself, see `read_part`."""
+        return read_part(self.part(number))
 
     @property
     def is_joined(self) -> bool:
