@@ -44,7 +44,7 @@ from script_dpo import ScriptStep
 from transformers.utils import logging as transformers_logging
 
 from ddecli.data.prepare import prepare
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
@@ -231,7 +231,7 @@ def resume_cell(settings: TrainSettings, scratch: Path) -> Found:
 
 def sampling_cell(bench: Bench, dtype: torch.dtype, batch: int) -> Found:
     """Images/s of `sample_images` (a long call less a short one: its start is counted apart) and of stock diffusers."""
-    pipeline = load_pipeline(str(bench.model("sd15")), bench.device, dtype)
+    model = load_for_sampling(str(bench.model("sd15")), bench.device, dtype)
     few, many = 1, 2 if bench.small else max(3, 16 // batch)
 
     def ours(batches: int) -> float:
@@ -239,7 +239,7 @@ def sampling_cell(bench: Bench, dtype: torch.dtype, batch: int) -> Found:
         settings = SamplingSettings(images_per_prompt=1, steps=SAMPLING_STEPS, batch_size=batch)
         with tempfile.TemporaryDirectory(dir=bench.scratch) as out:
             began = time.perf_counter()
-            sample_images(pipeline, "random", prompts, settings, Path(out))
+            sample_images(model, prompts, settings, Path(out))
             return time.perf_counter() - began
 
     def stock(batches: int) -> float:
@@ -247,7 +247,9 @@ def sampling_cell(bench: Bench, dtype: torch.dtype, batch: int) -> Found:
             began = time.perf_counter()
             for number in range(batches):
                 prompts = [f"picture number {number * batch + i}" for i in range(batch)]
-                images = pipeline(prompts, num_inference_steps=SAMPLING_STEPS, guidance_scale=7.5).images
+                images = model.pipeline(
+                    prompts, num_inference_steps=SAMPLING_STEPS, guidance_scale=7.5
+                ).images
                 for place, image in enumerate(images):
                     image.save(Path(out) / f"{number}-{place}.png")
             return time.perf_counter() - began

@@ -28,7 +28,7 @@ from ddecli.core.files import write_json
 from ddecli.core.manifest import machine, versions
 from ddecli.data.pairs import Pair
 from ddecli.data.prepare import prepare
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
@@ -55,7 +55,7 @@ class ScriptStep:
     """A training step as the public scripts do it: nothing cached, a second U-Net, gradients accumulated."""
 
     def __init__(self, pairs: list[Pair], micro_batch: int) -> None:
-        self.pipeline = load_pipeline("tiny")
+        self.pipeline = load_for_sampling("tiny").pipeline
         self.reference = copy.deepcopy(self.pipeline.unet).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self.pipeline.unet.parameters(), lr=1e-5)
         self.pairs, self.micro_batch = pairs, micro_batch
@@ -112,13 +112,13 @@ def training(store: Path, pairs: list[Pair]) -> dict[str, float]:
 
 def sampling(scratch: Path) -> dict[str, float]:
     """Images/s of sampling four images for each of eight prompts."""
-    pipeline = load_pipeline("tiny")
+    model = load_for_sampling("tiny")
     prompts = make_prompt_set("world:validation", world_prompts("validation"), 8)
     settings = SamplingSettings(images_per_prompt=4, overwrite=True)
 
     def a_call_a_prompt() -> None:
         for prompt in prompts.prompts:
-            pipeline(
+            model.pipeline(
                 prompt,
                 num_images_per_prompt=4,
                 num_inference_steps=15,
@@ -127,7 +127,7 @@ def sampling(scratch: Path) -> dict[str, float]:
                 width=32,
             )
 
-    ours = seconds(lambda: sample_images(pipeline, "tiny", prompts, settings, scratch / "images"))
+    ours = seconds(lambda: sample_images(model, prompts, settings, scratch / "images"))
     return {"sample_ddecli": 32 / ours, "sample_call_a_prompt": 32 / seconds(a_call_a_prompt)}
 
 

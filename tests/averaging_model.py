@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,6 @@ class Averaging:
     fingerprint = "averaging"
     resolution = 8
     latent_shape = (3, 4, 4)
-    max_tokens = 20
 
     def __init__(self, rounds: bool = False) -> None:
         self.rounds = rounds
@@ -43,5 +43,5 @@ class Averaging:
         digests = [hashlib.sha256(prompt.encode()).digest()[:4] for prompt in prompts]
         return {"prompt_embeds": torch.tensor([list(digest) for digest in digests]).float()}
 
-    def token_counts(self, prompts: list[str]) -> list[int]:
-        return [len(prompt.split()) + 2 for prompt in prompts]
+    def truncated(self, prompts: Sequence[str]) -> list[bool]:
+        return [len(prompt.split()) + 2 > 20 for prompt in prompts]

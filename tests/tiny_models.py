@@ -8,6 +8,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DiffusionPipeline,
     PNDMScheduler,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
@@ -25,6 +26,10 @@ from transformers import (
     ResNetConfig,
     ResNetForImageClassification,
 )
+
+from ddecli.models.base import DiffusionModel
+from ddecli.models.load import FAMILY_CLASSES
+from ddecli.models.presets import FAMILIES, ModelSource
 
 WORDS = ("a", "red", "green", "blue", "circle", "square", "star", "on", "white")
 MAX_TOKENS = 16
@@ -168,3 +173,9 @@ def save_classifier(folder: Path, seed: int = 0) -> Path:
     )  # so that classes differ plainly between pictures
     model.save_pretrained(folder)
     return folder
+
+
+def model_of(pipeline: DiffusionPipeline, name: str = "x") -> DiffusionModel:
+    """A pipeline as the model that loading it gives; it lies in no folder."""
+    source = ModelSource(name, "", family=None, resolution=None)
+    return FAMILY_CLASSES[FAMILIES[type(pipeline).__name__]](pipeline, source, Path())

@@ -122,7 +122,7 @@ def sample(
     from ddecli.core.console import echo
     from ddecli.core.devices import choose_device, choose_dtype
     from ddecli.core.text import to_json
-    from ddecli.models.load import load_pipeline
+    from ddecli.models.load import load_for_sampling
     from ddecli.models.presets import resolve, short_name
     from ddecli.sampling.generate import SamplingSettings, sample_images
 
@@ -133,12 +133,12 @@ def sample(
     prompt_set = named_prompts(prompts, prompt or [], num_prompts)
     where = choose_device(device)
     dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
-    pipeline = load_pipeline(model, where, dtype)
+    loaded = load_for_sampling(model, where, dtype)
     settings = SamplingSettings(
         images_per_prompt, steps, guidance_scale, seed, batch_size, parts, overwrite, spacing
     )
     folder = out or Path("images") / short_name(model)
-    summary = sample_images(pipeline, source.name, prompt_set, settings, folder)
+    summary = sample_images(loaded, prompt_set, settings, folder)
     if as_json:
         echo(to_json(summary.as_dict()))
         return

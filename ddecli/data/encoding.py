@@ -119,8 +119,8 @@ class EncodedPrompts:
     def add_encoded(self, prompts: Sequence[str], rows: dict[str, Tensor]) -> None:
         """Add new prompts whose embeddings are at hand."""
         self.writer.append(rows)
-        for prompt, tokens in zip(prompts, self.model.token_counts(list(prompts)), strict=True):
-            self.table.add(prompt, tokens > self.model.max_tokens)
+        for prompt, is_truncated in zip(prompts, self.model.truncated(prompts), strict=True):
+            self.table.add(prompt, is_truncated)
             self.encoded.add_prompt(prompt)
 
 

@@ -1,11 +1,12 @@
-"""What every family of models does: encode, predict, switch adapters off, save."""
+"""What every family of models says and does: its sizes, encode, predict, switch adapters off, save."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, read_by_others
+from ddecli.core.world import TINY, WORLD_KEY
 from ddecli.diffusion.schedule import ErrorUnit, NoiseSchedule
 from ddecli.models.digests import fingerprint, older_fingerprints
 from ddecli.models.presets import ModelSource
+from ddecli.models.quiet import quiet_libraries
 from ddecli.models.saved import save_base
 
 Conditioning = dict[str, Tensor]
@@ -31,28 +34,38 @@ class DiffusionModel(ABC):
     """A latent diffusion model with its parts; the U-Net is what is trained.
 
     Attributes:
+        family: as `--model` and protocols call it.
+        guidance_scale: of classifier-free guidance, when none is asked for.
         unet: the policy. Training may replace it by a wrapped one (several processes).
         schedule: the noise schedule the model was trained with.
-        resolution: width and height of pictures, pixels.
-        latent_shape: (C, H, W) of a picture of that size.
+        latent_shape: (C, H, W) of the pictures that the U-Net was made for.
+        resolution: width of these pictures, and height but for models that are sampled only; pixels.
         folder: where the model's files lie.
-        fingerprint: identifies autoencoder and text encoders, hence which pair stores fit.
-        fingerprints: all that such a store may say; those of earlier versions said it otherwise.
     """
 
     family: str
+    guidance_scale: float
 
     def __init__(self, pipeline: DiffusionPipeline, source: ModelSource, folder: Path) -> None:
         self.pipeline: Any = pipeline
         self.source = source
         self.folder = folder
-        self.fingerprint = fingerprint(folder)
-        self.fingerprints = {self.fingerprint, *older_fingerprints(folder)}
         self.unet: Any = pipeline.unet
         self.schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
-        self.resolution: int = source.resolution or self.unet.config.sample_size * pipeline.vae_scale_factor
-        size = self.resolution // pipeline.vae_scale_factor
-        self.latent_shape: tuple[int, int, int] = (self.unet.config.in_channels, size, size)
+        size = self.unet.config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        self.latent_shape: tuple[int, int, int] = (self.unet.config.in_channels, height, width)
+        self.resolution: int = width * pipeline.vae_scale_factor
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Identifies autoencoder and text encoders, hence which pair stores fit."""
+        return fingerprint(self.folder)
+
+    @functools.cached_property
+    def fingerprints(self) -> set[str]:
+        """All that such a store may say; those of earlier versions said it otherwise."""
+        return {self.fingerprint, *older_fingerprints(self.folder)}
 
     @property
     def device(self) -> torch.device:
@@ -68,6 +81,16 @@ class DiffusionModel(ABC):
     def name(self) -> str:
         """The name the model was asked for by."""
         return self.source.name
+
+    @property
+    def world(self) -> str | None:
+        """The world whose pictures it draws; None for real ones."""
+        return self.pipeline.config.get(WORLD_KEY)
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether this is a model of the built-in world, or a run that started from one."""
+        return self.world == TINY
 
     @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:
@@ -95,9 +118,17 @@ class DiffusionModel(ABC):
             (N, C, H, W): whatever the model predicts (noise, v or the clean latents).
         """
 
-    def token_counts(self, prompts: list[str]) -> list[int]:
-        """Tokens of each prompt before it is cut to `max_tokens`, start and end marks included."""
-        return [len(ids) for ids in self.pipeline.tokenizer(prompts).input_ids]
+    def truncated(self, prompts: Sequence[str]) -> list[bool]:
+        """Whether each prompt has more tokens than `max_tokens`, start and end marks included: its end is cut.
+
+        Raises:
+            UserError: the tokenizer is damaged.
+        """
+        with (
+            read_by_others("The model's tokenizer cannot be used", "fetch the model again"),
+            quiet_libraries(),
+        ):
+            return [len(ids) > self.max_tokens for ids in self.pipeline.tokenizer(list(prompts)).input_ids]
 
     @property
     def max_tokens(self) -> int:

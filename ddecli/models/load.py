@@ -1,4 +1,4 @@
-"""Load a model to train or encode with, or a pipeline to sample from."""
+"""Load a model to train, to encode with, or to sample from."""
 
 from __future__ import annotations
 
@@ -50,25 +50,32 @@ LARGEST_LATENT = 4096
 VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
 
 
-def load_pipeline(
-    name: str,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    revision: str | None = None,
-    **parts: Any,
-) -> Any:
-    """Load a diffusers pipeline by preset, folder, run, checkpoint file or hub id, with a run's LoRA weights if any.
+def load_for_sampling(
+    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> DiffusionModel:
+    """Load a model by preset, folder, run, checkpoint file or hub id, with a run's LoRA weights beside its base's.
 
     Args:
-        revision: of a model of the hub, see `resolve`.
-        parts: components to leave out (`vae=None`) or to replace.
+        device: of all its parts.
 
     Raises:
         UserError: unknown model, no network, no access, damaged files, parts that do not fit together, or LoRA weights
             whose base has changed.
     """
-    source = resolve(name, revision)
-    folder = plain = local_folder(source)
+    source = resolve(name)
+    folder = local_folder(source)
+    pipeline = _load_pipeline(source, folder, dtype, {}).to(device)
+    return FAMILY_CLASSES[FAMILIES[type(pipeline).__name__]](pipeline, source, folder)
+
+
+def _load_pipeline(source: ModelSource, folder: Path, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
+    """The diffusers pipeline of a model, on the processor.
+
+    Args:
+        folder: where its files lie.
+        parts: components to leave out (`vae=None`) or to replace.
+    """
+    plain = folder
     if not (folder / INDEX).is_file():
         raise UserError(f"{source.name} holds no diffusers pipeline (no {INDEX} in {folder}).")
     _check_bases(source, folder)
@@ -96,7 +103,7 @@ def load_pipeline(
         said = first_sentence(error).replace(str(plain), str(folder))
         raise UserError(f"The model in {folder} cannot be loaded: {said}") from error
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    return pipeline
 
 
 def load_model(
@@ -114,7 +121,7 @@ def load_model(
         revision: of a model of the hub, see `resolve`.
 
     Raises:
-        UserError: as `load_pipeline`.
+        UserError: as `load_for_sampling`, or a model that cannot be trained here.
     """
     source = resolve(name, revision)
     for lora in source.loras:
@@ -129,7 +136,7 @@ def load_model(
         parts = {part: None for part in TEXT_ENCODERS if (folder / part).is_dir()}
     elif dtype == torch.float16 and source.float16_vae:
         parts["vae"] = _float16_vae(source.float16_vae)
-    pipeline = load_pipeline(name, "cpu", dtype, revision, **parts)
+    pipeline = _load_pipeline(source, folder, dtype, parts)
     for part in ("vae", *TEXT_ENCODERS):
         if getattr(pipeline, part, None) is not None:
             getattr(pipeline, part).to(device)
@@ -143,14 +150,21 @@ def load_model(
     family = FAMILIES[type(pipeline).__name__]
     if family == "sdxl" and dtype == torch.float16 and pipeline.vae.config.force_upcast:
         pipeline.vae.to(torch.float32)  # it overflows in float16; a repaired one's configuration says False
-    return FAMILY_CLASSES[family](pipeline, source, folder)
+    model = FAMILY_CLASSES[family](pipeline, source, folder)
+    _, height, width = model.latent_shape
+    if height != width:
+        raise UserError(
+            f"The U-Net in {folder} was made for latents {width} wide and {height} high, and pairs are prepared and "
+            "trained on as squares: take another model, or change the sample_size in its config.json."
+        )
+    return model
 
 
 def load_schedule(name: str) -> NoiseSchedule:
     """The noise schedule of a model, from its scheduler's configuration alone: no weights are read.
 
     Raises:
-        UserError: as `load_pipeline`, or a scheduler that has no discrete diffusion schedule.
+        UserError: as `load_for_sampling`, or a scheduler that has no discrete diffusion schedule.
     """
     return _scheduler_in(local_folder(resolve(name), ["scheduler"]))[1]
 

@@ -12,6 +12,7 @@ class StableDiffusion(DiffusionModel):
     """`StableDiffusionPipeline`'s parts."""
 
     family = "sd"
+    guidance_scale = 7.5
 
     @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> Conditioning:

@@ -12,6 +12,7 @@ class StableDiffusionXL(DiffusionModel):
     """`StableDiffusionXLPipeline`'s parts."""
 
     family = "sdxl"
+    guidance_scale = 5.0
 
     @torch.no_grad()
     def encode_prompts(self, prompts: list[str]) -> Conditioning:

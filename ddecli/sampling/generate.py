@@ -1,4 +1,4 @@
-"""Prompts to images with a stock diffusers pipeline.
+"""Prompts to images with a model's stock diffusers pipeline.
 
 The starting noise of an image is a function of (seed, prompt, image index) alone, drawn on the CPU in
 float32. So an image does not depend on the batch size, the order or the shard, but for the rounding of kernels
@@ -30,20 +30,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from PIL import Image
 
 from ddecli.core.console import console, progress
-from ddecli.core.errors import UserError, first_sentence, read_by_others
+from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
 from ddecli.core.seeds import seed_of
-from ddecli.core.world import SMALL_PIXELS, WORLD_KEY
+from ddecli.core.world import SMALL_PIXELS
+from ddecli.models.base import DiffusionModel
 from ddecli.models.quiet import quiet_libraries
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
 from ddecli.sampling.prompts import PromptSet
-from ddecli.sampling.samplers import Sampler, Spacing, family_of, sampler_of
+from ddecli.sampling.samplers import Sampler, Spacing, sampler_of
 from ddecli.sampling.sheet import contact_sheet
 
 
@@ -81,35 +81,28 @@ class SampleSummary:
         return asdict(self)
 
 
-def resolution_of(pipeline: DiffusionPipeline) -> int:
-    """Width and height, in pixels, of the images a pipeline makes."""
-    return _latent_shape(pipeline)[-1] * pipeline.vae_scale_factor
-
-
 def sample_images(
-    pipeline: DiffusionPipeline, model_name: str, prompts: PromptSet, settings: SamplingSettings, out: Path
+    model: DiffusionModel, prompts: PromptSet, settings: SamplingSettings, out: Path
 ) -> SampleSummary:
     """Make `images_per_prompt` images of every prompt in `out`, skipping those that exist.
 
     Whichever call finds the whole set complete writes metadata.jsonl and the contact sheet.
 
     Args:
-        pipeline: a Stable Diffusion or Stable Diffusion XL pipeline; its scheduler is replaced by DDIM, unless the
-            model was made for few steps.
-        model_name: the model's name for protocol.json.
+        model: the scheduler of its pipeline is replaced by DDIM, unless the model was made for few steps.
 
     Raises:
         UserError: as `sampler_of`; more images than can be; `out` holds images of other settings; an image is not
             finite; memory ran out.
     """
     began = time.monotonic()
-    sampler = sampler_of(pipeline, settings.steps, settings.guidance_scale, settings.spacing)
+    sampler = sampler_of(model, settings.steps, settings.guidance_scale, settings.spacing)
     if sampler.reason:
         console.print(
-            f"{model_name} was made for few steps ({sampler.reason}): it is sampled in {sampler.steps} steps of "
+            f"{model.name} was made for few steps ({sampler.reason}): it is sampled in {sampler.steps} steps of "
             f"{sampler.name}, guidance {sampler.guidance_scale:g}."
         )
-    _prepare(pipeline, sampler)
+    _prepare(model.pipeline, sampler)
     count = len(prompts.prompts) * settings.images_per_prompt
     if count > MAX_IMAGES:
         raise UserError(
@@ -129,13 +122,13 @@ def sample_images(
             **({"spacing": sampler.spacing} if sampler.spacing else {}),
             "guidance_scale": sampler.guidance_scale,
             "seed": settings.seed,
-            "resolution": resolution_of(pipeline),
-            "world": pipeline.config.get(WORLD_KEY),
+            "resolution": model.resolution,
+            "world": model.world,
             "model": {
-                "name": model_name,
-                "family": family_of(pipeline),
-                "precision": str(pipeline.unet.dtype).removeprefix("torch."),
-                "unet_sha256": weights_sha256(pipeline.unet),
+                "name": model.name,
+                "family": model.family,
+                "precision": str(model.unet.dtype).removeprefix("torch."),
+                "unet_sha256": weights_sha256(model.unet),
             },
         },
         settings.overwrite,
@@ -144,13 +137,13 @@ def sample_images(
     shard, shards = settings.shard
     mine = tasks[shard - 1 :: shards]
     todo = set(folder.missing(mine))
-    truncated = count_truncated(pipeline, prompts.prompts)
+    truncated = sum(model.truncated(prompts.prompts))
     if truncated:
         console.print(
             f"{truncated} of {len(prompts.prompts)} prompts are longer than the text encoder reads: "
             "their ends are cut."
         )
-    batch_size = settings.batch_size or (64 if resolution_of(pipeline) <= SMALL_PIXELS else 8)
+    batch_size = settings.batch_size or (64 if model.resolution <= SMALL_PIXELS else 8)
     bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
     # The pipelines' own warnings would repeat each truncated prompt in each batch.
     with bar as advance, quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
@@ -162,7 +155,7 @@ def sample_images(
             missing = [task in todo for task in batch]
             if not any(missing):
                 continue
-            pixels = generate(pipeline, batch, settings.seed, sampler.steps, sampler.guidance_scale)
+            pixels = generate(model, batch, settings.seed, sampler.steps, sampler.guidance_scale)
             _wait_for(saving)
             saving = [
                 writers.submit(_save, picture, out / task.file_name)
@@ -203,13 +196,13 @@ def _wait_for(saving: list[Future[None]]) -> None:
 
 @torch.inference_mode()
 def generate(
-    pipeline: DiffusionPipeline,
+    model: DiffusionModel,
     tasks: list[ImageTask],
     seed: int,
     steps: int,
     guidance_scale: float,
 ) -> np.ndarray:
-    """Run the pipeline once for a batch of tasks.
+    """Run the model's pipeline once for a batch of tasks.
 
     Returns:
         (N, height, width, 3) uint8 pixels.
@@ -219,10 +212,10 @@ def generate(
     """
     generators = [_generator(task, seed) for task in tasks]
     try:
-        latents = torch.stack([torch.randn(_latent_shape(pipeline), generator=each) for each in generators])
-        images = pipeline(
+        latents = torch.stack([torch.randn(model.latent_shape, generator=each) for each in generators])
+        images = model.pipeline(
             prompt=[task.prompt for task in tasks],
-            latents=latents.to(pipeline.device, pipeline.unet.dtype),
+            latents=latents.to(model.device, model.unet.dtype),
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
             generator=generators,  # some samplers draw noise at every step
@@ -257,17 +250,9 @@ def image_seed(prompt: str, image_index: int, seed: int) -> int:
     return seed_of("image", seed, prompt_id(prompt), image_index)
 
 
-def initial_latents(pipeline: DiffusionPipeline, task: ImageTask, seed: int) -> torch.Tensor:
+def initial_latents(model: DiffusionModel, task: ImageTask, seed: int) -> torch.Tensor:
     """The noise an image starts from: (C, H, W) float32 on the CPU."""
-    return torch.randn(_latent_shape(pipeline), generator=_generator(task, seed))
-
-
-def count_truncated(pipeline: DiffusionPipeline, prompts: tuple[str, ...]) -> int:
-    """How many prompts have more tokens than the text encoder takes."""
-    tokenizer = pipeline.tokenizer
-    with read_by_others("The model's tokenizer cannot be used", "fetch the model again"), quiet_libraries():
-        token_ids = tokenizer(list(prompts), truncation=False).input_ids
-        return sum(len(ids) > tokenizer.model_max_length for ids in token_ids)
+    return torch.randn(model.latent_shape, generator=_generator(task, seed))
 
 
 def weights_sha256(module: torch.nn.Module) -> str:
@@ -284,13 +269,7 @@ def _generator(task: ImageTask, seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(image_seed(task.prompt, task.image_index, seed))
 
 
-def _latent_shape(pipeline: DiffusionPipeline) -> tuple[int, int, int]:
-    size = pipeline.unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return pipeline.unet.config.in_channels, height, width
-
-
-def _prepare(pipeline: DiffusionPipeline, sampler: Sampler) -> None:
+def _prepare(pipeline: Any, sampler: Sampler) -> None:
     """Set the sampler; no safety checker, no watermark, no bars of the library's own."""
     pipeline.scheduler = sampler.scheduler
     if hasattr(pipeline, "safety_checker"):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline
+from diffusers import DDIMScheduler
 
 from ddecli.core.errors import UserError
 from ddecli.core.protocol import DDIM
-from ddecli.core.world import TINY, WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
+from ddecli.models.base import DiffusionModel
 from ddecli.models.few_steps import CONSISTENCY, few_steps_of, takes_guidance
 
 Spacing = Literal["leading", "trailing"]
@@ -35,30 +35,18 @@ class Sampler:
     spacing: str | None = None
 
 
-def is_tiny(pipeline: DiffusionPipeline) -> bool:
-    """Whether a pipeline of `load_pipeline` belongs to the tiny world."""
-    return pipeline.config.get(WORLD_KEY) == TINY
-
-
-def family_of(pipeline: DiffusionPipeline) -> str:
-    """`sdxl` for a pipeline with two text encoders, else `sd`."""
-    return "sdxl" if hasattr(pipeline, "text_encoder_2") else "sd"
-
-
-def default_steps(pipeline: DiffusionPipeline) -> int:
+def default_steps(model: DiffusionModel) -> int:
     """DDIM steps when none are asked for: 15 in the tiny world, else 50."""
-    return 15 if is_tiny(pipeline) else 50
+    return 15 if model.is_tiny else 50
 
 
-def default_guidance_scale(pipeline: DiffusionPipeline) -> float:
-    """Guidance when none is asked for: 5 in the tiny world, 7.5 for SD, 5 for SDXL (the pipelines' own)."""
-    if is_tiny(pipeline):
-        return 5.0
-    return 5.0 if family_of(pipeline) == "sdxl" else 7.5
+def default_guidance_scale(model: DiffusionModel) -> float:
+    """Guidance when none is asked for: 5 in the tiny world, else what the family's pipeline takes."""
+    return 5.0 if model.is_tiny else model.guidance_scale
 
 
 def sampler_of(
-    pipeline: DiffusionPipeline,
+    model: DiffusionModel,
     steps: int | None = None,
     guidance_scale: float | None = None,
     spacing: Spacing | None = None,
@@ -66,7 +54,6 @@ def sampler_of(
     """The sampler of a model.
 
     Args:
-        pipeline: of `load_pipeline`.
         steps: as asked for, or None for what suits the model; so `guidance_scale`.
         spacing: of DDIM's timesteps: `leading` never visits the last ones before T, where training does; `trailing`
             begins at T - 1. None for what the model's own scheduler says.
@@ -75,10 +62,10 @@ def sampler_of(
         UserError: the model was trained on another schedule than DDIM's, takes guidance and has no scheduler for it, or
             its sampler does not take that many steps or another spacing.
     """
-    few = few_steps_of(pipeline)
+    few, trained = few_steps_of(model.pipeline), model.pipeline.scheduler
     if few is None:
-        default, guidance = default_steps(pipeline), default_guidance_scale(pipeline)
-        name, scheduler = DDIM, _ddim(pipeline.scheduler, spacing)
+        default, guidance = default_steps(model), default_guidance_scale(model)
+        name, scheduler = DDIM, _ddim(trained, spacing)
     else:
         if spacing is not None:
             raise UserError(
@@ -86,8 +73,8 @@ def sampler_of(
                 "them; leave the option out."
             )
         default, guidance = few.steps, few.guidance_scale
-        name, scheduler = f"{type(pipeline.scheduler).__name__} (the model's own)", pipeline.scheduler
-        if takes_guidance(pipeline.unet) and type(scheduler).__name__ not in CONSISTENCY:
+        name, scheduler = f"{type(trained).__name__} (the model's own)", trained
+        if takes_guidance(model.unet) and type(scheduler).__name__ not in CONSISTENCY:
             raise UserError(
                 f"The U-Net takes the guidance as an input, as latent consistency models do, and the scheduler is "
                 f"{type(scheduler).__name__}: put the configuration of an LCMScheduler into the model's folder "

@@ -84,6 +84,6 @@ def test_stock_diffusers_loads_its_adapters_onto_the_base(tiny_base: StableDiffu
 
 @pytest.fixture
 def tiny_base() -> StableDiffusionPipeline:
-    from ddecli.models.load import load_pipeline
+    from ddecli.models.load import load_for_sampling
 
-    return load_pipeline("tiny")
+    return load_for_sampling("tiny").pipeline

@@ -27,7 +27,7 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
     (("--debug", "train", "--resume"), "ddecli.training.settings.resolve_settings", SAME),
     (("train", "--overwrite"), "ddecli.training.settings.resolve_settings", SAME),
     (("train", "--estimate"), "ddecli.training.settings.resolve_settings", OVER),
-    (("sample", "tiny", "--prompt", "a"), "ddecli.models.load.load_pipeline", KEPT),
+    (("sample", "tiny", "--prompt", "a"), "ddecli.models.load.load_for_sampling", KEPT),
     (("score", "pictures", "--prompt", "a"), "ddecli.scoring.sources.read_source", OVER),
     (("inception", "pictures"), "ddecli.scoring.inception.inception_score", KEPT),
     (("choose", "a", "b"), "ddecli.core.scores.load_scores", OVER),

@@ -15,7 +15,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLP
 from PIL import Image
 
 from ddecli.data.prepare import prepare
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 from ddecli.sampling.generate import SamplingSettings, image_seed, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
@@ -39,7 +39,7 @@ def trained(model: Path, store: Path, out: Path, **changed: Any) -> Path:
 def sampled(run: Path, out: Path) -> list[dict[str, Any]]:
     """Two images of each prompt with `ddecli`'s sampling; returns the lines of metadata.jsonl."""
     settings = SamplingSettings(2, STEPS, GUIDANCE, SEED, batch_size=1)
-    sample_images(load_pipeline(str(run)), "run", make_prompt_set("test", PROMPTS), settings, out)
+    sample_images(load_for_sampling(str(run)), make_prompt_set("test", PROMPTS), settings, out)
     return [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
 
 

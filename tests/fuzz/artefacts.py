@@ -22,7 +22,7 @@ from single_files import save_single_file
 from stored_models import bin_files
 
 from ddecli.core.sealed import read_sealed, write_sealed
-from ddecli.models.load import load_pipeline
+from ddecli.models.load import load_for_sampling
 from ddecli.scoring.aesthetic import HEAD, AestheticHead
 from tests.fuzz.typed import typed
 
@@ -200,4 +200,4 @@ def _pictures() -> None:
 
 def load_all() -> None:
     """What takes seconds once, before a time limit counts."""
-    load_pipeline("model")
+    load_for_sampling("model")

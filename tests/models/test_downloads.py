@@ -17,7 +17,7 @@ from small_hub import SmallHub, hub_in_place
 from stored_models import STORED, with_other_files
 
 from ddecli.core.errors import UserError
-from ddecli.models.load import load_model, load_pipeline, load_schedule
+from ddecli.models.load import load_for_sampling, load_model, load_schedule
 
 ID = "someone/model"
 
@@ -63,7 +63,7 @@ def test_a_cache_that_another_program_filled(
     for name in own:
         hf_hub_download(ID, name)
     go_offline(monkeypatch)
-    load_pipeline(ID)
+    load_for_sampling(ID)
 
 
 @pytest.mark.parametrize("variant", [None, "fp16"])
@@ -87,7 +87,7 @@ def test_a_cache_that_stock_diffusers_filled(
     fetched = {name for name in hub.sent if name.endswith((".safetensors", ".bin"))}
     assert fetched and all((".fp16." in name) == (variant == "fp16") for name in fetched)
     go_offline(monkeypatch)
-    unet = load_pipeline(ID).unet.state_dict()
+    unet = load_for_sampling(ID).pipeline.unet.state_dict()
     for name, value in load_file(next(tmp_path.glob("base/unet/*model.safetensors"))).items():
         assert torch.equal(unet[name], value.half().float() if variant else value), name
 
@@ -129,4 +129,4 @@ def test_half_a_download_is_no_model(hub: SmallHub, sd_folder: Path, monkeypatch
             hf_hub_download(ID, name)
     go_offline(monkeypatch)
     with pytest.raises(UserError, match="someone/model is not in the local cache"):
-        load_pipeline(ID)
+        load_for_sampling(ID)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ddecli.core.errors import UserError
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 
 State = dict[str, Tensor]
 FAMILIES = ("sd", "sdxl")
@@ -44,7 +44,7 @@ def fused(run: Path) -> State:
 @pytest.mark.parametrize("names", ["diffusers", "original", "peft"])
 def test_weights_under_other_names_are_the_same(run: Path, names: str) -> None:
     ours, expected = load_file(weights(run)), fused(run)
-    base = load_pipeline((run / "run.yaml").read_text().split()[1]).unet
+    base = load_for_sampling((run / "run.yaml").read_text().split()[1]).pipeline.unet
     assert any(not torch.equal(value, base.state_dict()[name]) for name, value in expected.items())
     if names == "peft":
         theirs = {
@@ -68,7 +68,7 @@ def test_kohyas_alpha_counts(run: Path) -> None:
     theirs = kohya_names(load_file(weights(run)))
     half = {name: value / 2 if name.endswith("alpha") else value for name, value in theirs.items()}
     rewrite(weights(run), half)
-    base = load_pipeline((run / "run.yaml").read_text().split()[1]).unet.state_dict()
+    base = load_for_sampling((run / "run.yaml").read_text().split()[1]).pipeline.unet.state_dict()
     for name, value in fused(run).items():
         torch.testing.assert_close(
             value - base[name], (expected[name] - base[name]) / 2, atol=1e-6, rtol=1e-4
@@ -82,20 +82,20 @@ def test_weights_of_another_model(run: Path) -> None:
     with pytest.raises(
         UserError, match=r"pytorch_lora_weights.safetensors do not fit .* \(see its .*attentions_7"
     ):
-        load_pipeline(str(run))
+        load_for_sampling(str(run))
     wider = {
         name: torch.zeros(2, value.shape[1] + 8) if name.endswith("down.weight") else value
         for name, value in theirs.items()
     }
     rewrite(weights(run), wider)
     with pytest.raises(UserError, match="do not fit"):
-        load_pipeline(str(run))
+        load_for_sampling(str(run))
     if is_sdxl(run):  # names of the original code, which diffusers has to find the places for
         base = tiny_models.sdxl_pipeline().unet
         theirs = kohya_names(ours_of(theirs), base)
         rewrite(weights(run), {name.replace("_attn1_", "_attn3_"): value for name, value in theirs.items()})
         with pytest.raises(UserError, match=r"do not fit .* matrices have no place there"):
-            load_pipeline(str(run))
+            load_for_sampling(str(run))
 
 
 def ours_of(theirs: State) -> State:
@@ -112,9 +112,9 @@ def ours_of(theirs: State) -> State:
 
 @pytest.mark.parametrize("run", ["sd"], indirect=True)
 def test_weights_for_a_text_encoder_are_sampled_and_not_trained(run: Path) -> None:
-    plain = load_pipeline(str(run))
+    plain = load_for_sampling(str(run)).pipeline
     rewrite(weights(run), kohya_names(load_file(weights(run))) | text_encoder_weights())
-    pipeline = load_pipeline(str(run))
+    pipeline = load_for_sampling(str(run)).pipeline
     before, after = (each.encode_prompt("a red circle", "cpu", 1, False)[0] for each in (plain, pipeline))
     assert not torch.allclose(before, after)
     for encoders in (True, False):
@@ -131,7 +131,7 @@ def test_what_is_no_lora(run: Path, names: tuple[str, ...]) -> None:
     with pytest.raises(
         UserError, match=r"pytorch_lora_weights.safetensors holds no LoRA weights that .* LoKr"
     ):
-        load_pipeline(str(run))
+        load_for_sampling(str(run))
 
 
 def test_weights_under_another_file_name(run: Path) -> None:
@@ -139,4 +139,4 @@ def test_weights_under_another_file_name(run: Path) -> None:
     with pytest.raises(
         UserError, match=r"holds neither pytorch_lora_weights.safetensors nor a diffusers pipeline"
     ):
-        load_pipeline(str(run))
+        load_for_sampling(str(run))

@@ -19,7 +19,7 @@ from hub_cache import make_hub
 from ddecli.core.errors import UserError
 from ddecli.models.base import DiffusionModel, hold_frozen_in
 from ddecli.models.digests import fingerprint
-from ddecli.models.load import load_model, load_pipeline, load_schedule
+from ddecli.models.load import load_for_sampling, load_model, load_schedule
 from ddecli.models.presets import presets, resolve
 
 
@@ -66,7 +66,7 @@ def test_predictions_are_those_of_the_stock_pipeline(folder: Path) -> None:
     from diffusers import DDIMScheduler
 
     model = load_model(str(folder))
-    pipeline = load_pipeline(str(folder))
+    pipeline = load_for_sampling(str(folder)).pipeline
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     latents, _, sizes = inputs(model, 1)
     seen = {}
@@ -207,7 +207,7 @@ def test_lora_weights_of_another_family_are_said(sd_folder: Path, sdxl_folder: P
     model.add_lora(2, seed=0)
     run = _lora_run(tmp_path / "run", str(sd_folder), model)
     with pytest.raises(UserError, match="do not fit .* trained on another model"):
-        load_pipeline(str(run))
+        load_for_sampling(str(run))
 
 
 def test_lora_on_top_of_lora_keeps_both(sd_folder: Path, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_lora_on_top_of_lora_keeps_both(sd_folder: Path, tmp_path: Path) -> None
     conditioning = {"prompt_embeds": torch.ones(2, 16, 16)}
     with torch.no_grad():
         expected = model.predict(latents, t, conditioning, sizes)
-        sampled = load_pipeline(base).unet(latents, t, conditioning["prompt_embeds"]).sample
+        sampled = load_for_sampling(base).pipeline.unet(latents, t, conditioning["prompt_embeds"]).sample
         continued = load_model(base, encoders=False).predict(latents, t, conditioning, sizes)
     torch.testing.assert_close(sampled, expected)
     torch.testing.assert_close(continued, expected)

@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import load_file
 from stored_models import STORED, full_precision, networks, weights, with_other_files
 
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 
 
 @pytest.fixture(params=["sd", "sdxl"])
@@ -37,14 +37,14 @@ def test_a_saved_model_draws_as_stock_diffusers_loads_it(
     saved = DiffusionPipeline.from_pretrained(tmp_path / "saved")
     parts = [part.name for part in networks(base)]
     assert {getattr(saved, part).dtype for part in parts} == {torch.float32}
-    np.testing.assert_array_equal(picture(saved), picture(load_pipeline(str(base))))
+    np.testing.assert_array_equal(picture(saved), picture(load_for_sampling(str(base)).pipeline))
 
 
 @pytest.mark.parametrize("stored", STORED)
 def test_what_is_loaded_is_what_was_stored(family_folder: Path, tmp_path: Path, stored: str) -> None:
     """Against the tensors of the file that was written first, in the precision it was stored in."""
     base = STORED[stored](family_folder, tmp_path / "base")
-    loaded = load_pipeline(str(base))
+    loaded = load_for_sampling(str(base)).pipeline
     halves = {"half_precision": torch.float16, "fp16_names_only": torch.float16}
     for part in networks(family_folder):
         dtype = halves.get(stored, torch.float32)

@@ -16,7 +16,7 @@ from single_files import save_single_file
 from transformers import CLIPTextModelWithProjection
 
 from ddecli.core.errors import UserError
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 from ddecli.models.prediction import check_prediction, said_prediction
 from ddecli.models.presets import resolve
 from ddecli.models.single_file import _beside
@@ -75,7 +75,7 @@ def test_a_file_gives_the_pipeline_that_it_was_written_from(
 
 
 def test_v_prediction_is_read_from_the_file(make: Callable[..., Path]) -> None:
-    pipeline = load_pipeline(str(make("sd", "sd", v_pred=torch.zeros(0), ztsnr=torch.zeros(0))))
+    pipeline = load_for_sampling(str(make("sd", "sd", v_pred=torch.zeros(0), ztsnr=torch.zeros(0)))).pipeline
     assert pipeline.scheduler.config.prediction_type == "v_prediction"
     assert pipeline.scheduler.alphas_cumprod[-1] < 1e-7
 
@@ -118,7 +118,7 @@ def test_v_prediction_is_read_from_the_configuration_beside_the_file(
 @pytest.mark.parametrize("word", ["v", "v_prediction", "v-prediction"])
 def test_v_prediction_is_read_from_the_header(make: Callable[..., Path], word: str) -> None:
     file = with_header(make("sd", "sd"), modelspec_prediction_type=word)
-    assert load_pipeline(str(file)).scheduler.config.prediction_type == "v_prediction"
+    assert load_for_sampling(str(file)).pipeline.scheduler.config.prediction_type == "v_prediction"
 
 
 def test_what_people_say_comes_before_tensors_and_tensors_before_the_header(
@@ -133,9 +133,9 @@ def test_what_people_say_comes_before_tensors_and_tensors_before_the_header(
 
 
 def test_a_word_for_noise_changes_nothing(make: Callable[..., Path], pipelines: Pipelines) -> None:
-    scheduler = load_pipeline(
+    scheduler = load_for_sampling(
         str(with_header(make("sd", "sd"), modelspec_prediction_type="epsilon"))
-    ).scheduler
+    ).pipeline.scheduler
     assert type(scheduler) is type(pipelines["sd"].scheduler)  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,7 @@ from diffusers import StableDiffusionPipeline
 
 from ddecli.core.errors import UserError
 from ddecli.core.world import FIRST_EDITION, TINY, WORLD_KEY, world_of
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 from ddecli.models.presets import resolve
 from ddecli.sampling.samplers import default_guidance_scale, default_steps
 
@@ -20,8 +20,8 @@ from ddecli.sampling.samplers import default_guidance_scale, default_steps
 @pytest.mark.parametrize("name", ["tiny", "tiny-xl"])
 def test_models_of_the_world_say_so(name: str) -> None:
     assert resolve(name).world == TINY
-    pipeline = load_pipeline(name)
-    assert (default_steps(pipeline), default_guidance_scale(pipeline)) == (15, 5.0)
+    model = load_for_sampling(name)
+    assert (default_steps(model), default_guidance_scale(model)) == (15, 5.0)
 
 
 def test_presets_of_real_models_are_of_no_world() -> None:
@@ -31,8 +31,8 @@ def test_presets_of_real_models_are_of_no_world() -> None:
 def test_a_small_model_of_ones_own_is_of_no_world(tmp_path: Path) -> None:
     tiny_models.sd_pipeline().save_pretrained(tmp_path)
     assert resolve(str(tmp_path)).world is None
-    pipeline = load_pipeline(str(tmp_path))
-    assert (default_steps(pipeline), default_guidance_scale(pipeline)) == (50, 7.5)
+    model = load_for_sampling(str(tmp_path))
+    assert (default_steps(model), default_guidance_scale(model)) == (50, 7.5)
 
 
 def test_a_trained_model_stays_in_its_world(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_a_trained_model_stays_in_its_world(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_saved_by_diffusers_stays_in_its_world(tmp_path: Path) -> None:
-    load_pipeline("tiny").save_pretrained(tmp_path)
-    assert load_pipeline(str(tmp_path)).config[WORLD_KEY] == TINY
+    load_for_sampling("tiny").pipeline.save_pretrained(tmp_path)
+    assert load_for_sampling(str(tmp_path)).world == TINY
 
 
 def test_a_model_of_an_earlier_edition_of_the_world_is_refused(world_folder: Path, tmp_path: Path) -> None:

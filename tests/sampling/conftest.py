@@ -1,22 +1,22 @@
-"""Random pipelines and a prompt set."""
+"""Random models and a prompt set."""
 
 from __future__ import annotations
 
 import pytest
 import tiny_models
-from diffusers import DiffusionPipeline
 
+from ddecli.models.base import DiffusionModel
 from ddecli.sampling.prompts import PromptSet, make_prompt_set
 
 
 @pytest.fixture(scope="session", params=["sd", "sdxl"])
-def pipeline(request: pytest.FixtureRequest) -> DiffusionPipeline:
-    return {"sd": tiny_models.sd_pipeline, "sdxl": tiny_models.sdxl_pipeline}[request.param]()
+def model(request: pytest.FixtureRequest) -> DiffusionModel:
+    return tiny_models.model_of(getattr(tiny_models, f"{request.param}_pipeline")())
 
 
 @pytest.fixture(scope="session")
-def sd_pipeline() -> DiffusionPipeline:
-    return tiny_models.sd_pipeline()
+def sd_model() -> DiffusionModel:
+    return tiny_models.model_of(tiny_models.sd_pipeline())
 
 
 @pytest.fixture

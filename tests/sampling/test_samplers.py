@@ -16,7 +16,7 @@ from PIL import Image
 
 from ddecli.core.errors import UserError
 from ddecli.models.few_steps import few_steps_of
-from ddecli.models.load import load_pipeline
+from ddecli.models.load import load_for_sampling
 from ddecli.sampling.folder import list_tasks
 from ddecli.sampling.generate import SamplingSettings, image_seed, sample_images
 from ddecli.sampling.prompts import make_prompt_set
@@ -66,7 +66,7 @@ def test_models_of_few_steps_are_sampled_as_stock_diffusers_does(
 ) -> None:
     model = few_step_model(family, scheduler, tmp_path / "model", guided)
     settings = SamplingSettings(images_per_prompt=2, seed=3)
-    sample_images(load_pipeline(str(model)), "x", PROMPTS, settings, tmp_path / "out")
+    sample_images(load_for_sampling(str(model)), PROMPTS, settings, tmp_path / "out")
     assert f"it is sampled in 4 steps of {scheduler}" in " ".join(capsys.readouterr().err.split())
     protocol = json.loads((tmp_path / "out" / "protocol.json").read_text())
     assert (protocol["steps"], protocol["guidance_scale"]) == (4, guidance)
@@ -82,10 +82,10 @@ def test_models_of_few_steps_are_sampled_as_stock_diffusers_does(
 
 
 def test_the_input_for_guidance_is_used(tmp_path: Path) -> None:
-    pipeline = load_pipeline(str(few_step_model("sd", "LCMScheduler", tmp_path / "model", guided=True)))
+    model = load_for_sampling(str(few_step_model("sd", "LCMScheduler", tmp_path / "model", guided=True)))
     for scale in (8.0, 2.0):
         settings = SamplingSettings(images_per_prompt=1, guidance_scale=scale)
-        sample_images(pipeline, "x", PROMPTS, settings, tmp_path / f"out-{scale}")
+        sample_images(model, PROMPTS, settings, tmp_path / f"out-{scale}")
     left, right = (np.array(Image.open(next((tmp_path / f"out-{s}").glob("*-00.png")))) for s in (8.0, 2.0))
     assert (left != right).any()
 
@@ -93,8 +93,8 @@ def test_the_input_for_guidance_is_used(tmp_path: Path) -> None:
 def test_ordinary_models_keep_ddim_and_their_protocol(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pipeline = tiny_models.sd_pipeline()
-    sample_images(pipeline, "x", PROMPTS, SamplingSettings(1, steps=1), tmp_path)
+    model = tiny_models.model_of(tiny_models.sd_pipeline())
+    sample_images(model, PROMPTS, SamplingSettings(1, steps=1), tmp_path)
     protocol = json.loads((tmp_path / "protocol.json").read_text())
     assert (protocol["sampler"], protocol["guidance_scale"]) == ("DDIM (eta 0)", 7.5)
     assert "sampler_reason" not in protocol and "few steps" not in capsys.readouterr().err
@@ -122,7 +122,7 @@ def test_any_discrete_schedule_is_sampled_by_ddim_on_the_same_betas(
     pipeline = tiny_models.sd_pipeline()
     pipeline.scheduler = getattr(diffusers, scheduler)(**settings)
     assert few_steps_of(pipeline) is None
-    sampler = sampler_of(pipeline, steps=3)
+    sampler = sampler_of(tiny_models.model_of(pipeline), steps=3)
     assert isinstance(sampler.scheduler, DDIMScheduler) and sampler.reason is None
     torch.testing.assert_close(
         sampler.scheduler.alphas_cumprod, pipeline.scheduler.alphas_cumprod, atol=1e-6, rtol=0
@@ -134,24 +134,24 @@ def test_a_schedule_that_ddim_does_not_have_is_not_replaced_by_another() -> None
     pipeline = tiny_models.sd_pipeline()
     pipeline.scheduler = diffusers.UnCLIPScheduler()  # of cosines, and its configuration names no betas
     with pytest.raises(UserError, match="noise schedule of UnCLIPScheduler is none that DDIM has"):
-        sampler_of(pipeline)
+        sampler_of(tiny_models.model_of(pipeline))
 
 
 def test_steps_that_a_sampler_does_not_take() -> None:
     pipeline = tiny_models.sd_pipeline()
     with pytest.raises(UserError, match="--steps 1001: .* give at most 999 steps"):
-        sampler_of(pipeline, steps=1001)
+        sampler_of(tiny_models.model_of(pipeline), steps=1001)
     pipeline.scheduler = diffusers.LCMScheduler(**SCHEDULE)
-    sampler_of(pipeline, steps=50)
+    sampler_of(tiny_models.model_of(pipeline), steps=50)
     with pytest.raises(UserError, match="--steps 51: .* give at most 50 steps"):
-        sampler_of(pipeline, steps=51)
+        sampler_of(tiny_models.model_of(pipeline), steps=51)
 
 
 def test_guidance_as_an_input_needs_a_scheduler_for_it() -> None:
     pipeline = tiny_models.sd_pipeline()
     pipeline.register_modules(unet=guided_unet(pipeline))
     with pytest.raises(UserError, match="the scheduler is PNDMScheduler: put .* LCMScheduler"):
-        sampler_of(pipeline)
+        sampler_of(tiny_models.model_of(pipeline))
 
 
 @pytest.mark.parametrize(("family", "own"), [("sd", "leading"), ("sdxl", "trailing")])
@@ -167,8 +167,7 @@ def test_timesteps_are_spaced_as_stock_ddim_spaces_them(
     stock.scheduler = DDIMScheduler(**SCHEDULE | {"timestep_spacing": spacing, "clip_sample": False})
     stock.set_progress_bar_config(disable=True)
     sample_images(
-        load_pipeline(str(model)),
-        "x",
+        load_for_sampling(str(model)),
         PROMPTS,
         SamplingSettings(1, steps=3, spacing=spacing),
         tmp_path / "out",
@@ -194,9 +193,9 @@ def test_the_models_own_spacing_is_kept_where_none_is_asked_for() -> None:
     pipeline = tiny_models.sd_pipeline()
     for own in ("leading", "trailing", "linspace"):
         pipeline.scheduler = DDIMScheduler(**SCHEDULE | {"timestep_spacing": own})
-        sampler = sampler_of(pipeline)
+        sampler = sampler_of(tiny_models.model_of(pipeline))
         assert sampler.spacing == sampler.scheduler.config.timestep_spacing == own
-        asked = sampler_of(pipeline, spacing="trailing").scheduler
+        asked = sampler_of(tiny_models.model_of(pipeline), spacing="trailing").scheduler
         assert asked.config == sampler.scheduler.config | {"timestep_spacing": "trailing"}
 
 
@@ -210,18 +209,18 @@ def test_trailing_steps_that_are_rounded_to_one_more(steps: int) -> None:
     if is_wrong:
         fewer = {122: 120}.get(steps, steps - 1)
         with pytest.raises(UserError, match=rf"--steps {steps}: .*timestep -1.* give {fewer} steps"):
-            sampler_of(pipeline, steps, spacing="trailing")
+            sampler_of(tiny_models.model_of(pipeline), steps, spacing="trailing")
         steps = fewer
-    sampler_of(pipeline, steps, spacing="trailing").scheduler.set_timesteps(steps)
-    assert sampler_of(pipeline, 61).spacing == "leading"
+    sampler_of(tiny_models.model_of(pipeline), steps, spacing="trailing").scheduler.set_timesteps(steps)
+    assert sampler_of(tiny_models.model_of(pipeline), 61).spacing == "leading"
 
 
 def test_a_model_of_few_steps_spaces_them_itself() -> None:
     pipeline = tiny_models.sd_pipeline()
     pipeline.scheduler = diffusers.LCMScheduler(**SCHEDULE)
-    assert sampler_of(pipeline).spacing is None
+    assert sampler_of(tiny_models.model_of(pipeline)).spacing is None
     with pytest.raises(UserError, match="--spacing trailing: this model was made for few steps .*leave"):
-        sampler_of(pipeline, spacing="trailing")
+        sampler_of(tiny_models.model_of(pipeline), spacing="trailing")
 
 
 @pytest.mark.parametrize(

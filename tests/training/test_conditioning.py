@@ -16,7 +16,7 @@ from torch import Tensor
 from ddecli.core.errors import UserError
 from ddecli.data.pairs import Pair
 from ddecli.data.prepare import prepare
-from ddecli.models.load import load_model, load_pipeline
+from ddecli.models.load import load_for_sampling, load_model
 from ddecli.training.batches import Batch
 from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings, resolve_settings
@@ -44,7 +44,7 @@ def first_batch(settings: TrainSettings) -> Batch:
 
 def seen_in_sampling(folder: Path) -> dict[str, Tensor]:
     """What the stock pipeline gives its U-Net where there is no prompt, a row each."""
-    pipeline = load_pipeline(str(folder))
+    pipeline = load_for_sampling(str(folder)).pipeline
     seen: dict[str, Tensor] = {}
 
     def keep(module: object, args: tuple, kwargs: dict, output: object) -> None:
