@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ddecli.cli.options import Device, SummaryAsJson, by_metric, parse_shard
-from ddecli.core.errors import UserError
+from ddecli.cli.prompts import named_prompts
+from ddecli.cli.stores import WORLD, default_data, default_store, print_store
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_WORKERS
+from ddecli.core.world import WORLD_PAIRS
 
 if TYPE_CHECKING:
     import torch
 
     from ddecli.data.relabel import Relabel
-    from ddecli.data.sources.base import Source
-    from ddecli.data.summary import PrepareSummary
-    from ddecli.models.presets import ModelSource
-
-WORLD = "world"
-WORLD_PAIRS = 6000
 
 
 def prepare(
@@ -161,88 +157,53 @@ def prepare(
 
     A stopped command goes on where it stopped when it is run again, and gives the same store.
     """
-    import diffusers
     import torch
-    import transformers
 
-    from ddecli.core.console import console
     from ddecli.core.devices import choose_device
-    from ddecli.core.picture_files import say_left_out
     from ddecli.data.columns import parse_mapping
-    from ddecli.data.prepare import prepare_source
+    from ddecli.data.prepare import prepare_with
     from ddecli.data.sources.base import Wanted
     from ddecli.data.sources.registry import open_source
     from ddecli.data.splits import PromptSplit
     from ddecli.data.store_plan import refuse_other_content
-    from ddecli.models.load import load_model
     from ddecli.models.presets import resolve
+    from ddecli.tinyworld.pairs import world_source
 
     encoder = resolve(model)
-    tiny = encoder.is_tiny
     data = data or default_data(encoder)
     out = out or default_store(model, data, subset)
     share = parse_shard(shard)
     refuse_other_content(out)  # whether a store that is there may stay is known when the data are
     prompts = PromptSplit.make(holdout, _excluded(exclude_prompts or []))
     if data == WORLD:
-        source = _world(limit or WORLD_PAIRS, seed)
+        source = world_source(limit or WORLD_PAIRS, seed)
         limit = None
     else:
         wanted = Wanted(parse_mapping(columns or []), split, subset, labelled=relabel == "none")
         source = open_source(data, wanted)
-    rows = "" if source.total is None else f", {source.total:,} rows"
-    console.print(f"{data}: {source.layout}{rows}")
-    if source.left_out:
-        console.print(f"Left out of {data}: {say_left_out(source.left_out)}.")
-    # Long prompts are counted; the libraries would print each of them.
-    diffusers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.set_verbosity_error()
     where = choose_device(device)
-    loaded = load_model(model, where, getattr(torch, precision))
-    summary = prepare_source(
+    summary = prepare_with(
+        model,
+        where,
+        getattr(torch, precision),
+        data,
         source,
-        loaded,
         out,
         limit=limit,
         max_bad=max_bad,
         split=prompts,
-        relabel=None if relabel == "none" else _relabel(relabel, scorer or [], tiny, where),
+        relabel=None if relabel == "none" else _relabel(relabel, scorer or [], encoder.is_tiny, where),
         batch_size=batch_size,
         dtype=None if latent_dtype == "auto" else getattr(torch, latent_dtype),
         workers=workers,
         shard=share,
         overwrite=overwrite,
     )
-    _print(summary, as_json)
-
-
-def default_data(source: ModelSource) -> str:
-    """The data of a model that is given none. Raises UserError if it needs some."""
-    if source.is_tiny:
-        return WORLD
-    raise UserError(f"Give --data for --model {source.name}: a folder of pictures or parquet files.")
-
-
-def default_store(model: str, data: str = WORLD, subset: str | None = None) -> Path:
-    """Where a store lies if --out is not given."""
-    from ddecli.models.presets import short_name
-
-    return Path("pairs") / "-".join([Path(data).stem, *([subset] if subset else []), short_name(model)])
-
-
-def _world(votes: int, seed: int) -> Source:
-    """The built-in world's pairs."""
-    from ddecli.data.sources.base import Part, Source
-    from ddecli.tinyworld.pairs import world_pairs
-
-    part = Part(WORLD, lambda rejects: world_pairs(votes, seed, rejects), votes)
-    return Source(f"{WORLD}, seed {seed}", "pairs of the built-in world", [part])
+    print_store(summary, as_json)
 
 
 def _excluded(sets: list[str]) -> list[str]:
     """The prompts of some sets."""
-    from ddecli.cli.sample import named_prompts
-
     return [prompt for name in sets for prompt in named_prompts(name, [], None).prompts]
 
 
@@ -256,42 +217,3 @@ def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) 
     check_metrics(given)
     scorer = load_scorer(metric, scorer_source(metric, "tiny" if tiny else "real", given), device)
     return Relabel(scorer.card, scorer.preprocess, scorer.score_pixels)
-
-
-def _print(summary: PrepareSummary, as_json: bool) -> None:
-    import dataclasses
-
-    from rich.table import Table
-
-    from ddecli.core.console import echo, show
-    from ddecli.core.picture_files import count_left_out
-    from ddecli.core.text import to_json
-
-    if as_json:
-        echo(to_json(dataclasses.asdict(summary)))
-        return
-    if not summary.complete:
-        echo(
-            f"{summary.out}: this shard is done, {summary.pairs:,} pairs of {summary.rows:,} rows; other shards are "
-            "not finished. The last one joins them."
-        )
-        return
-    table = Table(title=f"Pair store {summary.out}", show_header=False)
-    table.add_row("pairs", f"{summary.pairs:,} of {summary.rows:,} rows")
-    table.add_row("pictures", f"{summary.images:,}, {summary.upscaled_images:,} of them enlarged")
-    table.add_row("prompts", f"{summary.prompts:,}, the empty one among them")
-    if summary.long_prompts:
-        table.add_row(
-            "", f"{summary.long_prompts:,} are longer than the text encoder takes: their ends are cut"
-        )
-    if summary.left_out:
-        table.add_row("left out", count_left_out(summary.left_out))
-    for reason, count in sorted(summary.dropped.items(), key=lambda item: -item[1]):
-        table.add_row("dropped", f"{count:,}: {reason}")
-    for note, count in summary.notes.items():
-        table.add_row("noted", f"{count:,}: {note}")
-    if summary.holdout:
-        table.add_row("held out", f"{summary.holdout_pairs:,} pairs, in {summary.holdout}")
-    table.add_row("on disk", f"{summary.bytes / 1e6:,.1f} MB")
-    table.add_row("time", f"{summary.seconds:,.1f} s, {summary.pairs / summary.seconds:,.1f} pairs/s")
-    show(table)

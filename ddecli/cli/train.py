@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ddecli.cli.options import in_file_alone, with_settings
+from ddecli.cli.stores import default_store, print_store
 from ddecli.core.errors import UserError
 from ddecli.training.fields import RUN, TrainFields
+
+if TYPE_CHECKING:
+    from ddecli.training.settings import TrainSettings
 
 LAUNCH = Path(__file__).parents[1] / "training" / "launch"
 """Configurations of `accelerate launch`."""
@@ -86,7 +90,7 @@ def train(
     if dry_run:
         _print_settings(settings.model_dump(), origins(given, config))
         return
-    settings = _with_pairs(settings)
+    settings = _with_pairs(settings, as_json)
     if estimate:
         from ddecli.training.estimate import estimate as estimate_run
 
@@ -114,14 +118,14 @@ def _print_settings(settings: dict[str, Any], origins: dict[str, str]) -> None:
         echo(f"{line:<36}  # {one_line(origins[name])}")
 
 
-def _with_pairs(settings: Any) -> Any:
+def _with_pairs(settings: TrainSettings, as_json: bool) -> TrainSettings:
     """Fill in the pair store of a tiny model, and prepare it where there is none yet."""
     if settings.data is not None:
         return settings
     from accelerate import PartialState
 
-    from ddecli.cli.prepare import default_store, prepare
     from ddecli.models.presets import resolve
+    from ddecli.tinyworld.store import prepare_world
 
     if not resolve(settings.model).is_tiny:
         raise UserError(f"Give --data for --model {settings.model}: a pair store made by ddecli prepare.")
@@ -129,12 +133,14 @@ def _with_pairs(settings: Any) -> Any:
     with PartialState(cpu=settings.device == "cpu").main_process_first():
         if not (store / "manifest.json").exists():
             try:
-                prepare(model=settings.model, out=store, device=settings.device, shard="1/1")
+                summary = prepare_world(settings.model, store, settings.device)
             except UserError as error:
                 raise UserError(
                     f"Without --data, train begins with ddecli prepare --model {settings.model} --out {store}, which "
                     f"said: {error}"
                 ) from error
+            if not as_json:
+                print_store(summary)
     return settings.model_copy(update={"data": str(store)})
 
 

@@ -16,6 +16,9 @@ FIRST_EDITION, TINY = "tiny", "tiny-2"
 WORLD_KEY = "_world"
 """Of a model_index.json; diffusers leaves keys alone that begin with an underscore."""
 
+WORLD_PAIRS = 6000
+"""Votes that are cast for the world's pairs if no other number is asked for; ties are no pairs."""
+
 WORLD_PIXELS = 32
 """Width and height of the tiny world's pictures, in pixels."""
 

@@ -28,8 +28,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.paths import FOLDER, replaceable
+from ddecli.core.picture_files import say_left_out
 from ddecli.data.encoding import embed
 from ddecli.data.job import Job
 from ddecli.data.pairs import Pair, Rejects
@@ -39,6 +41,8 @@ from ddecli.data.sources.base import Source, of_pairs
 from ddecli.data.splits import PromptSplit
 from ddecli.data.store_plan import StorePlan
 from ddecli.data.summary import PrepareSummary
+from ddecli.models.load import load_model
+from ddecli.models.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from ddecli.models.base import DiffusionModel
@@ -63,6 +67,30 @@ def prepare(
         total: rows the pairs come from, if known (for the progress bar, and to stop early).
     """
     return prepare_source(of_pairs(pairs, source, rejects, total), model, out, **options)
+
+
+def prepare_with(
+    model: str,
+    device: torch.device,
+    precision: torch.dtype,
+    data: str,
+    source: Source,
+    out: Path,
+    **options: Any,
+) -> PrepareSummary:
+    """Say what the data are, load a model, and prepare: see `prepare_source`, which takes the `options`.
+
+    Args:
+        model: its name.
+        precision: of its autoencoder and text encoders.
+        data: what the user calls the `source`.
+    """
+    rows = "" if source.total is None else f", {source.total:,} rows"
+    console.print(f"{data}: {source.layout}{rows}")
+    if source.left_out:
+        console.print(f"Left out of {data}: {say_left_out(source.left_out)}.")
+    with quiet_libraries():  # long prompts are counted; the libraries would print each of them
+        return prepare_source(source, load_model(model, device, precision), out, **options)
 
 
 def prepare_source(

@@ -10,11 +10,18 @@ from PIL import Image
 from ddecli.core.errors import BadRow
 from ddecli.core.seeds import numpy_rng
 from ddecli.data.pairs import TIE, Pair, Rejects
+from ddecli.data.sources.base import Part, Source
 from ddecli.tinyworld.annotators import VOTERS
 from ddecli.tinyworld.drawing import draw
 from ddecli.tinyworld.scenes import Scene, caption, random_description, random_flaws
 
 PICTURES_A_PROMPT = 4
+
+
+def world_source(votes: int, seed: int = 0) -> Source:
+    """The world's pairs as data to prepare."""
+    part = Part("world", lambda rejects: world_pairs(votes, seed, rejects), votes)
+    return Source(f"world, seed {seed}", "pairs of the built-in world", [part])
 
 
 def world_pairs(votes: int, seed: int = 0, rejects: Rejects | None = None) -> Iterator[Pair]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ddecli.cli.options import by_metric
-from ddecli.cli.prepare import WORLD, default_data
-from ddecli.cli.sample import default_prompts, named_prompts
+from ddecli.cli.prompts import default_prompts, named_prompts
+from ddecli.cli.stores import WORLD, default_data
 from ddecli.core.errors import UserError
 from ddecli.models.presets import ModelSource
 from ddecli.scoring.presets import DEFAULT_METRICS, check_metrics, scorer_source

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddecli.cli.sample import WORLD
+from ddecli.cli.prompts import WORLD
 from ddecli.core.digests import BIG
 from ddecli.core.files import sha256_file, sha256_text
 from ddecli.models.parts import PARTS, loaded_files

@@ -64,6 +64,14 @@ def test_every_training_setting_is_an_option_or_named_in_the_help_of_config() ->
         assert field in names or field in re.findall(r"\w+", config.help), field
 
 
+def test_no_command_calls_another() -> None:
+    """What two commands do lies below them, what two of them read of a command line in modules of its own."""
+    folder = Path(train.__file__).parent
+    for file in folder.glob("*.py"):
+        called = set(re.findall(r"from ddecli\.cli\.(\w+) import", file.read_text()))
+        assert file.name == "app.py" or not called & set(COMMANDS), file.name
+
+
 def test_train_says_where_the_launch_configurations_are() -> None:
     assert str(train.LAUNCH) in train.EPILOG
     for name in ("8-gpus-ddp.yaml", "8-gpus-fsdp2.yaml"):

@@ -12,6 +12,7 @@ import pytest
 
 from ddecli.cli import app, choose, figure, inception, prepare, report, sample, score, table, train, world
 from ddecli.cli.score import _with_interval
+from ddecli.cli.stores import print_store
 from ddecli.core.errors import UserError
 from ddecli.data.summary import PrepareSummary
 
@@ -73,7 +74,7 @@ SUMMARY = PrepareSummary(
 
 def lines(capsys: pytest.CaptureFixture[str], **changed: Any) -> list[str]:
     """The words of each row that is printed of a store."""
-    prepare._print(PrepareSummary(**(vars(SUMMARY) | changed)), as_json=False)
+    print_store(PrepareSummary(**(vars(SUMMARY) | changed)))
     rows = [" ".join(row.replace("│", " ").split()) for row in capsys.readouterr().out.splitlines()]
     return [row for row in rows if any(map(str.isalnum, row))]
 

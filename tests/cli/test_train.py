@@ -226,6 +226,26 @@ def test_no_store_and_a_place_that_cannot_be_written(
     assert typed.code == 2 and "Cannot write" in typed.error
 
 
+def test_without_data_the_worlds_pairs_are_prepared_as_by_the_command(
+    ddecli: Callable[..., Typed], world_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ddecli.tinyworld.store.WORLD_PAIRS", 12)
+    arguments = ("train", "--model", world_folder, "--steps", 1, "--batch-size", 2, "--device", "cpu")
+    typed = ddecli(*arguments, "--out", "run", "--json")
+    assert typed.code == 0 and json.loads(typed.out)["steps"] == 1  # and nothing else, for programs
+    assert "world: pairs of the built-in world, 12 rows" in typed.error
+    store = Path("pairs", f"world-{world_folder.name}")
+    made = contents(store)
+    shutil.rmtree(store)
+    typed = ddecli(*arguments, "--out", "again")
+    assert typed.code == 0 and f"Pair store {store}" in typed.out
+    assert "Pair store" not in ddecli(*arguments, "--out", "third").out  # it is there
+    by_hand = ("prepare", "--model", world_folder, "--out", "by-hand", "--limit", 12, "--device", "cpu")
+    assert ddecli(*by_hand).code == 0
+    assert contents("by-hand").keys() == made.keys()
+    assert all(contents("by-hand")[name] == made[name] for name in made if name != "manifest.json")
+
+
 def test_without_data_it_says_how_to_finish_pairs_that_are_not_whole(
     ddecli: Callable[..., Typed], world_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,49 @@
+"""Prompts as options name them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddecli.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ddecli.models.presets import ModelSource
+    from ddecli.sampling.prompts import PromptSet
+
+WORLD = "world:"
+
+
+def default_prompts(source: ModelSource) -> str:
+    """The prompts of a model that is given none. Raises UserError if it needs some."""
+    if source.is_tiny:
+        return f"{WORLD}validation"
+    raise UserError(
+        f"{source.name} needs prompts: give --prompts FILE (one prompt per line) or --prompt TEXT."
+    )
+
+
+def named_prompts(prompts: str | None, prompt: list[str], first: int | None) -> PromptSet:
+    """The prompts asked for: a split of the world, a published set, a file, or those of the command line."""
+    from ddecli.core.prompts import read_prompts
+    from ddecli.sampling.prompt_sets import NAMES, prompts_by_name
+    from ddecli.sampling.prompts import make_prompt_set
+
+    if prompts is None:
+        return make_prompt_set("command line", prompt, first)
+    if prompt:
+        raise UserError("Give either --prompts or --prompt, not both.")
+    if prompts.startswith(WORLD):
+        from ddecli.tinyworld.prompts import world_prompts
+
+        return make_prompt_set(prompts, world_prompts(prompts.removeprefix(WORLD)), first)
+    name, equals, path = prompts.partition("=")
+    if name in NAMES:
+        return make_prompt_set(name, prompts_by_name(name, Path(path) if equals else None), first)
+    file = Path(prompts)
+    if not file.exists():
+        raise UserError(
+            f"Prompt file {file} does not exist. Give a file, world:validation, world:test, or one of the sets that "
+            "`ddecli sample --help` names."
+        )
+    return make_prompt_set(file.name, read_prompts(file), first)
