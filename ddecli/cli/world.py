@@ -9,9 +9,7 @@ import typer
 
 from ddecli.core.limits import MAX_SEED
 
-app = typer.Typer(
-    help="The built-in tiny world: look at it, or train its models again.", no_args_is_help=True
-)
+app = typer.Typer(help="The built-in tiny world: look at it, or train its models again.")
 
 
 @app.callback(invoke_without_command=True)

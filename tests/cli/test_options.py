@@ -161,7 +161,8 @@ def test_a_wrong_call_ends_as_it_did(words: str, ddecli: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "words", ["", "--version", "--help", "train -h", "figure", "train --dry-run", "train --estimate --help"]
+    "words",
+    ["", "--version", "--help", "train -h", "figure", "world", "train --dry-run", "train --estimate --help"],
 )
 def test_a_call_that_only_asks_ends_well(words: str, ddecli: Callable[..., Any]) -> None:
     typed = ddecli(*words.split())
