@@ -12,10 +12,8 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
-from diffusers.utils import logging as diffusers_logging
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import RevisionNotFoundError
-from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import read_json
@@ -39,7 +37,7 @@ from ddecli.models.parts import (
     read_index,
 )
 from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
-from ddecli.models.quiet import quiet_libraries
+from ddecli.models.quiet import hide_progress_bars, quiet_libraries
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
 from ddecli.models.single_file import pipeline_folder
@@ -83,8 +81,7 @@ def _load_pipeline(source: ModelSource, folder: Path, dtype: torch.dtype, parts:
     _check_whole(folder, [part for part, value in parts.items() if value is None])
     _scheduler_in(folder)
     world = source.world or read_index(folder).get(WORLD_KEY)
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
+    hide_progress_bars()
     try:
         with plain_folder(folder) as plain, quiet_libraries(logging.CRITICAL):
             # At weights in torch's own format diffusers logs an error, and loads them all the same.

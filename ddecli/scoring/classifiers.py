@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.image.inception import InceptionScore
 from transformers import ResNetForImageClassification
-from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.files import sha256_file
+from ddecli.models.quiet import hide_progress_bars
 from ddecli.scoring.presets import TINY_WEIGHTS
 
 TINY_CLASSIFIER = TINY_WEIGHTS / "classifier"
@@ -29,7 +29,7 @@ class ClassifierLogits(nn.Module):
         super().__init__()
         if not (folder / "config.json").is_file():
             raise UserError(f"The classifier is not in {folder} (no config.json): give --classifier FOLDER.")
-        transformers_logging.disable_progress_bar()
+        hide_progress_bars()
         with read_by_others(f"The classifier in {folder} cannot be loaded", "save or fetch it again"):
             self.network, found = ResNetForImageClassification.from_pretrained(
                 folder, dtype=torch.float32, output_loading_info=True

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil
-from transformers.utils import logging as transformers_logging
 
 from ddecli.core.errors import read_by_others
+from ddecli.models.quiet import hide_progress_bars
 from ddecli.scoring.presets import ScorerSource
 from ddecli.scoring.weights import Weights, find_weights
 
@@ -47,7 +47,7 @@ class Scorer(ABC):
             UserError: weights are absent, or something that goes with them.
         """
         weights = find_weights(self.name, source)
-        transformers_logging.disable_progress_bar()
+        hide_progress_bars()
         self.device = device
         with read_by_others(f"{weights.model} is no {self.needs}, or is damaged", "fetch it again"):
             self.load(weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,26 @@ def test_a_folder_of_pictures(ddecli: Run, sd_folder: Path) -> None:
     typed = ddecli("prepare", "--model", sd_folder, "--data", "data", "--overwrite", "--limit", 1)
     assert typed.code == 0
     assert "1 of 1 rows" in typed.out
+
+
+def test_the_libraries_do_not_print_each_long_prompt(ddecli: Run, sd_folder: Path) -> None:
+    said: list[str] = []
+    loggers = [logging.getLogger(name) for name in ("transformers", "diffusers")]
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    levels = [logger.level for logger in loggers]
+    write_folder(Path("data"), [row("word " * 2000)], 2)
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+            logger.addHandler(handler)
+        typed = ddecli("prepare", "--model", sd_folder, "--data", "data")
+        assert "1 are longer than the text encoder takes" in typed.out, typed.error
+        assert not said
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
 
 
 def test_pairs_of_the_world(ddecli: Run, world_folder: Path, sd_folder: Path) -> None:
