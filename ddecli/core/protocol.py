@@ -83,3 +83,10 @@ def check_listing(folder: Path, protocol: dict[str, Any], listed: Sequence[tuple
             f"{folder / METADATA} does not list the {count} x {per_prompt} images "
             f"that {PROTOCOL} tells of: {SAMPLE_AGAIN}."
         )
+
+
+def sampled_model(protocol: Mapping[str, Any]) -> str | None:
+    """What images were sampled from, as --model named it: a built-in model, a folder (a run, say) or a hub id."""
+    model = protocol.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    return str(name) if name else None

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
+from ddecli.core.protocol import sampled_model
 from ddecli.core.scores import ScoreSet
 from ddecli.reproduction.evidence import ModelEvidence
 from ddecli.reproduction.experiment import BASE
@@ -98,13 +99,8 @@ def second_guidance(model: ModelEvidence) -> SecondGuidance | None:
 
 def _same_trainings(given: Sequence[ScoreSet], others: Sequence[ScoreSet]) -> list[ScoreSet]:
     """Those of the trainings that the others are of; all where that is not known."""
-    names = [_trained(each) for each in others]
-    return [each for each in given if _trained(each) in names] or list(given)
-
-
-def _trained(scores: ScoreSet) -> Any:
-    source = scores.protocol.get("model")
-    return source.get("name") if isinstance(source, dict) else source
+    names = [sampled_model(each.protocol) for each in others]
+    return [each for each in given if sampled_model(each.protocol) in names] or list(given)
 
 
 def _rows(sets: Mapping[str, Sequence[ScoreSet]], metric: str) -> dict[str, ScoredRow]:

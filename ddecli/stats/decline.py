@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ddecli.core.advice import gentler
 from ddecli.core.errors import UserError
+from ddecli.core.protocol import sampled_model
 from ddecli.core.scores import ScoreSet
 from ddecli.stats.compare import Comparison
 from ddecli.stats.metrics import is_judgement
@@ -31,7 +32,7 @@ def _way_out(a: ScoreSet, b: ScoreSet) -> str:
         settings = run_settings(a.protocol)
     except UserError:  # a run that has changed says nothing of its training
         settings = {}
-    base = (b.protocol.get("model") or {}).get("name") if settings else None
+    base = sampled_model(b.protocol) if settings else None
     if base is not None and settings.get("model") == base:
         return f"training has made the model worse; train again with {gentler(settings.get('loss'))}"
     return f"if its model was trained from the other one, train again with {gentler(None)}"

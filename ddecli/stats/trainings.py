@@ -12,6 +12,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml
 from ddecli.core.ledger import note
 from ddecli.core.parsing import check_shape
+from ddecli.core.protocol import sampled_model
 from ddecli.core.run_files import RUN_AGAIN, check_run
 from ddecli.core.scores import ScoreSet
 
@@ -48,10 +49,14 @@ def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: its run.yaml is damaged.
     """
-    model = protocol.get("model")
-    name = model.get("name") if isinstance(model, dict) else model
-    run = Path(str(name))
-    return run_settings_in(run) if name and (run / "run.yaml").is_file() else {}
+    run = sampled_run(protocol)
+    return run_settings_in(run) if run else {}
+
+
+def sampled_run(protocol: Mapping[str, Any]) -> Path | None:
+    """The folder of that run, if it still lies where it lay."""
+    name = sampled_model(protocol)
+    return Path(name) if name and (Path(name) / "run.yaml").is_file() else None
 
 
 def run_settings_in(run: Path, complete: bool = False) -> dict[str, Any]:

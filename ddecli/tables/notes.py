@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ddecli.core.protocol import sampled_model
 from ddecli.stats.intervals import corrected_level
 from ddecli.tables.cells import Difference, Row
 
@@ -33,8 +34,7 @@ def model_note(protocols: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """What each row was sampled from."""
     rows = []
     for label, given in protocols.items():
-        models = [protocol.get("model") for protocol in given]
-        names = [str(model.get("name") if isinstance(model, dict) else model) for model in models if model]
+        names = [name for name in map(sampled_model, given) if name]
         rows.append(f"{label} from {' and '.join(names) or 'unknown'}")
     return f"Models: {'; '.join(rows)}."
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ddecli.core.errors import UserError
+from ddecli.core.protocol import sampled_model
 from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol
 from ddecli.stats.compare import check_same_images
 from ddecli.stats.metrics import PAPER_METRICS
-from ddecli.stats.trainings import run_settings_in
+from ddecli.stats.trainings import run_settings_in, sampled_run
 
 VARIED = ("beta", "lr")
 BUDGET = ("steps", "batch_size", "warmup")
@@ -176,10 +176,11 @@ def _cell(run: dict[str, Any]) -> tuple[str, float, float | None]:
 
 def _run_settings(scores: ScoreSet) -> dict[str, Any]:
     """The run.yaml of the run that a folder's images were sampled from, and the time its training took."""
-    run = Path(str((scores.protocol.get("model") or {}).get("name", "")))
-    if not (run / "run.yaml").is_file():
+    run = sampled_run(scores.protocol)
+    if run is None:
+        model = sampled_model(scores.protocol) or "an unknown model"
         raise UserError(
-            f"{scores.name} was sampled from {run}, which holds no run.yaml: run this where it lies."
+            f"{scores.name} was sampled from {model}, which holds no run.yaml: run this where it lies."
         )
     seconds = read_performance(run).get("seconds")
     return run_settings_in(run) | {"file": run / "run.yaml", "train_seconds": seconds}

@@ -8,7 +8,14 @@ import pytest
 
 from ddecli.core.errors import UserError
 from ddecli.core.hub import hub_files
-from ddecli.core.protocol import check_listing, image_name, prompt_id, prompts_sha256, spacing_of
+from ddecli.core.protocol import (
+    check_listing,
+    image_name,
+    prompt_id,
+    prompts_sha256,
+    sampled_model,
+    spacing_of,
+)
 
 PROMPTS = ["a star", "two rings"]
 LISTED = [(image_name(prompt_id(prompt), index), prompt, index) for prompt in PROMPTS for index in range(3)]
@@ -53,3 +60,18 @@ def test_earlier_protocols_do_not_say_how_timesteps_were_spaced() -> None:
     assert spacing_of(old | {"spacing": "trailing"}) == "trailing"
     assert spacing_of({"sampler": "LCMScheduler (the model's own)"}) is None
     assert spacing_of({}) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ({"name": "runs/a", "unet_sha256": "12"}, "runs/a"),
+        ("runs/a", "runs/a"),
+        (None, None),
+        ({}, None),
+        ("", None),
+    ],
+)
+def test_what_images_were_sampled_from(model: object, expected: str | None) -> None:
+    assert sampled_model({"model": model}) == expected
+    assert sampled_model({}) is None
