@@ -6,6 +6,9 @@ import contextlib
 import re
 from collections.abc import Iterator
 
+LONGEST = 300
+"""Characters that are kept of what a library says."""
+
 
 class UserError(Exception):
     """Input that cannot be used. One clear sentence that names the thing and the way out.
@@ -30,10 +33,10 @@ class BadRow(Exception):
         self.detail = detail
 
 
-def first_sentence(error: Exception, most: int = 300) -> str:
+def first_sentence(error: Exception) -> str:
     """What another library says of a failure, for ours: the first sentence of its message, or the error's name."""
     said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return re.split(r"(?<=[.!?])\s", said)[0][:most]
+    return re.split(r"(?<=[.!?])\s", said)[0][:LONGEST]
 
 
 @contextlib.contextmanager

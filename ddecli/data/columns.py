@@ -18,6 +18,9 @@ from ddecli.data.cells import image_of, prompt_of
 from ddecli.data.labels import Names, first_won, first_won_by_votes, number, says_no, side_of, votes_of
 from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, VOTES_CONTRADICT, Pair
 
+LISTED = 20
+"""Most columns that a sentence lists."""
+
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "caption", "text", "prompt_text", "txt"),
     "label_0": ("label_0", "weighted_results_image1_preference"),
@@ -344,5 +347,5 @@ def parse_mapping(options: Sequence[str]) -> dict[str, str]:
     return mapping
 
 
-def _list(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")

@@ -45,18 +45,17 @@ def settings_files(part: str) -> tuple[str, ...]:
     return SCHEDULER_FILES if part == "scheduler" else TOKENIZER_FILES
 
 
-def weight_file(part: str, names: Collection[str], variants: Collection[str] = VARIANTS) -> str | None:
+def weight_file(part: str, names: Collection[str]) -> str | None:
     """Which of the files in a network's folder its weights are loaded from: one file, or the index of several.
 
     Args:
         part: one of `NETWORKS`.
         names: of the files in its folder.
-        variants: precisions to take, the best first; "" is the one that files are not named after.
 
     Returns:
         None if there are no weights.
     """
-    for variant in variants:
+    for variant in VARIANTS:
         for plain in _weight_names(part):
             for name in _named_after(variant, plain):
                 if name in names:
