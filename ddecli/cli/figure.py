@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from ddecli.cli.rows import parse_rows
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_COUNT
-from ddecli.figures.presets import FIGURES
+from ddecli.figures.catalogue import FIGURES
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -59,7 +59,7 @@ def inception(
     from ddecli.core.devices import choose_device
     from ddecli.core.sealed import write_sealed
     from ddecli.core.text import to_json
-    from ddecli.scoring.inception import inception_score
+    from ddecli.scoring.inception_score import inception_score
 
     parts = parse_shard(shard)
     result = inception_score(source, classifier, splits, seed, batch_size, choose_device(device), parts)

@@ -210,7 +210,7 @@ def _excluded(sets: list[str]) -> list[str]:
 def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) -> Relabel:
     """The scorer that decides."""
     from ddecli.data.relabel import Relabel
-    from ddecli.scoring.presets import check_metrics, scorer_source
+    from ddecli.scoring.published import check_metrics, scorer_source
     from ddecli.scoring.score import load_scorer
 
     given = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", folders)}

@@ -14,7 +14,7 @@ from ddecli.core.limits import MAX_BATCH
 if TYPE_CHECKING:
     from ddecli.core.scores import ScoreSet
     from ddecli.scoring.sources import ImageSet
-    from ddecli.stats.compare import Comparison
+    from ddecli.stats.compare import MetricComparison
 
 MAX_LISTED = 20
 """Images given by name that are listed one by one."""
@@ -100,7 +100,7 @@ def score(
     from ddecli.core.console import console, echo
     from ddecli.core.devices import choose_device
     from ddecli.core.text import to_json
-    from ddecli.scoring.presets import DEFAULT_METRICS, check_metrics
+    from ddecli.scoring.published import DEFAULT_METRICS, check_metrics
     from ddecli.scoring.score import ScoringSettings, score_images, with_parts
     from ddecli.scoring.sources import read_source
     from ddecli.stats.compare import compare, summarize
@@ -220,7 +220,7 @@ def _side_by_side(images: ImageSet, other: ImageSet) -> Path | None:
     return path
 
 
-def _comparison_row(row: Comparison) -> dict[str, Any]:
+def _comparison_row(row: MetricComparison) -> dict[str, Any]:
     return {
         "metric": row.metric,
         "mean": row.mean_a,

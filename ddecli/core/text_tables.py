@@ -40,7 +40,7 @@ class Mark:
     number: int = 0
 
 
-Row = tuple[int, Any, Mark]
+Item = tuple[int, Any, Mark]
 """A row's number, the row, and the place behind it."""
 
 
@@ -56,7 +56,7 @@ def read_rows(file: Path, mark: Mark = Mark()) -> Iterator[tuple[int, dict[str, 
         yield number, item, behind
 
 
-def read_items(file: Path, mark: Mark = Mark()) -> Iterator[Row]:
+def read_items(file: Path, mark: Mark = Mark()) -> Iterator[Item]:
     """The same, where an item of JSON may be anything."""
     suffix = readable_file(file).suffix.lower()
     try:
@@ -99,7 +99,7 @@ def place(file: Path, number: int) -> str:
     return f"item {number + 1}" if file.suffix.lower() == ".json" else f"line {number}"
 
 
-def _jsonl_items(path: Path, mark: Mark) -> Iterator[Row]:
+def _jsonl_items(path: Path, mark: Mark) -> Iterator[Item]:
     """Numbered by lines, the first is 1; a line that is no JSON is a bad row."""
     lines = _Lines(path, mark.offset)
     number = mark.number
@@ -145,7 +145,7 @@ class _Dialect:
         return dict(zip(self.header, [*here, *[None] * (len(self.header) - len(here))], strict=True))
 
 
-def _csv_rows(path: Path, mark: Mark) -> Iterator[Row]:
+def _csv_rows(path: Path, mark: Mark) -> Iterator[Item]:
     """Numbered by the lines they end on; the header is line 1. An empty line is no row."""
     start = _Lines(path, 0)
     lines = start
@@ -223,7 +223,7 @@ def _all_quoted(path: Path, delimiter: str, changed: int) -> bool:
     return True
 
 
-def _json_items(path: Path, mark: Mark) -> Iterator[Row]:
+def _json_items(path: Path, mark: Mark) -> Iterator[Item]:
     """Numbered from 0. Read as Latin-1, in which a character is a byte: so places in the file are known."""
     decoder = json.JSONDecoder()
     with path.open("rb") as file:

@@ -33,14 +33,14 @@ PAIRS = pa.schema(
     ]
 )
 TABLES = ("pairs", "images", "prompts")
-MARGIN = pa.field("margin", pa.float32())
+SCORE_GAP = pa.field("margin", pa.float32())
 SIZES = ("width", "height", "crop_top", "crop_left")
 IMAGES = pa.schema([("sha256", pa.string()), *((name, pa.int32()) for name in SIZES)])
 PROMPTS = pa.schema([("text", pa.string())])
 
 
 def join_split(
-    parts: Sequence[Path], split: str, folder: Path, resolution: int, margins: bool
+    parts: Sequence[Path], split: str, folder: Path, resolution: int, relabelled: bool
 ) -> tuple[dict[str, Any], int]:
     """Join one split of some parts into `folder`. May be stopped anywhere and started again.
 
@@ -49,7 +49,7 @@ def join_split(
     Args:
         parts: folders of `encode_part`, in the source's order.
         resolution: the model's, to count pictures that are smaller.
-        margins: whether the pairs have a scorer's margins.
+        relabelled: whether the pairs were relabelled, and have the gap between two scores.
 
     Returns:
         The manifest's entries that follow from the parts, and how many pairs were there twice.
@@ -64,7 +64,7 @@ def join_split(
         pairs, images, prompts = (
             stack.enter_context(atomic_file(folder / f"{table}.parquet")) for table in TABLES
         )
-        tables = _Tables(pairs, images, prompts, resolution, margins)
+        tables = _Tables(pairs, images, prompts, resolution, relabelled)
         new = [tables.add(part / split) for part in parts]
         tables.close()
     shard_rows: dict[str, list[int]] = {LATENTS: [], EMBEDDINGS: []}
@@ -107,12 +107,12 @@ def join_split(
 class _Tables:
     """The three tables of a store, and where each digest lies in them."""
 
-    def __init__(self, pairs: Path, images: Path, prompts: Path, resolution: int, margins: bool) -> None:
-        self.pairs = TableWriter(pairs, PAIRS.append(MARGIN) if margins else PAIRS)
+    def __init__(self, pairs: Path, images: Path, prompts: Path, resolution: int, relabelled: bool) -> None:
+        self.pairs = TableWriter(pairs, PAIRS.append(SCORE_GAP) if relabelled else PAIRS)
         self.images = TableWriter(images, IMAGES)
         self.prompts = TableWriter(prompts, PROMPTS)
         self.rows = DiskTables("images", "prompts", "pairs")
-        self.resolution, self.margins = resolution, margins
+        self.resolution, self.relabelled = resolution, relabelled
         self.upscaled = self.long = self.duplicates = 0
 
     def add(self, part: Path) -> dict[str, Tensor]:
@@ -139,7 +139,7 @@ class _Tables:
                 self.duplicates += 1
                 continue
             values = (row["pair_id"], prompt, chosen, rejected, row["source"])
-            self.pairs.add(*values, *((row["margin"],) if self.margins else ()))
+            self.pairs.add(*values, *((row["margin"],) if self.relabelled else ()))
         return {
             LATENTS: torch.tensor(images, dtype=torch.bool),
             EMBEDDINGS: torch.tensor(prompts, dtype=torch.bool),

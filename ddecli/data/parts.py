@@ -129,13 +129,13 @@ def encode_part(
                 rejects.add(pair.pair_id, seen)
             else:
                 readable.append((pair, *seen))
-        margins: Sequence[float | None] = [None] * len(readable)
+        gaps: Sequence[float | None] = [None] * len(readable)
         if encoder.relabel is not None:
-            margins = encoder.relabel.margins([(pair, pictures) for pair, _, pictures in readable])
+            gaps = encoder.relabel.score_gaps([(pair, pictures) for pair, _, pictures in readable])
         for name, writer in writers.items():
             own = [
-                (pair, pictures, margin)
-                for (pair, split, pictures), margin in zip(readable, margins, strict=True)
+                (pair, pictures, gap)
+                for (pair, split, pictures), gap in zip(readable, gaps, strict=True)
                 if split == name
             ]
             writer.add(own, rejects)
@@ -217,20 +217,20 @@ class _SplitWriter:
         """Encode what is new in some pairs and add them."""
         self.images.add([picture for _, pictures, _ in pairs for picture in pictures])
         usable = []
-        for pair, pictures, margin in pairs:
+        for pair, pictures, gap in pairs:
             try:
                 chosen, rejected = (self.images.pixels_of(picture) for picture in pictures)
                 if chosen == rejected:
                     raise BadRow(SAME_PICTURE)
-                if margin is not None and not first_won(margin):
-                    chosen, rejected, margin = rejected, chosen, -margin
-                usable.append((pair, chosen, rejected, margin))
+                if gap is not None and not first_won(gap):
+                    chosen, rejected, gap = rejected, chosen, -gap
+                usable.append((pair, chosen, rejected, gap))
             except BadRow as error:
                 rejects.add(pair.pair_id, error)
         self.prompts.add([pair.prompt for pair, *_ in usable])
-        for pair, chosen, rejected, margin in usable:
+        for pair, chosen, rejected, gap in usable:
             names = printable(pair.pair_id), printable(pair.source)  # files' names need not be UTF-8
-            self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], margin)
+            self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap)
 
     def close(self) -> dict[str, Any]:
         """Finish the files; what they hold."""

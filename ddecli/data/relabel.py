@@ -31,7 +31,7 @@ class Relabel:
     preprocess: Callable[[Image.Image], Any]
     score: Score
 
-    def margins(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float]:
+    def score_gaps(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float]:
         """Score of each pair's first picture minus that of its second, 0 for a tie; one call scores them all."""
         if not pairs:
             return []
@@ -43,14 +43,17 @@ class Relabel:
         return np.where(score_signs(first, second) == 0, 0, first - second).tolist()
 
 
-def first_won(margin: float) -> bool:
+def first_won(score_gap: float) -> bool:
     """Whether the first picture of a pair is the better one.
+
+    Args:
+        score_gap: its score minus that of the second.
 
     Raises:
         BadRow: equal scores (a tie), or a score that is no number.
     """
-    if not math.isfinite(margin):
+    if not math.isfinite(score_gap):
         raise BadRow("score not finite")
-    if margin == 0:
+    if score_gap == 0:
         raise BadRow(TIE)
-    return margin > 0
+    return score_gap > 0

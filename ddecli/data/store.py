@@ -69,7 +69,7 @@ class StoredPair:
     chosen_sha256: str
     rejected_sha256: str
     source: str
-    margin: float | None = None  # score of chosen minus rejected, where a scorer decided
+    score_gap: float | None = None  # score of chosen minus rejected, where a scorer decided
 
 
 class PairStore:
@@ -191,7 +191,7 @@ class PairStore:
             chosen_sha256=hashes[row["chosen"]].as_py(),
             rejected_sha256=hashes[row["rejected"]].as_py(),
             source=row["source"],
-            margin=row.get("margin"),
+            score_gap=row.get("margin"),
         )
 
 

@@ -26,7 +26,7 @@ from ddecli.figures.style import PAGE, literal, title_lines
 from ddecli.stats.rows import Folders
 
 DPI = 300
-TEXT, GAP, MARGIN = 420, 15, 12
+TEXT, GAP, BORDER = 420, 15, 12
 """Width of the prompts, space between pictures and around all, in dots."""
 LARGEST = 330
 """Side of a picture, in dots; less when many stand side by side."""
@@ -109,23 +109,23 @@ def _file(folder: Path, row: dict[str, Any]) -> Path:
 def draw(numbers: Numbers) -> Figure:
     """A row a prompt, a column a label. Places are whole dots, so that enlarged pixels stay square."""
     rows, labels = numbers["prompts"], list(numbers["rows"])
-    room = (PAGE * DPI - TEXT - 2 * MARGIN) / len(labels) - GAP
+    room = (PAGE * DPI - TEXT - 2 * BORDER) / len(labels) - GAP
     width, height = _cell(_picture(rows[0]["files"][labels[0]]).size, min(LARGEST, int(room)))
-    page_width = 2 * MARGIN + TEXT + len(labels) * (width + GAP) - GAP
+    page_width = 2 * BORDER + TEXT + len(labels) * (width + GAP) - GAP
     heads = [textwrap.wrap(label, max(4, (width + GAP) // LETTER)) for label in labels]
     title = title_lines(numbers["title"] or "", page_width / DPI)
     head = LINE * max(len(lines) for lines in heads) + GAP + (LINE * len(title) + TITLE_GAP if title else 0)
-    page_height = 2 * MARGIN + head + len(rows) * (height + GAP)
+    page_height = 2 * BORDER + head + len(rows) * (height + GAP)
     figure = Figure(figsize=(page_width / DPI, page_height / DPI), dpi=DPI)
     if title:
-        figure.suptitle("\n".join(title), y=1 - MARGIN / page_height, va="top")
+        figure.suptitle("\n".join(title), y=1 - BORDER / page_height, va="top")
     for row, about in enumerate(rows):
-        top = MARGIN + head + row * (height + GAP)
+        top = BORDER + head + row * (height + GAP)
         lines = textwrap.wrap(about["prompt"], LETTERS, max_lines=height // LINE, placeholder=" ...")
-        _write(figure, lines, MARGIN, top + height / 2 - len(lines) * LINE / 2, "left")
+        _write(figure, lines, BORDER, top + height / 2 - len(lines) * LINE / 2, "left")
         for column, label in enumerate(labels):
             picture = _picture(about["files"][label])
-            left = MARGIN + TEXT + column * (width + GAP)
+            left = BORDER + TEXT + column * (width + GAP)
             place = (left / page_width, 1 - (top + height) / page_height)
             axis = figure.add_axes((*place, width / page_width, height / page_height), xticks=[], yticks=[])
             axis.imshow(_resized(picture, width, height), interpolation="none", aspect="auto")

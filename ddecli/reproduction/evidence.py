@@ -20,7 +20,7 @@ from ddecli.stats.intervals import ratio_values
 from ddecli.stats.rows import ScoredRow, prompt_means, scored_rows
 from ddecli.stats.runs import Credit, Metrics, load_credit, load_metrics
 from ddecli.stats.trainings import run_settings, run_settings_in, training_seeds
-from ddecli.tables.inception import InceptionResult, load_inception
+from ddecli.tables.inception_table import InceptionResult, load_inception
 from ddecli.tables.notes import and_list
 
 LABELS = {name: loss.label for name, loss in LOSSES.items()}

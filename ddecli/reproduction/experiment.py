@@ -88,7 +88,7 @@ class ModelFolders(_Strict):
         return folders
 
 
-class Picture(_Strict):
+class ReportFigure(_Strict):
     """A figure of the report; `file` is relative to the folder that the report is written to."""
 
     file: Path
@@ -103,7 +103,7 @@ class Experiment(_Strict):
     title: str
     tables: dict[Literal[2, 3, 4], Path] = Field({}, description="outputs of `ddecli table N --json`")
     models: dict[str, ModelFolders] = Field(min_length=1)
-    figures: list[Picture] = []
+    figures: list[ReportFigure] = []
     changes: list[str] = Field([], description="what is not as in an earlier state of the experiment")
     grid: Path | dict[str, Path] | None = Field(
         None,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.files import sha256_file
 from ddecli.scoring.clip_model import ClipEmbeddingScorer
-from ddecli.scoring.presets import CLIP_L, ScorerSource
+from ddecli.scoring.published import CLIP_L, ScorerSource
 from ddecli.scoring.weights import CONFIG, Weights
 
 HEAD = "sac+logos+ava1-l14-linearMSE.pth"

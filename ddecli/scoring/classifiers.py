@@ -15,9 +15,9 @@ from transformers import ResNetForImageClassification
 from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.files import sha256_file
 from ddecli.models.quiet import hide_progress_bars
-from ddecli.scoring.presets import TINY_WEIGHTS
+from ddecli.scoring.published import WORLD_WEIGHTS
 
-TINY_CLASSIFIER = TINY_WEIGHTS / "classifier"
+TINY_CLASSIFIER = WORLD_WEIGHTS / "classifier"
 CLASSIFIER_SIZE = 32
 INCEPTION_SIZE = 299
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ddecli.scoring.clip_model import ClipScorer
-from ddecli.scoring.presets import DIVERSITY
+from ddecli.scoring.published import DIVERSITY
 
 
 class ClipScore(ClipScorer):

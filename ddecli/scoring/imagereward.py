@@ -11,7 +11,7 @@ from transformers import BertTokenizer, CLIPImageProcessorPil
 
 from ddecli.core.devices import exact_float32
 from ddecli.scoring.blip import load_image_reward
-from ddecli.scoring.presets import METRICS
+from ddecli.scoring.published import METRICS
 from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.weights import Weights
 

@@ -31,7 +31,7 @@ from ddecli.scoring.decode import decoded_batches
 from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21
 from ddecli.scoring.imagereward import ImageReward
 from ddecli.scoring.pickscore import PickScore
-from ddecli.scoring.presets import ScorerSource, check_metrics, scorer_source
+from ddecli.scoring.published import ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.sources import ImageSet, ScoredImage, world_of_images
 from ddecli.scoring.truth import AttributesScore, TruthScore
@@ -57,12 +57,13 @@ PINNED = ("revision", "sha256", "head_sha256")
 class ScoringSettings:
     """How images are scored.
 
+    scorer_set: `tiny` (of the built-in world), `real`, or `auto`: what the images are pictures of.
     folders: local models that replace a metric's own.
     pins: the revision or SHA-256 (or its first digits) that a metric's weights must have.
     """
 
     metrics: tuple[str, ...]
-    family: str = "auto"
+    scorer_set: str = "auto"
     folders: dict[str, Path] = field(default_factory=dict)
     batch_size: int = 32
     max_bad: float = 0.01
@@ -110,8 +111,8 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
             is always let through); a scorer's weights are not at hand.
     """
     metrics = check_metrics(settings.metrics)
-    family = choose_family(source) if settings.family == "auto" else settings.family
-    sources = {metric: scorer_source(metric, family, settings.folders) for metric in metrics}
+    scorer_set = choose_scorer_set(source) if settings.scorer_set == "auto" else settings.scorer_set
+    sources = {metric: scorer_source(metric, scorer_set, settings.folders) for metric in metrics}
     scores = ScoreSet(source.name, protocol=source.protocol or {}, images_sha256=images_sha256(source.images))
     earlier = _earlier(scores, out)
     bad: dict[int, BadRow] = {}
@@ -166,7 +167,7 @@ def embed_images(
     return torch.zeros(len(images), 1) if embeddings is None else embeddings
 
 
-def choose_family(source: ImageSet) -> str:
+def choose_scorer_set(source: ImageSet) -> str:
     """`tiny` for pictures of the tiny world, else `real`: as `world_of_images` finds it."""
     world = world_of_images(
         source.name, source.protocol, (image.path for image in source.images), "--family real"

@@ -14,7 +14,7 @@ from transformers import CLIPImageProcessorPil
 
 from ddecli.core.errors import read_by_others
 from ddecli.models.quiet import hide_progress_bars
-from ddecli.scoring.presets import ScorerSource
+from ddecli.scoring.published import ScorerSource
 from ddecli.scoring.weights import Weights, find_weights
 
 MAX_ASPECT = 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file, sha256_text
 from ddecli.core.hub import hub_files
-from ddecli.scoring.presets import CLIP_FILES, METRICS, MetricPreset, ScorerSource
+from ddecli.scoring.published import CLIP_FILES, METRICS, PublishedMetric, ScorerSource
 
 CONFIG = "config.json"
 SAFETENSORS = "model*.safetensors"
@@ -73,7 +73,7 @@ def _of_hub(metric: str, source: ScorerSource) -> Weights:
     )
 
 
-def _published(preset: MetricPreset) -> list[str]:
+def _published(preset: PublishedMetric) -> list[str]:
     """The files of a checkpoint that is not a transformers folder."""
     return [name for name in (preset.checkpoint, preset.checkpoint_config) if name]
 

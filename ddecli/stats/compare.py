@@ -13,7 +13,7 @@ from ddecli.stats.intervals import Interval, estimate, gain_percent, ratio_value
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MetricComparison:
     """One metric of `a`, the judged images, against `b`, the baseline.
 
     Means are means over prompts of the means over a prompt's images. Intervals are Student's of 95 % over prompts,
@@ -63,7 +63,7 @@ class Summary:
         return asdict(self)
 
 
-def compare(a: ScoreSet, b: ScoreSet) -> list[Comparison]:
+def compare(a: ScoreSet, b: ScoreSet) -> list[MetricComparison]:
     """Compare `a` with the baseline `b` in every metric that both have.
 
     Args:
@@ -135,7 +135,7 @@ def _keys(scores: MetricScores) -> set[tuple[Any, int]]:
     return set(zip(scores.prompt_id.tolist(), scores.image_index.tolist(), strict=True))
 
 
-def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str) -> Comparison:
+def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str) -> MetricComparison:
     from scipy.stats import binomtest
 
     check_same_images(a, b, metric)
@@ -149,7 +149,7 @@ def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str) -> Comparison:
     reach = ratio.interval()
     signs = score_signs(means_a, means_b)
     wins, losses = int((signs > 0).sum()), int((signs < 0).sum())
-    return Comparison(
+    return MetricComparison(
         metric=metric,
         mean_a=float(means_a.mean()),
         mean_b=float(means_b.mean()),

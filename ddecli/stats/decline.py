@@ -8,12 +8,12 @@ from ddecli.core.advice import gentler
 from ddecli.core.errors import UserError
 from ddecli.core.protocol import sampled_model
 from ddecli.core.scores import ScoreSet
-from ddecli.stats.compare import Comparison
+from ddecli.stats.compare import MetricComparison
 from ddecli.stats.metrics import is_judgement
 from ddecli.stats.trainings import run_settings
 
 
-def decline(a: ScoreSet, b: ScoreSet, compared: Sequence[Comparison]) -> str | None:
+def decline(a: ScoreSet, b: ScoreSet, compared: Sequence[MetricComparison]) -> str | None:
     """A sentence where `a` lies below `b` in every score, each by more than its interval; else None.
 
     Diversity is no score: what is trained loses some of it, also where it becomes better.

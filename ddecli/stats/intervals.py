@@ -30,7 +30,7 @@ class Interval(NamedTuple):
         return Interval(*(min(max(end, least), most) for end in self))
 
 
-class Part(NamedTuple):
+class VariancePart(NamedTuple):
     """A part of the variance of a mean, and the degrees of freedom that it was estimated with."""
 
     variance: float
@@ -48,7 +48,7 @@ class Estimate:
     """
 
     value: float
-    parts: tuple[Part, ...]
+    parts: tuple[VariancePart, ...]
     by_training: tuple[float, ...] = ()
     spread: float | None = None
 
@@ -117,12 +117,12 @@ def estimate(*sides: np.ndarray) -> Estimate:
         if trainings == 1:
             continue
         means = side.mean(axis=0)
-        between.append(Part(float(means.var(ddof=1)) / trainings, trainings - 1))
+        between.append(VariancePart(float(means.var(ddof=1)) / trainings, trainings - 1))
         if count > 1:
             rest = side - side.mean(axis=1, keepdims=True) - means + side.mean()
             freedom = (count - 1) * (trainings - 1)
             over_prompts -= float((rest**2).sum()) / freedom / (count * trainings)
-    parts = [Part(max(0.0, over_prompts), count - 1)]
+    parts = [VariancePart(max(0.0, over_prompts), count - 1)]
     if between:
         parts.append(joined(between))
     many = [side for side in sides if side.shape[1] > 1]
@@ -131,13 +131,13 @@ def estimate(*sides: np.ndarray) -> Estimate:
     return Estimate(value, tuple(parts), tuple(map(float, alone)), spread)
 
 
-def joined(parts: Sequence[Part]) -> Part:
+def joined(parts: Sequence[VariancePart]) -> VariancePart:
     """Parts of one kind as one, with the degrees of freedom of Welch and Satterthwaite."""
     total = sum(part.variance for part in parts)
     if any(part.freedom <= 0 for part in parts):
-        return Part(total, 0)
+        return VariancePart(total, 0)
     squares = sum(part.variance**2 / part.freedom for part in parts)
-    return Part(total, total**2 / squares if squares else min(part.freedom for part in parts))
+    return VariancePart(total, total**2 / squares if squares else min(part.freedom for part in parts))
 
 
 def estimate_over_trainings(*sides: np.ndarray) -> Estimate:
@@ -148,7 +148,8 @@ def estimate_over_trainings(*sides: np.ndarray) -> Estimate:
     value = float(sum(side.mean() for side in sides))
     variances = [float(side.var(ddof=1)) if len(side) > 1 else 0.0 for side in sides]
     parts = [
-        Part(variance / len(side), len(side) - 1) for variance, side in zip(variances, sides, strict=True)
+        VariancePart(variance / len(side), len(side) - 1)
+        for variance, side in zip(variances, sides, strict=True)
     ]
     known = all(len(side) > 1 for side in sides)
     alone = tuple(map(float, sides[0])) if len(sides) == 1 and known else ()

@@ -17,7 +17,7 @@ from ddecli.core.run_files import RUN_AGAIN, check_run
 from ddecli.stats.rows import Folders, check_distinct
 
 
-class Run(Protocol):
+class StepRows(Protocol):
     """Something read from a run, with a row a step."""
 
     @property
@@ -30,7 +30,7 @@ ROUNDED = 1 + 1e-9
 """A sum of numbers of at most one may exceed their number by rounding."""
 MAX_VISITS = 2**40
 """Pairs of a step that fall into a bin of timesteps: more than any batch has."""
-Read = TypeVar("Read", bound=Run)
+Read = TypeVar("Read", bound=StepRows)
 
 
 @dataclass(frozen=True)

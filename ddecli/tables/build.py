@@ -25,8 +25,8 @@ from ddecli.stats.rows import (
 )
 from ddecli.stats.trainings import trained_loss, training_seeds
 from ddecli.tables import paper
-from ddecli.tables.cells import Cell, Contrast, Difference, Row, Table, spread
-from ddecli.tables.inception import inception_table, load_inception
+from ddecli.tables.cells import Cell, Contrast, Difference, Table, TableRow, spread
+from ddecli.tables.inception_table import inception_table, load_inception
 from ddecli.tables.notes import (
     difference_note,
     gain_note,
@@ -86,7 +86,7 @@ def score_table(number: int | None, sets: Mapping[str, Sequence[ScoreSet]]) -> T
     losses = {label: trained_loss(given) or label for label, given in sets.items()}
     columns = {metric: _column(number, metric, scored[metric], losses) for metric in metrics}
     rows = [
-        Row(label, None if label == base else base, len(given), {m: columns[m][label] for m in metrics})
+        TableRow(label, None if label == base else base, len(given), {m: columns[m][label] for m in metrics})
         for label, given in sets.items()
     ]
     prompts = len(values[metrics[0]][base])

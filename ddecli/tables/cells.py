@@ -42,7 +42,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One method: its label, its base's label (None: it is a base), its training seeds, a cell a metric."""
 
     label: str
@@ -95,7 +95,7 @@ class Table:
 
     number: int | None
     metrics: list[str]
-    rows: list[Row]
+    rows: list[TableRow]
     notes: list[str]
     differences: list[Difference] = field(default_factory=list)
     read: dict[str, str] = field(default_factory=dict)

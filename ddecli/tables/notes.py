@@ -7,7 +7,7 @@ from typing import Any
 
 from ddecli.core.protocol import sampled_model
 from ddecli.stats.intervals import corrected_level
-from ddecli.tables.cells import Difference, Row
+from ddecli.tables.cells import Difference, TableRow
 
 DIGEST = 12
 """Characters of a hash that are shown."""
@@ -50,7 +50,7 @@ def card_text(card: Mapping[str, Any]) -> str:
     return ", ".join(fields) or "no card"
 
 
-def seed_note(rows: Sequence[Row]) -> str:
+def seed_note(rows: Sequence[TableRow]) -> str:
     """How many trainings stand behind each row."""
     several = [f"{row.label} {row.seeds}" for row in rows if row.seeds > 1]
     if not several:
@@ -59,7 +59,7 @@ def seed_note(rows: Sequence[Row]) -> str:
     return f"Training seeds: {', '.join(several)}{others}; ± is the standard deviation over them."
 
 
-def lone_note(rows: Sequence[Row]) -> list[str]:
+def lone_note(rows: Sequence[TableRow]) -> list[str]:
     """What intervals of rows with one training can be about; nothing where there is none."""
     lone = [row.label for row in rows if row.base is not None and row.seeds == 1]
     if not lone:
@@ -70,7 +70,7 @@ def lone_note(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def gain_note(rows: Sequence[Row], prompts: int) -> list[str]:
+def gain_note(rows: Sequence[TableRow], prompts: int) -> list[str]:
     """How the gains of a table were formed, and what is bold; nothing of a base alone."""
     gained = [row for row in rows if row.base is not None]
     if not gained:

@@ -18,7 +18,7 @@ from ddecli.core.text import markdown, one_line, printable
 from ddecli.stats.intervals import Interval
 from ddecli.stats.metrics import NAMES
 from ddecli.tables import paper
-from ddecli.tables.cells import Cell, Contrast, Difference, Row, Table
+from ddecli.tables.cells import Cell, Contrast, Difference, Table, TableRow
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -240,7 +240,7 @@ def to_rich(table: Table) -> RenderableType:
     return Group(*parts, *(Text(printable(note), style="dim") for note in table.notes))
 
 
-def _gain_block(table: Table, rows: Sequence[Row], decimals: dict[str, int]) -> Block:
+def _gain_block(table: Table, rows: Sequence[TableRow], decimals: dict[str, int]) -> Block:
     header = ["Method"]
     lines = [[row.label] for row in rows]
     bold = set()

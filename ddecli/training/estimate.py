@@ -20,7 +20,7 @@ WARM_UP, MEASURED = 1, 3
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a run would take. Shares are of the time of one step."""
 
     steps: int
@@ -33,7 +33,7 @@ class Estimate:
     advice: list[str]
 
 
-def estimate(settings: TrainSettings) -> Estimate:
+def estimate(settings: TrainSettings) -> CostEstimate:
     """Run a few steps of a run without keeping anything, and extrapolate.
 
     Large batches are measured on at most eight micro-batches and scaled.
@@ -60,7 +60,7 @@ def estimate(settings: TrainSettings) -> Estimate:
     seconds = (time.monotonic() - began) / MEASURED
     data, reference = _parts(trainer)
     seconds_per_step = seconds * settings.batch_size / measured.batch_size
-    return Estimate(
+    return CostEstimate(
         steps=settings.steps,
         seconds_per_step=seconds_per_step,
         hours=settings.steps * seconds_per_step / 3600,

@@ -12,10 +12,10 @@ from ddecli.cli.prompts import default_prompts, named_prompts
 from ddecli.cli.stores import WORLD, default_data
 from ddecli.core.errors import UserError
 from ddecli.models.presets import ModelSource
-from ddecli.scoring.presets import DEFAULT_METRICS, check_metrics, scorer_source
+from ddecli.scoring.published import DEFAULT_METRICS, check_metrics, scorer_source
 from ddecli.workflow.inputs import named_path
 from ddecli.workflow.options import Options, check_options
-from ddecli.workflow.runs import Run
+from ddecli.workflow.runs import PlannedRun
 
 
 @contextlib.contextmanager
@@ -45,7 +45,9 @@ def check_prepare(source: ModelSource, options: Options, place: str) -> None:
     _check_scorers(source, [] if relabel == "none" else [relabel], values, place)
 
 
-def check_train(source: ModelSource, runs: Iterable[Run], settings: Mapping[str, Any], place: str) -> None:
+def check_train(
+    source: ModelSource, runs: Iterable[PlannedRun], settings: Mapping[str, Any], place: str
+) -> None:
     """Check the options of all trainings, and their settings as they will be.
 
     Args:
@@ -144,9 +146,9 @@ def _check_scorers(source: ModelSource, metrics: list[str], values: Mapping[str,
         for name, folder in folders.items():
             if not folder.exists():
                 raise UserError(f"{folder}, the scorer of {name}, does not exist.")
-    family = values.get("family", "auto")
+    scorer_set = values.get("family", "auto")
     with at(f"{place}.metric"):
         for name in metrics:
             scorer_source(
-                name, ("tiny" if source.is_tiny else "real") if family == "auto" else family, folders
+                name, ("tiny" if source.is_tiny else "real") if scorer_set == "auto" else scorer_set, folders
             )

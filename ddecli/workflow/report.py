@@ -128,7 +128,7 @@ def _of_first(plan: Plan, model: str) -> dict[str, FigureSettings]:
     return found
 
 
-class Description:
+class ExperimentDescription:
     """The description of the experiment, which says which folders play which role, and what the report waits for."""
 
     def __init__(self, plan: Plan, figures: FigureJobs) -> None:

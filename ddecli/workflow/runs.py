@@ -19,7 +19,7 @@ what settings were chosen by is not shown as what they give."""
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """One row of a table, or one cell of a grid.
 
     options: of `ddecli train`, on top of those that all trainings of the model have.
@@ -35,22 +35,22 @@ class Run:
     label: str = ""
 
 
-def all_runs(config: Config) -> dict[str, dict[str, Run]]:
+def all_runs(config: Config) -> dict[str, dict[str, PlannedRun]]:
     """Every run of every model, by its name in paths."""
     return {model: reported(config, model) | grid_runs(config, model) for model in config["models"]}
 
 
-def reported(config: Config, model: str) -> dict[str, Run]:
+def reported(config: Config, model: str) -> dict[str, PlannedRun]:
     """The trained runs of a model that anything is said of: all but those of its grid."""
     return sampled_runs(config, model) | regime_runs(config, model)
 
 
-def sampled_runs(config: Config, model: str) -> dict[str, Run]:
+def sampled_runs(config: Config, model: str) -> dict[str, PlannedRun]:
     """The trained runs of a model that are sampled and scored, segments included."""
     settings, place = config["models"][model], f"models.{model}"
     first = settings.get("first-seed", FIRST_SEED)
     found = {
-        name: Run(
+        name: PlannedRun(
             method["loss"],
             range(first, first + method["seeds"]),
             dict(method.get("train", {})),
@@ -61,7 +61,7 @@ def sampled_runs(config: Config, model: str) -> dict[str, Run]:
     segments = settings.get("segments")
     for part in segments["ranges"] if segments else ():
         seeds = range(first, first + segments["seeds"])
-        found[segment_run(config, model, part)] = Run(
+        found[segment_run(config, model, part)] = PlannedRun(
             segments["loss"], seeds, {"segment": part}, f"{place}.segments.ranges", part
         )
     return found
@@ -72,16 +72,16 @@ def segment_run(config: Config, model: str, part: str) -> str:
     return f"{config['models'][model]['segments']['loss']}-{part}"
 
 
-def regime_runs(config: Config, model: str) -> dict[str, Run]:
+def regime_runs(config: Config, model: str) -> dict[str, PlannedRun]:
     """Trainings until logits saturate, of every loss at every beta: for claims on credit, and never sampled."""
     settings = config["models"][model]
     regime, first = settings.get("regime"), settings.get("first-seed", FIRST_SEED)
-    found: dict[str, Run] = {}
+    found: dict[str, PlannedRun] = {}
     if not regime:
         return found
     for loss in regime["losses"]:
         for beta in regime["betas"]:
-            found[f"{REGIME}{loss}-beta{beta}"] = Run(
+            found[f"{REGIME}{loss}-beta{beta}"] = PlannedRun(
                 loss,
                 range(first, first + regime["seeds"]),
                 regime["train"] | {"beta": beta},
@@ -97,11 +97,11 @@ def second_sample(settings: Mapping[str, Any]) -> dict[str, Any]:
     return dict(settings["sample"]) | own
 
 
-def grid_runs(config: Config, model: str) -> dict[str, Run]:
+def grid_runs(config: Config, model: str) -> dict[str, PlannedRun]:
     """The cells of a grid: every loss of the model's methods at every beta (but for SFT) and learning rate."""
     settings = config["models"][model]
     grid = settings.get("grid")
-    found: dict[str, Run] = {}
+    found: dict[str, PlannedRun] = {}
     if not grid:
         return found
     for loss in dict.fromkeys(method["loss"] for method in settings["methods"].values()):
@@ -109,5 +109,5 @@ def grid_runs(config: Config, model: str) -> dict[str, Run]:
             for beta in [None] if loss == "sft" else grid["beta"]:
                 options = config["grid"]["train"] | {"lr": lr} | ({} if beta is None else {"beta": beta})
                 name = f"{GRID}{loss}-lr{lr}" + ("" if beta is None else f"-beta{beta}")
-                found[name] = Run(loss, range(grid.get("seeds", 1)), options, "grid.train")
+                found[name] = PlannedRun(loss, range(grid.get("seeds", 1)), options, "grid.train")
     return found

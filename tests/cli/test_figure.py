@@ -10,7 +10,7 @@ from run_folders import write_run
 from score_sets import score_set, write
 
 from ddecli.cli.figure import app
-from ddecli.figures.presets import FIGURES
+from ddecli.figures.catalogue import FIGURES
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_the_classifier_goes_by_the_world(
         asked.append(name)
         raise UserError("not here.")
 
-    monkeypatch.setattr("ddecli.scoring.inception.load_classifier", load)
+    monkeypatch.setattr("ddecli.scoring.inception_score.load_classifier", load)
     assert ddecli("inception", large, "--splits", 2).code == 2
     (large / "protocol.json").write_text(json.dumps({"resolution": 32, "world": TINY}))
     rows = [{"file_name": f"{number}.png", "prompt": "a", "image_index": number} for number in range(2)]

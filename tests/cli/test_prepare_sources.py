@@ -168,11 +168,11 @@ def test_a_scorer_decides(ddecli: Run, sd_folder: Path, tmp_path: Path) -> None:
                 **words([pair.prompt], return_tensors="pt", truncation=True),
                 **images(both, return_tensors="pt"),
             )
-            margin = float((out.logits_per_image[0] - out.logits_per_image[1]) / model.logit_scale.exp())
-        assert pair.margin == pytest.approx(abs(margin), abs=1e-5)
-        swapped += margin < 0
+            gap = float((out.logits_per_image[0] - out.logits_per_image[1]) / model.logit_scale.exp())
+        assert pair.score_gap == pytest.approx(abs(gap), abs=1e-5)
+        swapped += gap < 0
         prepared_first = people[pair.pair_id][0] == sha256(f"data/{2 * number}.png")
-        assert prepared_first == (margin > 0)
+        assert prepared_first == (gap > 0)
     assert 0 < swapped < 6
     assert store.manifest["relabel"]["name"] == "clip"
 
@@ -190,8 +190,8 @@ def test_the_tiny_worlds_scorer_decides_for_its_models(ddecli: Run, world_folder
     assert summary["pairs"] > 0
     store = PairStore.open(Path("store"))
     assert store.manifest["relabel"]["model"] == "tiny/pickscore"
-    margins = [store.pair(i).margin for i in range(len(store))]
-    assert all(margin is not None and margin > 0 for margin in margins)
+    gaps = [store.pair(i).score_gap for i in range(len(store))]
+    assert all(gap is not None and gap > 0 for gap in gaps)
 
 
 def test_shares_are_joined_and_a_process_may_be_told_by_its_environment(

@@ -29,7 +29,7 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
     (("train", "--estimate"), "ddecli.training.settings.resolve_settings", OVER),
     (("sample", "tiny", "--prompt", "a"), "ddecli.models.load.load_for_sampling", KEPT),
     (("score", "pictures", "--prompt", "a"), "ddecli.scoring.sources.read_source", OVER),
-    (("inception", "pictures"), "ddecli.scoring.inception.inception_score", KEPT),
+    (("inception", "pictures"), "ddecli.scoring.inception_score.inception_score", KEPT),
     (("choose", "a", "b"), "ddecli.core.scores.load_scores", OVER),
     (("table", "2", "A=a"), "ddecli.tables.build.build_table", OVER),
     (("figure", "coefficients", "--out", "out"), "ddecli.models.load.load_schedule", OVER),

@@ -23,8 +23,8 @@ def brightness(images: Any, prompts: Any) -> np.ndarray:
 def test_margins_and_ties() -> None:
     pair: Any = SimpleNamespace(prompt="a")
     both: Any = [(pair, (BRIGHT, DARK)), (pair, (DARK, BRIGHT)), (pair, (BRIGHT, BRIGHT))]
-    margins = Relabel({"name": "brightness"}, Image.Image.copy, brightness).margins(both)
-    assert margins[:2] == pytest.approx([100 / 255, -100 / 255], abs=1e-5)
-    assert first_won(margins[0]) and not first_won(margins[1])
+    gaps = Relabel({"name": "brightness"}, Image.Image.copy, brightness).score_gaps(both)
+    assert gaps[:2] == pytest.approx([100 / 255, -100 / 255], abs=1e-5)
+    assert first_won(gaps[0]) and not first_won(gaps[1])
     with pytest.raises(BadRow, match="tie"):
-        first_won(margins[2])
+        first_won(gaps[2])

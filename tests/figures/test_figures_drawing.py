@@ -69,8 +69,8 @@ def test_small_pictures_are_enlarged_pixel_by_pixel(rows, tmp_path):
     for column, label in enumerate(rows):
         picture = np.asarray(Image.open(found["prompts"][0]["files"][label]))
         enlarged = picture.repeat(10, axis=0).repeat(10, axis=1)  # 320 dots, the most below LARGEST
-        left = images.MARGIN + images.TEXT + column * (320 + images.GAP)
-        top = images.MARGIN + 2 * images.LINE + images.GAP + images.TITLE_GAP
+        left = images.BORDER + images.TEXT + column * (320 + images.GAP)
+        top = images.BORDER + 2 * images.LINE + images.GAP + images.TITLE_GAP
         shown = page[top : top + 320, left : left + 320]
         inside = slice(5, -5)  # within the frame
         np.testing.assert_array_equal(shown[inside, inside], enlarged[inside, inside])

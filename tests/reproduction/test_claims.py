@@ -14,7 +14,7 @@ from score_sets import score_set
 from ddecli.core.segments import CLEAN, MIDDLE, NOISE
 from ddecli.reproduction.claims.corrections import CorrectionsFall, CorrectionsSettle, CorrectionsWeaken
 from ddecli.reproduction.claims.credit import CoefficientsRise, CreditWeight
-from ddecli.reproduction.claims.inception import InceptionRises
+from ddecli.reproduction.claims.inception_rises import InceptionRises
 from ddecli.reproduction.claims.saturation import Saturation
 from ddecli.reproduction.claims.scores import BeatRatios, ScoresCompare
 from ddecli.reproduction.claims.verdicts import (
@@ -22,7 +22,7 @@ from ddecli.reproduction.claims.verdicts import (
     NOT_REPRODUCED,
     REPRODUCED,
     UNDECIDED,
-    Comparison,
+    ClaimComparison,
     Outcome,
 )
 from ddecli.reproduction.evidence import Evidence, ModelEvidence, TrainedRun
@@ -31,7 +31,7 @@ from ddecli.stats.compare import compare, pairs_won
 from ddecli.stats.intervals import Interval, corrected_level
 from ddecli.stats.runs import Credit, Metrics
 from ddecli.tables.build import score_table
-from ddecli.tables.inception import METRIC, InceptionResult
+from ddecli.tables.inception_table import METRIC, InceptionResult
 from ddecli.tables.paper import figure
 
 PROMPTS, IMAGES = 50, 2
@@ -99,7 +99,7 @@ def test_one_comparison_that_fails_refutes_a_claim_of_several():
 
 def test_two_of_three_are_enough_where_the_claim_says_so():
     def verdict(shifts):
-        comparisons = [Comparison("a", "b", shift, Interval(shift - 1, shift + 1)) for shift in shifts]
+        comparisons = [ClaimComparison("a", "b", shift, Interval(shift - 1, shift + 1)) for shift in shifts]
         return Outcome(tuple(comparisons), needed=2).verdict
 
     assert verdict([2, 2, -2]) == REPRODUCED
@@ -148,8 +148,8 @@ def test_several_comparisons_share_the_error():
     assert three[0] < one[0] < one[1] < three[1]
     # Between the two levels a comparison that holds alone is open among three.
     bound = (three[0] + one[0]) / 2
-    assert Comparison("", "", 0, one, bound=bound).answer == "holds"
-    assert Comparison("", "", 0, three, bound=bound).answer == "open"
+    assert ClaimComparison("", "", 0, one, bound=bound).answer == "holds"
+    assert ClaimComparison("", "", 0, three, bound=bound).answer == "open"
 
 
 def test_trainings_that_are_alike_leave_the_paired_t_test():

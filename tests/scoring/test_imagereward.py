@@ -21,7 +21,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file
 from ddecli.scoring.blip import load_image_reward
 from ddecli.scoring.imagereward import ImageReward
-from ddecli.scoring.presets import BERT, IMAGE_REWARD, scorer_source
+from ddecli.scoring.published import BERT, IMAGE_REWARD, scorer_source
 from ddecli.scoring.score import ScoringSettings, load_scorer, score_images
 from ddecli.scoring.sources import read_source
 

@@ -16,7 +16,7 @@ from torchmetrics.image.inception import InceptionScore
 from ddecli.core.errors import UserError
 from ddecli.core.seeds import seed_of
 from ddecli.scoring.classifiers import ClassifierLogits
-from ddecli.scoring.inception import inception_score
+from ddecli.scoring.inception_score import inception_score
 from ddecli.scoring.logits import split_scores
 from ddecli.scoring.sources import read_source
 

@@ -20,7 +20,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from ddecli.core.errors import UserError
 from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21, clean
 from ddecli.scoring.open_clip import load_open_clip
-from ddecli.scoring.presets import CLIP_H, HPS, scorer_source
+from ddecli.scoring.published import CLIP_H, HPS, scorer_source
 
 PROMPTS = ["a red circle", "a blue star on white", "green", "a"]
 WIDTH, EMBEDDING, LAYERS, HEADS, PATCH, SIZE = 16, 16, 2, 2, 8, 32

@@ -18,8 +18,8 @@ from ddecli.core.errors import UserError
 from ddecli.core.scores import ScoreSet, load_scores
 from ddecli.core.world import FIRST_EDITION, TINY
 from ddecli.scoring.clip import ClipScore, diversity_within_prompts
-from ddecli.scoring.presets import ScorerSource
-from ddecli.scoring.score import ScoringSettings, choose_family, score_images
+from ddecli.scoring.published import ScorerSource
+from ddecli.scoring.score import ScoringSettings, choose_scorer_set, score_images
 from ddecli.scoring.sources import read_source
 
 MakeSample = Callable[..., Path]
@@ -194,10 +194,10 @@ def _exif_orientation(value: int) -> Image.Exif:
 
 
 def test_scorers_go_by_the_recorded_world(make_sample: MakeSample) -> None:
-    assert choose_family(read_source([make_sample("world", world=TINY, resolution=512)])) == "tiny"
-    assert choose_family(read_source([make_sample("own", world=None, resolution=32)])) == "real"
+    assert choose_scorer_set(read_source([make_sample("world", world=TINY, resolution=512)])) == "tiny"
+    assert choose_scorer_set(read_source([make_sample("own", world=None, resolution=32)])) == "real"
     # what earlier versions wrote tells the size alone
-    assert choose_family(read_source([make_sample("small", world="unsaid", resolution=64)])) == "real"
+    assert choose_scorer_set(read_source([make_sample("small", world="unsaid", resolution=64)])) == "real"
 
 
 @pytest.mark.parametrize("protocol", [{"world": FIRST_EDITION, "resolution": 512}, {"world": "unsaid"}])
@@ -205,16 +205,16 @@ def test_pictures_of_an_earlier_edition_of_the_world_are_not_scored(
     make_sample: MakeSample, protocol: dict[str, object]
 ) -> None:
     with pytest.raises(UserError, match=r"before is of the first edition of the tiny world"):
-        choose_family(read_source([make_sample("before", **protocol)]))
+        choose_scorer_set(read_source([make_sample("before", **protocol)]))
 
 
 def test_where_nothing_is_recorded_the_guess_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for size, family in (((64, 64), "real"), ((33, 32), "real"), ((32, 32), "tiny")):
+    for size, scorer_set in (((64, 64), "real"), ((33, 32), "real"), ((32, 32), "tiny")):
         Image.new("RGB", size).save(tmp_path / "picture.png")
-        assert choose_family(read_source([tmp_path / "picture.png"], prompt="a")) == family
+        assert choose_scorer_set(read_source([tmp_path / "picture.png"], prompt="a")) == scorer_set
         said = capsys.readouterr().err
         assert ("taken for drawings of the tiny world" in said and "--family real" in said) == (
-            family == "tiny"
+            scorer_set == "tiny"
         )

@@ -20,7 +20,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.pickscore import PickScore
-from ddecli.scoring.presets import CLIP_H, METRICS, ScorerSource, check_metrics, scorer_source
+from ddecli.scoring.published import CLIP_H, METRICS, ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.score import SCORERS, check_pin, load_scorer
 
 

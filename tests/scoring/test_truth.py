@@ -12,7 +12,7 @@ from PIL import Image
 
 from ddecli.core.errors import UserError
 from ddecli.core.seeds import numpy_rng
-from ddecli.scoring.presets import scorer_source
+from ddecli.scoring.published import scorer_source
 from ddecli.scoring.score import ScoringSettings, load_scorer, score_images
 from ddecli.scoring.sources import read_source
 from ddecli.tinyworld.drawing import draw

@@ -10,7 +10,7 @@ from scipy.stats import t, ttest_1samp, ttest_ind
 
 from ddecli.stats.intervals import (
     Estimate,
-    Part,
+    VariancePart,
     corrected_level,
     estimate,
     estimate_over_trainings,
@@ -89,8 +89,8 @@ def test_parts_against_a_slow_analysis_of_variance():
 def test_what_is_not_known_has_no_interval():
     assert estimate(np.ones((1, 3))).interval() is None
     assert estimate_over_trainings(np.ones(1)).interval() is None
-    assert Estimate(1.0, (Part(0.0, 5),)).interval() == (1.0, 1.0)
-    assert joined([Part(1.0, 3), Part(2.0, 0)]).freedom == 0
+    assert Estimate(1.0, (VariancePart(0.0, 5),)).interval() == (1.0, 1.0)
+    assert joined([VariancePart(1.0, 3), VariancePart(2.0, 0)]).freedom == 0
 
 
 SCATTER = [  # between trainings and between prompts, in standard deviations of the rest

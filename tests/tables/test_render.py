@@ -9,7 +9,7 @@ import re
 import pytest
 
 from ddecli.stats.intervals import Interval
-from ddecli.tables.cells import Cell, Row, Table
+from ddecli.tables.cells import Cell, Table, TableRow
 from ddecli.tables.render import blocks, to_csv, to_latex, to_markdown, to_rich
 
 
@@ -22,8 +22,8 @@ def table():
         2,
         ["clip", "truth"],
         [
-            Row("A & B_100%", None, 1, {"clip": Cell(0.33), "truth": Cell(-1.0)}),
-            Row("[DDE] | #1 *x* {$^~\\", "A & B_100%", 3, {"clip": better, "truth": truth}),
+            TableRow("A & B_100%", None, 1, {"clip": Cell(0.33), "truth": Cell(-1.0)}),
+            TableRow("[DDE] | #1 *x* {$^~\\", "A & B_100%", 3, {"clip": better, "truth": truth}),
         ],
         ["Protocol: prompt_set a_b, 100 %.", "± over <seeds>, with | and, commas"],
     )
@@ -89,6 +89,6 @@ def test_a_base_alone_has_no_gains(table):
 
 
 def test_digits_follow_the_size_of_the_column():
-    rows = [Row("a", None, 1, {"pickscore": Cell(21.53456), "clip": Cell(0.0), "n": Cell(12345.6)})]
+    rows = [TableRow("a", None, 1, {"pickscore": Cell(21.53456), "clip": Cell(0.0), "n": Cell(12345.6)})]
     (scores,) = blocks(Table(2, ["pickscore", "clip", "n"], rows, []))
     assert scores.rows == [["a", "21.53", "0.0000", "12346"]]

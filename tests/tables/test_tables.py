@@ -12,7 +12,7 @@ from ddecli.core.errors import UserError
 from ddecli.stats.compare import compare
 from ddecli.tables import paper
 from ddecli.tables.build import build_table, score_table
-from ddecli.tables.inception import METRIC, InceptionResult, inception_table
+from ddecli.tables.inception_table import METRIC, InceptionResult, inception_table
 
 
 def noisy(seed, shift=0.0, prompts=40, images=4):

@@ -15,7 +15,7 @@ from snakemake.utils import validate
 
 from ddecli.workflow.jobs import Jobs, SampleJobs, TrainJobs
 from ddecli.workflow.plan import Plan
-from ddecli.workflow.report import Description, FigureJobs
+from ddecli.workflow.report import ExperimentDescription, FigureJobs
 
 HERE = Path(__file__).parent
 CONFIG = HERE / "small.yaml"
@@ -48,7 +48,7 @@ def config() -> dict[str, Any]:
 
 def test_the_report_waits_for_all_that_claims_are_judged_by(config: dict[str, Any]) -> None:
     plan = Plan(config)
-    found = Description(plan, FigureJobs(plan)).inputs(None)
+    found = ExperimentDescription(plan, FigureJobs(plan)).inputs(None)
     assert len(set(found)) == len(found)
     assert set(found) == {
         *(f"{IMAGES}/{row}/test/scores.parquet" for row in ("base", "sft/seed-10", "dde/seed-10")),
@@ -66,7 +66,7 @@ def test_the_report_waits_for_all_that_claims_are_judged_by(config: dict[str, An
 
 def test_the_description_says_which_folders_play_which_role(config: dict[str, Any]) -> None:
     plan = Plan(config)
-    experiment = Description(plan, FigureJobs(plan))
+    experiment = ExperimentDescription(plan, FigureJobs(plan))
     assert experiment.models(None) == {
         "first": {
             "paper": "SD15",

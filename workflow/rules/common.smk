@@ -2,7 +2,7 @@
 import ddecli
 from ddecli.workflow.jobs import Jobs, SampleJobs, TrainJobs
 from ddecli.workflow.plan import Plan
-from ddecli.workflow.report import Description, FigureJobs
+from ddecli.workflow.report import ExperimentDescription, FigureJobs
 
 VERSION = ddecli.__version__
 RUN = "<results>/runs/{model}/{run}/seed-{seed}"

@@ -1,6 +1,6 @@
 # The article: what was measured, claim by claim, and the manifest of how it was made.
 
-DESCRIPTION = Description(PLAN, FIGURES)
+DESCRIPTION = ExperimentDescription(PLAN, FIGURES)
 
 
 rule experiment:

@@ -28,7 +28,7 @@ from ddecli.reproduction.article.words import (
     signed,
     verdict,
 )
-from ddecli.reproduction.claims.verdicts import UNDECIDED, Comparison, Outcome
+from ddecli.reproduction.claims.verdicts import UNDECIDED, ClaimComparison, Outcome
 from ddecli.reproduction.papers.dde import NOT_TESTED, Judged
 from ddecli.tables.notes import and_list
 from ddecli.tables.render import NOTHING
@@ -122,7 +122,7 @@ def comparisons(outcome: Outcome) -> Grid:
     return grid(header, rows, words=words)
 
 
-def _numbers(each: Comparison) -> tuple[str, str, str]:
+def _numbers(each: ClaimComparison) -> tuple[str, str, str]:
     places = decimals(each.estimate, each.interval)
     write = plain if each.bound else signed  # differences have a sign, ratios and shares have none
     side = ">" if each.above else "<"

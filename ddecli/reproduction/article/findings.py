@@ -23,7 +23,7 @@ from ddecli.reproduction.regime import Regime, regime_of
 from ddecli.reproduction.side_effects import SideEffects, side_effects
 from ddecli.stats.intervals import CONFIDENCE, Interval
 from ddecli.tables.build import score_table
-from ddecli.tables.cells import Cell, Row, Table
+from ddecli.tables.cells import Cell, Table, TableRow
 from ddecli.tuning.choose import Choice
 from ddecli.tuning.grid import load_grid
 
@@ -182,7 +182,7 @@ def load_table(path: Path, number: int) -> Table:
         raise UserError(f"{path} is table {found['number']}, not {number}.")
     note(path)
     rows = [
-        Row(
+        TableRow(
             row["label"],
             row["base"],
             row["seeds"],

@@ -13,7 +13,7 @@ from ddecli.reproduction.claims.regime import BY_REGIME, IN_SATURATION, credit_r
 from ddecli.reproduction.claims.rule import Rule, no_model
 from ddecli.reproduction.claims.saturation import NO_SCHEDULE
 from ddecli.reproduction.claims.timesteps import bins_within, lone_runs, no_runs, span
-from ddecli.reproduction.claims.verdicts import Comparison, Outcome
+from ddecli.reproduction.claims.verdicts import ClaimComparison, Outcome
 from ddecli.reproduction.evidence import Evidence, TrainedRun
 from ddecli.stats.intervals import Estimate, Interval, corrected_level, estimate_over_trainings
 from ddecli.stats.rows import shared_seeds
@@ -73,7 +73,7 @@ class CreditWeight(Rule):
             found = self._log_ratio(list(judging.runs.values()), other, credit)
             interval = found.interval(level)
             comparisons.append(
-                Comparison(
+                ClaimComparison(
                     label,
                     quantity,
                     float(np.exp(found.value)),
@@ -169,5 +169,5 @@ class CoefficientsRise(Rule):
         c_t = model.coefficients
         smallest = float(np.diff(c_t).min())
         exact = Interval(smallest, smallest)
-        comparison = Comparison(model.name, f"smallest rise over {len(c_t)} timesteps", smallest, exact)
+        comparison = ClaimComparison(model.name, f"smallest rise over {len(c_t)} timesteps", smallest, exact)
         return Outcome((comparison,), remarks=(f"c_t goes from {c_t[0]:.3g} to {c_t[-1]:.3g}.",))

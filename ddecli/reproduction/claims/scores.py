@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ddecli.reproduction.claims.rule import Rule, no_model, single_trainings
-from ddecli.reproduction.claims.verdicts import Comparison, Outcome, compared
+from ddecli.reproduction.claims.verdicts import ClaimComparison, Outcome, compared
 from ddecli.reproduction.evidence import LABELS, Evidence, ModelEvidence
 from ddecli.reproduction.experiment import BASE
 from ddecli.stats.intervals import corrected_level, estimate
@@ -76,7 +76,7 @@ class ScoresCompare(Rule):
 
     def _compare(
         self, model: ModelEvidence, first: str, second: str, metric: str, level: float
-    ) -> Comparison:
+    ) -> ClaimComparison:
         rows = model.rows(metric)
         ours, theirs = model.row_of(first), model.row_of(second)
         a, b, base = rows[ours], rows[theirs], rows[BASE]

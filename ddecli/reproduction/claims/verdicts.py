@@ -14,7 +14,7 @@ Answer = Literal["holds", "fails", "open"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ClaimComparison:
     """One number that a claim says lies above (or below) a bound.
 
     Attributes:
@@ -74,7 +74,7 @@ class Outcome:
         remarks: facts that a reader of the verdict should know.
     """
 
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[ClaimComparison, ...] = ()
     missing: str = ""
     needed: int | None = None
     remarks: tuple[str, ...] = ()
@@ -93,10 +93,10 @@ class Outcome:
 
 def compared(
     label: str, quantity: str, found: Estimate, level: float, bound: float = 0.0, **given: Any
-) -> Comparison:
-    """A comparison of an estimate with a bound; `given` are the other attributes of `Comparison`."""
+) -> ClaimComparison:
+    """A comparison of an estimate with a bound; `given` are the other attributes of `ClaimComparison`."""
     below = sum(value < bound for value in found.by_training)
-    return Comparison(
+    return ClaimComparison(
         label,
         quantity,
         found.value,

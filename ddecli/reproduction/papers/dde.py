@@ -10,7 +10,7 @@ from typing import Any
 from ddecli.core.segments import CLEAN, MIDDLE, NOISE
 from ddecli.reproduction.claims.corrections import CorrectionsFall, CorrectionsSettle, CorrectionsWeaken
 from ddecli.reproduction.claims.credit import CoefficientsRise, CreditWeight
-from ddecli.reproduction.claims.inception import InceptionRises
+from ddecli.reproduction.claims.inception_rises import InceptionRises
 from ddecli.reproduction.claims.rule import Rule
 from ddecli.reproduction.claims.saturation import Saturation
 from ddecli.reproduction.claims.scores import BeatRatios, ScoresCompare

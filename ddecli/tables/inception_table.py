@@ -15,7 +15,7 @@ from ddecli.core.ledger import note
 from ddecli.core.scores import check_same_protocol
 from ddecli.core.sealed import read_sealed
 from ddecli.tables import paper
-from ddecli.tables.cells import Cell, Row, Table, spread
+from ddecli.tables.cells import Cell, Table, TableRow, spread
 from ddecli.tables.notes import card_text, model_note, protocol_note, seed_note
 
 METRIC = "inception"
@@ -98,7 +98,7 @@ def inception_table(results: Mapping[str, Sequence[InceptionResult]]) -> Table:
                 gain_percent=100 * (means[label] / means[base] - 1),
                 paper=paper.figure(4, label, METRIC),
             )
-        rows.append(Row(label, base, len(given), {METRIC: cell}))
+        rows.append(TableRow(label, base, len(given), {METRIC: cell}))
     scorer = every[0].scorers[METRIC]
     notes = [
         protocol_note(every[0].protocol),

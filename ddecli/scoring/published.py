@@ -18,15 +18,14 @@ BERT = "google-bert/bert-base-uncased"
 CLIP_FILES = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
 JUDGE_FILES = ("config.json", "preprocessor_config.json")
 BERT_FILES = ("tokenizer_config.json", "tokenizer.json")
-TINY_WEIGHTS = builtin_weights("")
-FAMILIES = ("tiny", "real")
+WORLD_WEIGHTS = builtin_weights("")
 DEFAULT_METRICS = ("clip", "hps", "pickscore")
 DIVERSITY = "diversity"
 """Computed beside `clip` from its image embeddings; not chosen by name."""
 
 
 @dataclass(frozen=True)
-class MetricPreset:
+class PublishedMetric:
     """A metric, and where its model is published.
 
     hub_id: repository on the Hugging Face hub; None for what exists in the tiny world only.
@@ -48,25 +47,25 @@ class MetricPreset:
 
 
 METRICS = {
-    "clip": MetricPreset("CLIP score: cosine of picture and prompt (CLIP-H)", CLIP_H),
-    "hps": MetricPreset(
+    "clip": PublishedMetric("CLIP score: cosine of picture and prompt (CLIP-H)", CLIP_H),
+    "hps": PublishedMetric(
         "HPS v2: cosine of a CLIP-H fine-tuned on people's choices",
         HPS,
         "HPS_v2_compressed.pt",
         companion=CLIP_H,
     ),
-    "hps-v2.1": MetricPreset(
+    "hps-v2.1": PublishedMetric(
         "HPS v2.1: the same, trained on better choices; its scale is another one",
         HPS,
         "HPS_v2.1_compressed.pt",
         companion=CLIP_H,
     ),
-    "pickscore": MetricPreset(
+    "pickscore": PublishedMetric(
         "PickScore v1: exp(logit_scale) x cosine of a CLIP-H fine-tuned on Pick-a-Pic",
         PICKSCORE,
         companion=CLIP_H,
     ),
-    "imagereward": MetricPreset(
+    "imagereward": PublishedMetric(
         "ImageReward v1.0: the standardised reward of a BLIP that reads picture and prompt, about -2 to 2",
         IMAGE_REWARD,
         "ImageReward.pt",
@@ -74,17 +73,17 @@ METRICS = {
         BERT,
         BERT_FILES,
     ),
-    "aesthetic": MetricPreset(
+    "aesthetic": PublishedMetric(
         "LAION aesthetic predictor v2: a linear head on CLIP ViT-L/14, about 1 to 10, blind to the prompt",
         CLIP_L,
     ),
-    "truth": MetricPreset(
+    "truth": PublishedMetric(
         "Truth of the tiny world: the utility of a picture for its annotators, as a judge of flaws reads it",
         None,
         companion_files=JUDGE_FILES,
         builtin="judge",
     ),
-    "attributes": MetricPreset(
+    "attributes": PublishedMetric(
         "Whether all that a caption of the tiny world says is right, and each attribute by itself",
         None,
         companion_files=JUDGE_FILES,
@@ -120,13 +119,13 @@ def check_metrics(names: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def scorer_source(metric: str, family: str, folders: Mapping[str, Path] | None = None) -> ScorerSource:
+def scorer_source(metric: str, scorer_set: str, folders: Mapping[str, Path] | None = None) -> ScorerSource:
     """Where the model of a metric lies: the folder given for it, the tiny world's weights, or the hub.
 
     A folder given for `clip` also serves the other metrics that need CLIP-H's tokenizer and image processor.
 
     Raises:
-        UserError: the metric has no model in this family.
+        UserError: the metric has no model in this set (`tiny` or `real`).
     """
     preset = METRICS[metric]
     folders = folders or {}
@@ -135,8 +134,8 @@ def scorer_source(metric: str, family: str, folders: Mapping[str, Path] | None =
         companion = folders["clip"]
     if metric in folders:
         return ScorerSource(folders[metric].name, folders[metric], companion)
-    if family == "tiny":
-        folder = TINY_WEIGHTS / (preset.builtin or metric)
+    if scorer_set == "tiny":
+        folder = WORLD_WEIGHTS / (preset.builtin or metric)
         if not folder.is_dir():
             raise UserError(
                 f"The tiny world has no {metric}: leave it out, or take the real one with --family real "

@@ -11,9 +11,9 @@ from ddecli.reproduction.claims.rule import Rule, no_model
 from ddecli.reproduction.claims.verdicts import Outcome, compared
 from ddecli.reproduction.evidence import Evidence
 from ddecli.reproduction.experiment import BASE
-from ddecli.stats.intervals import Estimate, Part, corrected_level, estimate_over_trainings, joined
+from ddecli.stats.intervals import Estimate, VariancePart, corrected_level, estimate_over_trainings, joined
 from ddecli.tables import paper
-from ddecli.tables.inception import METRIC, InceptionResult
+from ddecli.tables.inception_table import METRIC, InceptionResult
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def inception_difference(before: InceptionResult, after: Sequence[InceptionResul
     return replace(found, parts=(images, *found.parts) if len(after) > 1 else (images,))
 
 
-def _part(result: InceptionResult, share: int = 1) -> Part:
+def _part(result: InceptionResult, share: int = 1) -> VariancePart:
     """Variance of a score (of its `1 / share` in a mean) from the scores of parts of the images, and its freedom."""
     count = int(result.scorers[METRIC]["splits"])
     if result.std is None or count < 2:
-        return Part(0.0, 0)
-    return Part(result.std**2 / count / share**2, count - 1)
+        return VariancePart(0.0, 0)
+    return VariancePart(result.std**2 / count / share**2, count - 1)
