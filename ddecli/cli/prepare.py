@@ -210,10 +210,12 @@ def _excluded(sets: list[str]) -> list[str]:
 def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) -> Relabel:
     """The scorer that decides."""
     from ddecli.data.relabel import Relabel
+    from ddecli.models.quiet import quiet_libraries
     from ddecli.scoring.published import check_metrics, scorer_source
     from ddecli.scoring.score import load_scorer
 
     given = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", folders)}
     check_metrics(given)
-    scorer = load_scorer(metric, scorer_source(metric, "tiny" if tiny else "real", given), device)
+    with quiet_libraries():
+        scorer = load_scorer(metric, scorer_source(metric, "tiny" if tiny else "real", given), device)
     return Relabel(scorer.card, scorer.preprocess, scorer.score_pixels)
