@@ -25,10 +25,11 @@ def errors_by_row(
 
 def pair_errors(
     policy: DiffusionModel,
-    reference: DiffusionModel,
+    reference: DiffusionModel | None,
     batch: Batch,
     autocast: contextlib.AbstractContextManager[None],
     objective: Objective | None = None,
+    known: Tensor | None = None,
 ) -> PairErrors:
     """The errors of every pair that an objective needs, (B,) each; winners and losers go through a model together.
 
@@ -37,11 +38,15 @@ def pair_errors(
     Args:
         reference: the frozen copy, or `policy` itself if its adapters can be switched off.
         objective: whose needs are met; without one all four errors are formed.
+        known: (2, B) errors of the reference on these very pairs, which is then not asked.
     """
     with_losers = objective is None or objective.needs_losers
     rows, sides = (batch, 2) if with_losers else (batch.winners(), 1)
     of_reference: tuple[Tensor, ...] = ()
-    if objective is None or objective.needs_reference:
+    if known is not None:
+        of_reference = known.unbind(0)
+    elif objective is None or objective.needs_reference:
+        assert reference is not None
         with torch.no_grad(), reference.without_lora():
             of_reference = errors_by_row(reference, rows, autocast).chunk(sides)
     of_policy = errors_by_row(policy, rows, autocast).chunk(sides)

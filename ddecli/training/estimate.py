@@ -85,6 +85,8 @@ def _parts(trainer: Trainer) -> tuple[float, float]:
         batch = trainer.batches(draws)
         _wait(trainer.accelerator.device)
         data += time.monotonic() - began
+        if trainer.reference is None:
+            continue
         began = time.monotonic()
         with torch.no_grad(), trainer.reference.without_lora():
             errors_by_row(trainer.reference, batch, trainer.autocast())

@@ -281,6 +281,17 @@ class TrainFields:
             DATA, "Optimizer steps between evaluations on --holdout. Default: {default}, and the last step."
         ),
     ] = 50
+    reference: Annotated[
+        Literal["keep", "read", "compute"],
+        Option(
+            MEMORY,
+            "The reference's errors depend on model, pairs, seed, timesteps and precision, and on no beta or rate. "
+            "keep: they are read where another run left them, in STORE-reference beside the pair store, the others are "
+            "computed and left there; with all at hand no reference is loaded. read: nothing is left there. compute: "
+            "nothing is read either. The result is the same to the last bit. Default: {default}.",
+            metavar="keep|read|compute",
+        ),
+    ] = "keep"
     credit_gradients: Annotated[
         int | None,
         Ge(1),

@@ -20,6 +20,8 @@ from ddecli.objectives.base import ObjectiveOutput, PairErrors
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
+OF_REFERENCE = slice(3, 5)
+"""Columns of the reference's errors, see `columns_of`."""
 OF_SIGMOIDS = ("sigmoid_sum", "sigmoid_square_sum")
 OF_PAIRS = ("implicit_accuracy", "logit", "logit_std", "margin", "margin_q05", "margin_q50", "margin_q95")
 """Metrics that a loss without pairs has not."""

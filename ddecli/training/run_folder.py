@@ -17,7 +17,7 @@ from ddecli.training.settings import BEFORE, OF_MODEL, TrainSettings, read_setti
 
 MAY_CHANGE = {
     "steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing", "holdout", "holdout_pairs",
-    "evaluate_every", "credit_gradients",
+    "evaluate_every", "credit_gradients", "reference",
 }  # fmt: skip
 """Settings that a resumed run may change: its results stay the same up to rounding."""
 LAST_WRITTEN = ("credit.npz", "perf.json", "model")

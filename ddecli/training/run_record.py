@@ -141,6 +141,7 @@ class RunRecord:
                     "revision": settings.model_revision,
                     "sha256": settings.model_sha256,
                 },
+                "reference_draws": trainer.reference_draws(),
                 "processes": trainer.accelerator.num_processes,
                 "device": str(trainer.accelerator.device),
                 "machine": machine(),

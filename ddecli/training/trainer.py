@@ -28,7 +28,8 @@ from ddecli.training.precision import (
     start_processes,
     training_dtype,
 )
-from ddecli.training.record import Alarm, CreditMap, columns_of, errors_of, step_metrics
+from ddecli.training.record import OF_REFERENCE, Alarm, CreditMap, columns_of, errors_of, step_metrics
+from ddecli.training.reference import ReferenceErrors
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import (
     gathered,
@@ -55,7 +56,6 @@ class Trainer:
         device = self.accelerator.device
         self.model = load_policy(settings, device, self.dtype)
         self.store = open_pairs(settings.data, settings, self.model)
-        self.reference = self.model.reference(self.dtype)
         self.objective = build_objective(schedule=self.model.schedule, **settings.model_dump())
         T = self.model.schedule.num_timesteps
         sampler = build_sampler(settings.loss, T, settings.segment, settings.gamma)
@@ -69,9 +69,12 @@ class Trainer:
             own_sizes=settings.size_condition == "own",
             zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and self.model.zeros_for_no_prompt,
         )
+        self.kept = self._kept_errors()
+        self.reference = self.model.reference(self.dtype) if self._needs_reference() else None
         if settings.compile:
             torch._dynamo.config.recompile_limit = MAX_COMPILED
-            for unet in {id(model.unet): model.unet for model in (self.model, self.reference)}.values():
+            models = [self.model] if self.reference is None else [self.model, self.reference]
+            for unet in {id(model.unet): model.unet for model in models}.values():
                 unet.compile_repeated_blocks()
         self.parameters: dict[str, nn.Parameter]
         self._distribute()
@@ -79,6 +82,26 @@ class Trainer:
         self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
         self.credit = CreditMap(settings.steps, T, self.model.schedule.to_noise_errors)
         self.first_step = 0
+
+    def _kept_errors(self) -> ReferenceErrors | None:
+        """Errors of the reference that other runs left, and where this one's go."""
+        if not self.objective.needs_reference:
+            return None
+        draws = range(self.settings.steps * self.settings.batch_size)
+        key = self.model, self.share, self.accelerator.device, self.dtype
+        return ReferenceErrors.of(self.settings, draws, *key)
+
+    def _needs_reference(self) -> bool:
+        """Whether a reference is held at all: full training of SDXL without one takes 5 GB less."""
+        others = self.settings.holdout is not None or self.settings.credit_gradients is not None
+        if others or not self.objective.needs_reference:
+            return others
+        return self.kept is None or not self.kept.is_whole
+
+    @property
+    def share(self) -> int:
+        """Pairs of a batch that are this process's."""
+        return self.settings.batch_size // self.accelerator.num_processes
 
     def _held_out(self, T: int) -> HeldOut | None:
         if self.settings.holdout is None:
@@ -111,10 +134,9 @@ class Trainer:
 
     def micro_batches(self, step: int) -> list[range]:
         """This process's share of the draws of global batch `step`, cut into micro-batches."""
-        share = self.settings.batch_size // self.accelerator.num_processes
-        first = step * self.settings.batch_size + self.accelerator.process_index * share
-        size = self.settings.micro_batch_size
-        return [range(start, min(start + size, first + share)) for start in range(first, first + share, size)]
+        first = step * self.settings.batch_size + self.accelerator.process_index * self.share
+        stop, size = first + self.share, self.settings.micro_batch_size
+        return [range(start, min(start + size, stop)) for start in range(first, stop, size)]
 
     def sync(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
         """Whole gradients meet once a step; shards at every micro-batch, or a whole gradient would have to be held."""
@@ -130,7 +152,10 @@ class Trainer:
         for number, draws in enumerate(micro_batches):
             batch = self.batches(draws)
             with self.sync(is_last=number == len(micro_batches) - 1):
-                errors = pair_errors(self.model, self.reference, batch, self.autocast(), self.objective)
+                known = self.known_errors(draws)
+                errors = pair_errors(
+                    self.model, self.reference, batch, self.autocast(), self.objective, known
+                )
                 output = self.objective(errors)
                 # Processes average their gradients: the sum over all of them, divided by the global batch.
                 mean_loss = output.loss.sum() * accelerator.num_processes / settings.batch_size
@@ -147,10 +172,19 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(step)
+        if self.kept is not None:
+            self.kept.add(step * settings.batch_size, columns[:, OF_REFERENCE])
         self.objective.observe(errors_of(columns))
         self.credit.add(step, columns, self.objective.corrections())
         shown = gradient_norm if math.isfinite(gradient_norm) else None
         return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
+
+    def known_errors(self, draws: range) -> torch.Tensor | None:
+        """The reference's errors on these draws, (2, B), where they are kept."""
+        found = None if self.kept is None else self.kept(draws)
+        if found is not None and self.accelerator.device.type == "cuda":
+            return found.pin_memory().to(self.accelerator.device, non_blocking=True)
+        return found
 
     def gradient_norms(self, draws: range, batch: Batch) -> torch.Tensor | None:
         """Norms of the gradients of single pairs, (B,), NaN of pairs that are not measured; None where none is."""
@@ -172,12 +206,20 @@ class Trainer:
         is_time = (step + 1) % self.settings.evaluate_every == 0 or step + 1 == self.settings.steps
         if self.held_out is None or not is_time:
             return {}
+        assert self.reference is not None
         return self.held_out.evaluate(self.model, self.reference, self.autocast)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """What is saved as the model: the average of the weights if there is one. Every process has to call it."""
         values = self.average.values if self.average is not None else self.parameters
         return gathered({name: value.detach() for name, value in values.items()}, self.is_main)
+
+    def reference_draws(self) -> dict[str, int]:
+        """How many draws' errors of the reference were there, and how many were computed here."""
+        if self.kept is not None:
+            return {"read": self.kept.read, "computed": self.kept.computed}
+        made = (self.settings.steps - self.first_step) * self.settings.batch_size
+        return {"read": 0, "computed": made if self.objective.needs_reference else 0}
 
     @property
     def is_main(self) -> bool:
@@ -199,6 +241,8 @@ class Trainer:
         )
         if self.is_main:
             save_checkpoint(folder, checkpoint)
+            if self.kept is not None:
+                self.kept.keep()
 
     def resume(self, folder: Path) -> None:
         """Go on from the newest whole checkpoint, if there is one, whatever the number of processes that wrote it."""
