@@ -155,7 +155,8 @@ def ddecli_cell(settings: TrainSettings, most_seconds: float = MOST_SECONDS) -> 
     found = timed_steps(lambda: history.append(trainer.step(len(history), alarm)), settings, most_seconds)
     if settings.compile:
         torch._dynamo.reset()
-    is_copy = trainer.reference.unet is not trainer.model.pipeline.unet
+    reference = trainer.reference
+    is_copy = reference is not None and reference.unet is not trainer.model.pipeline.unet
     return {
         **found,
         "optimizer": settings.optimizer,
