@@ -28,7 +28,7 @@ ROUNDING_ONLY = {
     "prepare": {"batch-size", "workers", "device"},
     "train": {
         "micro-batch-size", "gradient-checkpointing", "no-gradient-checkpointing", "compile", "no-compile",
-        "checkpoint-every",
+        "checkpoint-every", "reference",
     },
     "sample": {"batch-size"},
     "score": {"batch-size", "device"},
