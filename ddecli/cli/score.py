@@ -97,24 +97,27 @@ def score(
 
     Images of a folder that was scored with the same models before are not scored again.
     """
-    from ddecli.core.console import console, echo
-    from ddecli.core.devices import choose_device
-    from ddecli.core.text import to_json
     from ddecli.scoring.published import DEFAULT_METRICS, check_metrics
-    from ddecli.scoring.score import ScoringSettings, score_images, with_parts
     from ddecli.scoring.sources import read_source
-    from ddecli.stats.compare import compare, summarize
-    from ddecli.stats.decline import decline
 
     metrics = check_metrics(metric or DEFAULT_METRICS)
     folders = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", scorer or [])}
     pins = dict(by_metric("--pin", "DIGEST", pin or []))
     check_metrics([*folders, *pins])
-    settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
     images = read_source(source, prompt, prompts)
     other = read_source([against], prompt, prompts) if against else None
     if other:
         _require_comparable(images, other)
+
+    # What follows imports torch: what cannot be scored has been refused by now.
+    from ddecli.core.console import console, echo
+    from ddecli.core.devices import choose_device
+    from ddecli.core.text import to_json
+    from ddecli.scoring.score import ScoringSettings, score_images, with_parts
+    from ddecli.stats.compare import compare, summarize
+    from ddecli.stats.decline import decline
+
+    settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
     scores = score_images(images, settings, _out_folder(images.folder, out))
     shown = with_parts(metrics)
     mine = _chosen(scores, shown, with_protocol=not other or bool(other.protocol))

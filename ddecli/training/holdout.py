@@ -41,6 +41,9 @@ class HeldOut:
         self.accelerator = accelerator
         self.pairs = min(len(store), settings.holdout_pairs)
         self.size = settings.micro_batch_size
+        self._of_reference: dict[
+            int, Tensor
+        ] = {}  # (2, B) by first draw, of the first evaluation: it does not change
 
     @torch.no_grad()
     def evaluate(
@@ -52,14 +55,18 @@ class HeldOut:
         """`holdout_margin`, the mean of `D(t)`, its standard error, `holdout_accuracy`, the implicit accuracy, and the
         number of pairs.
 
-        Every process has to call it.
+        Every process has to call it, each time with the same reference, which is asked once.
         """
         policy, reference = policy.with_errors_of("noise"), reference.with_errors_of("noise")
         processes, margins = self.accelerator.num_processes, []
         for start in range(0, self.pairs, self.size * processes):
             first = start + self.size * self.accelerator.process_index
             batch = self.batches(range(first, first + self.size))
-            margins.append(pair_errors(policy, reference, batch, autocast()).margin)
+            known = self._of_reference.get(first)
+            errors = pair_errors(policy, reference, batch, autocast(), known=known)
+            if known is None and errors.reference_w is not None and errors.reference_l is not None:
+                self._of_reference[first] = torch.stack([errors.reference_w, errors.reference_l])
+            margins.append(errors.margin)
         found: Tensor = self.accelerator.gather(
             torch.cat(margins)
         )  # one process after the other, some too many

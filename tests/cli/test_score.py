@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,18 @@ def sample(folder: Path, seed: int = 0, **protocol: object) -> Path:
     }
     (folder / "protocol.json").write_text(json.dumps(settings | protocol))
     return folder
+
+
+def test_what_is_not_there_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys; from ddecli.cli.app import main; sys.argv = ['ddecli', 'score', 'nothere.png', '--prompt', 'a']\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n"
+        "    print(stop.code, {'torch', 'transformers'} & set(sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert run.stdout.split("\n")[0] == "2 set()" and "nothere.png" in run.stderr
 
 
 def test_a_sample_is_scored_with_the_default_metrics(

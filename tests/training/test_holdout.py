@@ -63,6 +63,28 @@ def test_one_pair_at_a_time_says_the_same(sd_folder: Path, sd_store: Path, setti
     assert found["holdout_pairs"] == 10
 
 
+def test_the_reference_is_asked_once(
+    sd_folder: Path, sd_store: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, reference = moved(sd_folder), load_model(str(sd_folder), "cpu", encoders=False)
+    store = PairStore.open(sd_store, policy.fingerprints)
+    held_out = HeldOut(store, settings(holdout_pairs=10, micro_batch_size=5), 1000, Accelerator(cpu=True))
+
+    def evaluate() -> dict[str, float]:
+        return held_out.evaluate(policy, reference, lambda: autocast(torch.device("cpu"), torch.float32))
+
+    first, asked = evaluate(), []
+    predict = type(policy).predict
+
+    def counted(model: DiffusionModel, *given: Any) -> torch.Tensor:
+        asked.append(model.unet)
+        return predict(model, *given)
+
+    monkeypatch.setattr(type(policy), "predict", counted)
+    assert evaluate() == first
+    assert len(asked) == 2 and all(unet is policy.unet for unet in asked)
+
+
 def test_evaluation_changes_nothing_and_goes_on_with_the_run(
     settings: Make, sd_store: Path, tmp_path: Path
 ) -> None:
