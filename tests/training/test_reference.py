@@ -33,7 +33,8 @@ def make(settings: Make, sd_store: Path, tmp_path: Path) -> Make:
     shutil.copytree(sd_store, store)
 
     def found(name: str, **changed: Any) -> TrainSettings:
-        return settings(data=str(store), out=str(tmp_path / name), **changed)
+        given = {"data": str(store), "out": str(tmp_path / name), "reference": "keep"}
+        return settings(**(given | changed))
 
     return found
 
