@@ -43,7 +43,7 @@ class ObjectiveOutput:
 
     loss: (B,).
     logit: (B,) `z` of `loss = -log sigmoid(z)`, or None where the loss has no logit.
-    gradient_weight: (B,) `|d loss / d D(t)| = sigmoid(-z) |dz / dD(t)|`, without gradient (the credit map).
+    gradient_weight: (B,) `|d loss / d D(t)| = |d loss / dz| |dz / dD(t)|`, without gradient (the credit map).
     """
 
     loss: Tensor
@@ -86,10 +86,15 @@ class Objective(ABC):
 
 
 class PairObjective(Objective):
-    """`L = -log sigmoid(z)`, `z = -beta (weight(t) D(t) + C(t))`.
+    """`L = link(z)`, `z = -beta (weight(t) D(t) + C(t))`, where not said otherwise `L = -log sigmoid(z)`.
 
-    A loss gives the weight; logit, loss and gradient weight follow from it. `C(t)` is a number without gradient.
+    A loss gives the weight, and its link if it has another; logit, loss and gradient weight follow from them. `C(t)` is
+    a number without gradient.
+
+    is_log_sigmoid: whether the link is that one. Of another `z` is no logit, and is not told.
     """
+
+    is_log_sigmoid: bool = True
 
     def __init__(self, beta: float) -> None:
         self.beta = beta
@@ -102,14 +107,18 @@ class PairObjective(Objective):
         """`C(t)`. t: (B,) -> (B,) float32; None where there is none."""
         return None
 
-    def __call__(self, errors: PairErrors) -> ObjectiveOutput:
+    def link(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of `z` and its slope `|dL/dz|`. z: (B,) -> (B,) each."""
         import torch
         import torch.nn.functional as F
 
+        return -F.logsigmoid(z), torch.sigmoid(-z)
+
+    def __call__(self, errors: PairErrors) -> ObjectiveOutput:
         weight, correction = self.weight(errors.t), self.correction(errors.t)
         term = weight * errors.margin
-        logit = -self.beta * (term if correction is None else term + correction)
-        loss = -F.logsigmoid(logit)
+        z = -self.beta * (term if correction is None else term + correction)
+        loss, slope = self.link(z)
 
-        gradient_weight = torch.sigmoid(-logit) * (self.beta * weight)
-        return ObjectiveOutput(loss, logit, gradient_weight.detach())
+        gradient_weight = slope * (self.beta * weight)
+        return ObjectiveOutput(loss, z if self.is_log_sigmoid else None, gradient_weight.detach())

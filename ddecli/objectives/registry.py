@@ -68,7 +68,7 @@ def build_objective(loss: str, schedule: NoiseSchedule, beta: float, **settings:
 
 
 def loss_weights(schedule: NoiseSchedule) -> dict[str, Tensor]:
-    """The factor before `D(t)` at every timestep, (T,) float64, of every loss that has one; infinite at zero SNR."""
+    """The factor before `D(t)` at every timestep, (T,) float64, of every `-log sigmoid(z)`; infinite at zero SNR."""
     import torch
 
     t = torch.arange(schedule.num_timesteps)
@@ -76,7 +76,7 @@ def loss_weights(schedule: NoiseSchedule) -> dict[str, Tensor]:
     return {
         name: objective.weight(t, torch.float64)
         for name, objective in found.items()
-        if isinstance(objective, PairObjective)
+        if isinstance(objective, PairObjective) and objective.is_log_sigmoid
     }
 
 

@@ -148,6 +148,15 @@ class TrainFields:
     ] = 0.95
     correction_bins: Annotated[int | None, Ge(1), Le(MAX_STEPS), InFile()] = None
     """Bins of the delayed table; None: one a timestep."""
+    label_smoothing: Annotated[
+        float,
+        Ge(0),
+        Lt(0.5),
+        Option(
+            OBJECTIVE,
+            "Share of the labels that cdpo and robust take to be wrong, 0 to 0.5. Default: {default}.",
+        ),
+    ] = 0.1
     segment: Annotated[
         str | None,
         Option(

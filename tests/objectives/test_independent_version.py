@@ -15,6 +15,7 @@ from ddecli.objectives.base import PairErrors
 from ddecli.objectives.registry import build_objective
 
 CASES = 240
+LINKS = ("ipo", "hinge", "cdpo", "robust")
 
 
 class SlowTable:
@@ -68,7 +69,7 @@ def slow(
         return policy_w, None, 1.0, 0.0
     margin = (policy_w - reference_w) - (policy_l - reference_l)
     correction = 0.0
-    if loss == "uniform":
+    if loss in ("uniform", *LINKS):
         front = 0.5
     elif loss == "dde-step":
         front, correction = k * step_weight(k, abar), table.correction(k, abar)
@@ -78,6 +79,18 @@ def slow(
     z = -beta * (front * margin + correction)
     value = math.log1p(math.exp(-z)) if z > 0 else -z + math.log1p(math.exp(z))
     towards = math.exp(-z) / (1 + math.exp(-z)) if z > 0 else 1 / (1 + math.exp(z))
+    if loss in LINKS:
+        wrong, other = 0.1, value + z  # -log sigmoid(-z)
+        value, slope = {
+            "ipo": ((z - 0.5) ** 2, 2 * abs(z - 0.5)),
+            "hinge": (max(0.0, 1 - z), float(z < 1)),
+            "cdpo": ((1 - wrong) * value + wrong * other, abs((1 - wrong) * towards - wrong * (1 - towards))),
+            "robust": (
+                ((1 - wrong) * value - wrong * other) / (1 - 2 * wrong),
+                ((1 - wrong) * towards + wrong * (1 - towards)) / (1 - 2 * wrong),
+            ),
+        }[loss]
+        return value, None, slope * beta * front, (1 + abs(z)) * beta * front
     return value, z, towards * beta * front, beta * (front + abs(correction))
 
 
@@ -85,7 +98,7 @@ def as_errors(rows: Sequence[list[float]], ks: Sequence[int]) -> PairErrors:
     return PairErrors(*torch.tensor(rows, dtype=torch.float64).T, t=torch.tensor([k - 1 for k in ks]))
 
 
-@pytest.mark.parametrize("loss", ["sft", "uniform", "dde-single", "dde-step", "dde"])
+@pytest.mark.parametrize("loss", ["sft", "uniform", "dde-single", "dde-step", "dde", *LINKS])
 def test_objectives_agree_with_the_slow_version(loss: str) -> None:
     chance = random.Random(loss)
     for _ in range(CASES // 5):

@@ -15,6 +15,8 @@ from ddecli.objectives.registry import build_objective
 T = 40
 BETA = 3.0
 PAIRWISE = ["uniform", "dde-single", "dde-step", "dde"]
+LINKS = {"ipo": 1 / 4, "hinge": 1.0, "cdpo": math.log(2), "robust": math.log(2)}
+"""Losses of Diffusion-DPO's margin with another link, and what each is where policy and reference are one."""
 SIDES = ("policy_w", "policy_l", "reference_w", "reference_l")
 
 
@@ -128,6 +130,46 @@ def test_policy_equal_to_reference(loss: str, schedule: NoiseSchedule) -> None:
     assert output.gradient_weight.tolist() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("loss", LINKS)
+def test_other_links_begin_where_their_formula_says(loss: str, schedule: NoiseSchedule) -> None:
+    errors = random_errors(5)
+    same = PairErrors(errors.policy_w, errors.policy_l, errors.policy_w, errors.policy_l, errors.t)
+    output = build_objective(loss, schedule, BETA)(same)
+    assert output.loss.tolist() == pytest.approx([LINKS[loss]] * 12, abs=1e-7)
+    assert output.logit is None  # of no other loss than -log sigmoid
+
+
+def loss_at(loss: str, schedule: NoiseSchedule, z: torch.Tensor, **settings: float) -> torch.Tensor:
+    """The loss of pairs whose `z` is given."""
+    zeros = torch.zeros_like(z)
+    errors = PairErrors(-2 * z / BETA, zeros, zeros, zeros, torch.zeros(len(z), dtype=torch.long))
+    return build_objective(loss, schedule, BETA, **settings)(errors).loss
+
+
+def test_links_are_least_where_they_should_be(schedule: NoiseSchedule) -> None:
+    z = torch.linspace(-4, 4, 801, dtype=torch.float64)
+    assert float(z[loss_at("ipo", schedule, z).argmin()]) == pytest.approx(0.5)
+    least = z[loss_at("cdpo", schedule, z, label_smoothing=0.2).argmin()]
+    assert float(torch.sigmoid(least)) == pytest.approx(0.8, abs=2e-3)
+    hinge = loss_at("hinge", schedule, z)
+    assert (hinge[z >= 1] < 1e-12).all() and torch.allclose(hinge[z < 1], 1 - z[z < 1])
+
+
+def test_without_wrong_labels_conservative_and_robust_are_diffusion_dpo(schedule: NoiseSchedule) -> None:
+    z = torch.linspace(-4, 4, 81, dtype=torch.float64)
+    for loss in ("cdpo", "robust"):
+        found = loss_at(loss, schedule, z, label_smoothing=0.0)
+        torch.testing.assert_close(found, -F.logsigmoid(z))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_robust_dpo_is_unbiased(share: float, schedule: NoiseSchedule) -> None:
+    """Its mean over labels of which a share is turned round is Diffusion-DPO's loss on the right ones."""
+    z = torch.linspace(-4, 4, 81, dtype=torch.float64)
+    right, turned = (loss_at("robust", schedule, side * z, label_smoothing=share) for side in (1, -1))
+    torch.testing.assert_close((1 - share) * right + share * turned, -F.logsigmoid(z))
+
+
 @pytest.mark.parametrize("loss", PAIRWISE)
 def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSchedule) -> None:
     errors = random_errors(6)
@@ -138,7 +180,7 @@ def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSched
     assert (objective(better).loss < objective(errors).loss).all()
 
 
-@pytest.mark.parametrize("loss", PAIRWISE)
+@pytest.mark.parametrize("loss", [*PAIRWISE, *LINKS])
 def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: NoiseSchedule) -> None:
     """Autograd's `|dL/dD|`: D moves with policy_w one to one, and the table is a constant."""
     objective = objective_with_history(loss, schedule)
@@ -147,11 +189,11 @@ def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: Nois
     output = objective(PairErrors(w, errors.policy_l, errors.reference_w, errors.reference_l, errors.t))
     (gradient,) = torch.autograd.grad(output.loss.sum(), w)
     torch.testing.assert_close(output.gradient_weight, gradient.abs(), rtol=1e-6, atol=1e-12)
-    assert (gradient > 0).all()
+    assert (gradient > 0).all() or loss in LINKS
     assert not output.gradient_weight.requires_grad
 
 
-@pytest.mark.parametrize("loss", ["sft", *PAIRWISE])
+@pytest.mark.parametrize("loss", ["sft", *PAIRWISE, *LINKS])
 def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(8, 6, torch.float64)
@@ -159,7 +201,7 @@ def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     assert torch.autograd.gradcheck(lambda *e: objective(PairErrors(*e, t=errors.t)).loss, inputs)
 
 
-@pytest.mark.parametrize("loss", ["sft", *PAIRWISE])
+@pytest.mark.parametrize("loss", ["sft", *PAIRWISE, *LINKS])
 def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(9, 13)
@@ -170,7 +212,7 @@ def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: Noise
     for name in ("loss", "logit", "gradient_weight"):
         values = getattr(whole, name)
         if values is None:
-            assert loss == "sft"
+            assert name == "logit" and loss in ("sft", *LINKS)
             continue
         assert values.shape == (13,)
         one_by_one = torch.cat([getattr(single, name) for single in singles])

@@ -23,7 +23,8 @@ from ddecli.training.settings import TrainSettings, resolve_settings
 from ddecli.training.trainer import Trainer
 
 Make = Callable[..., TrainSettings]
-NATIVE = ("sft", "uniform", "discounted")
+NOISE = ("dde", "dde-single", "dde-step")
+LOG_SIGMOID = ["uniform", "discounted", *NOISE]
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +54,11 @@ def metrics(run: TrainSettings) -> list[dict[str, Any]]:
 
 def test_each_loss_has_its_unit_and_says_so(settings: Make) -> None:
     for loss in LOSSES:
-        assert settings(loss=loss).error == ("native" if loss in NATIVE else "noise")
+        assert settings(loss=loss).error == ("noise" if loss in NOISE else "native")
     assert settings(loss="sft", error="noise").error == "noise"
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["sft", *LOG_SIGMOID])
 def test_for_a_model_that_predicts_noise_the_units_are_one(settings: Make, loss: str, tmp_path: Path) -> None:
     runs = [
         settings(loss=loss, steps=3, error=unit, out=str(tmp_path / unit)) for unit in ("noise", "native")
@@ -70,7 +71,7 @@ def test_for_a_model_that_predicts_noise_the_units_are_one(settings: Make, loss:
 
 
 @pytest.mark.parametrize("unit", ["noise", "native"])
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "sft"])
+@pytest.mark.parametrize("loss", LOG_SIGMOID)
 @pytest.mark.parametrize("kind", ["v_prediction", "sample"])
 def test_first_loss_is_ln_2(
     models: Callable[..., Path], settings: Make, kind: str, loss: str, unit: str

@@ -29,7 +29,6 @@ from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.data.prepare import prepare
 from ddecli.models.digests import model_sha256
 from ddecli.models.load import load_model
-from ddecli.objectives.registry import LOSSES
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.errors import pair_errors
 from ddecli.training.loop import train
@@ -37,6 +36,7 @@ from ddecli.training.settings import TrainSettings, resolve_settings
 from ddecli.training.trainer import Trainer
 
 Make = Callable[..., TrainSettings]
+LOG_SIGMOID = ["uniform", "discounted", "dde", "dde-single", "dde-step"]
 ROUNDING = 3e-4
 """AdamW divides by the gradient's size, so a rounding of 1e-7 in it grows over the steps."""
 UNET = "model/unet/diffusion_pytorch_model.safetensors"
@@ -54,7 +54,7 @@ def weights(run: str | Path) -> dict[str, torch.Tensor]:
     return load_file(Path(run) / UNET)
 
 
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "sft"])
+@pytest.mark.parametrize("loss", LOG_SIGMOID)
 def test_first_loss_is_ln_2_with_logit_0(settings: Make, loss: str) -> None:
     run = settings(loss=loss, steps=1)
     train(run)
@@ -62,6 +62,17 @@ def test_first_loss_is_ln_2_with_logit_0(settings: Make, loss: str) -> None:
     assert first["loss"] == pytest.approx(math.log(2), abs=1e-7)
     assert first["logit"] == 0 and first["logit_std"] == 0
     assert first["error_policy_w"] == first["error_reference_w"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "value"), [("ipo", 1 / 4), ("hinge", 1), ("cdpo", math.log(2)), ("robust", math.log(2))]
+)
+def test_first_loss_of_other_links(settings: Make, loss: str, value: float) -> None:
+    run = settings(loss=loss, steps=2)
+    train(run)
+    first, second = metrics(run.out)
+    assert first["loss"] == pytest.approx(value, abs=1e-7)
+    assert first["logit"] is None and first["implicit_accuracy"] == 0.5 and second["margin"] != 0
 
 
 def test_sft_lowers_the_winners_error(settings: Make) -> None:
