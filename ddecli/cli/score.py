@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ddecli.cli.options import Device, SummaryAsJson, by_metric
+from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_BATCH
 
 if TYPE_CHECKING:
     from ddecli.core.scores import ScoreSet
+    from ddecli.scoring.score import ScoringSettings
     from ddecli.scoring.sources import ImageSet
     from ddecli.stats.compare import MetricComparison
 
@@ -26,7 +28,8 @@ ABOUT = (
 
 def score(
     source: Annotated[
-        list[Path], typer.Argument(help="A sample folder, a folder of images, or image files.")
+        list[Path],
+        typer.Argument(help="A sample folder, a folder of images, or image files; or several folders."),
     ],
     metric: Annotated[
         list[str] | None,
@@ -95,7 +98,8 @@ def score(
 
     Example: `ddecli score images/sd15-dde --against images/sd15`
 
-    Images of a folder that was scored with the same models before are not scored again.
+    Images of a folder that was scored with the same models before are not scored again. Several folders are scored each
+    on its own, with every scorer loaded once.
     """
     from ddecli.scoring.published import DEFAULT_METRICS, check_metrics
     from ddecli.scoring.sources import read_source
@@ -104,7 +108,13 @@ def score(
     folders = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", scorer or [])}
     pins = dict(by_metric("--pin", "DIGEST", pin or []))
     check_metrics([*folders, *pins])
-    images = read_source(source, prompt, prompts)
+    several = len(source) > 1 and all(path.is_dir() for path in source)
+    if several and (against or out):
+        raise UserError(
+            f"{'--against' if against else '--out'} takes one folder to score, not {len(source)}."
+        )
+    sets = [read_source([path], prompt, prompts) for path in source] if several else []
+    images = sets[0] if several else read_source(source, prompt, prompts)
     other = read_source([against], prompt, prompts) if against else None
     if other:
         _require_comparable(images, other)
@@ -118,6 +128,9 @@ def score(
     from ddecli.stats.decline import decline
 
     settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
+    if several:
+        _score_folders(sets, settings, as_json)
+        return
     scores = score_images(images, settings, _out_folder(images.folder, out))
     shown = with_parts(metrics)
     mine = _chosen(scores, shown, with_protocol=not other or bool(other.protocol))
@@ -153,6 +166,42 @@ def score(
         echo(ABOUT)
         if sheet:
             echo(f"Side by side: {sheet}")
+
+
+def _score_folders(sets: list[ImageSet], settings: ScoringSettings, as_json: bool) -> None:
+    """Score folders, show the means of each, and name those that could not be scored."""
+    from ddecli.core.console import echo
+    from ddecli.core.text import to_json
+    from ddecli.scoring.score import score_folders, with_parts
+    from ddecli.stats.compare import summarize
+
+    folders = [images.folder for images in sets if images.folder is not None]
+    if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
+        raise UserError(f"{twice} is given twice.")
+    for folder in folders:
+        if not os.access(folder, os.W_OK):
+            raise UserError(f"{folder} cannot be written to: score it alone, with --out.")
+    found = score_folders(sets, settings, folders)
+    shown = with_parts(settings.metrics)
+    rows, failed = [], []
+    for folder, scores in zip(folders, found, strict=True):
+        if isinstance(scores, UserError):
+            failed.append(f"{folder}: {scores}")
+            continue
+        summaries = [summary.as_dict() for summary in summarize(_chosen(scores, shown, with_protocol=True))]
+        rows.append({"folder": str(folder), "scores": summaries})
+    if as_json:
+        echo(to_json({"folders": rows, "failed": failed}))
+    elif rows:
+        _print_table("scores", [{"folder": row["folder"], **_means(row["scores"])} for row in rows])
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(sets)} folders could not be scored, the others were. {' '.join(failed)}"
+        )
+
+
+def _means(summaries: Any) -> dict[str, float]:
+    return {summary["metric"]: summary["mean"] for summary in summaries}
 
 
 def _out_folder(folder: Path | None, out: Path | None) -> Path | None:

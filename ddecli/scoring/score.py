@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +98,51 @@ def check_pin(card: Mapping[str, Any], pin: str) -> None:
         raise UserError(f"The weights of {card['name']} are not the pinned {pin}, but {listed}.")
 
 
-def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) -> ScoreSet:
+class Scorers:
+    """The scorer that is loaded: one at a time, for as long as it is the one that is asked for."""
+
+    def __init__(self, device: str | torch.device) -> None:
+        self.device = device
+        self._loaded: tuple[str, ScorerSource, Scorer] | None = None
+
+    def __call__(self, metric: str, source: ScorerSource) -> Scorer:
+        """See `load_scorer`."""
+        if self._loaded is None or self._loaded[:2] != (metric, source):
+            self._loaded = None  # two may not fit the memory
+            self._loaded = metric, source, load_scorer(metric, source, self.device)
+        return self._loaded[2]
+
+
+def score_folders(
+    sources: Sequence[ImageSet], settings: ScoringSettings, outs: Sequence[Path]
+) -> list[ScoreSet | UserError]:
+    """Score several folders, each scorer loaded once; of a folder that cannot be scored, why.
+
+    Each folder's own files are those of `score_images`, which every metric is written to as soon as it is there.
+    """
+    scorers = Scorers(settings.device)
+    found: list[ScoreSet | UserError] = [ScoreSet(source.name) for source in sources]
+    for metric in check_metrics(settings.metrics):
+        for number, (source, out) in enumerate(zip(sources, outs, strict=True)):
+            if isinstance(found[number], UserError):
+                continue
+            try:
+                found[number] = score_images(source, replace(settings, metrics=(metric,)), out, scorers)
+            except UserError as error:
+                found[number] = error
+    return found
+
+
+def score_images(
+    source: ImageSet, settings: ScoringSettings, out: Path | None, scorers: Scorers | None = None
+) -> ScoreSet:
     """Score every image of a source with every metric, and its parts beside it (`diversity` beside `clip`).
 
     What `out` already holds for the same images and the same scorers is taken over.
 
     Args:
         out: folder of scores.parquet, scores.json and scores-skipped.jsonl; None writes nothing.
+        scorers: gives the scorers, where several sources share them.
 
     Raises:
         UserError: an image given by name is unreadable; more than `max_bad` of a folder's images are (one
@@ -115,10 +153,11 @@ def score_images(source: ImageSet, settings: ScoringSettings, out: Path | None) 
     sources = {metric: scorer_source(metric, scorer_set, settings.folders) for metric in metrics}
     scores = ScoreSet(source.name, protocol=source.protocol or {}, images_sha256=images_sha256(source.images))
     earlier = _earlier(scores, out)
+    scorers = scorers or Scorers(settings.device)
     bad: dict[int, BadRow] = {}
     _check_skipped(source, earlier.skipped if earlier else _list_skipped(source, bad), settings.max_bad)
     for metric in metrics:
-        scorer = load_scorer(metric, sources[metric], settings.device)
+        scorer = scorers(metric, sources[metric])
         check_pin(scorer.card, settings.pins.get(metric, ""))
         if earlier and earlier.scorers.get(metric) == scorer.card:
             console.print(f"{metric}: kept, {source.name} was scored with the same model before.")

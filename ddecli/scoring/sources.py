@@ -83,7 +83,7 @@ def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path
             readable_file(path)
     if any(path.is_dir() for path in paths):
         if len(paths) > 1:
-            raise UserError("Give one folder, or image files, not several folders: score them one by one.")
+            raise UserError("Give folders, or image files, not both.")
         return _read_folder(paths[0], prompt, prompts_file)
     source = ImageSet(", ".join(path.name for path in paths[:3]) + (" ..." if len(paths) > 3 else ""), [])
     given = [{"path": path, "caption": _caption(path)} for path in paths]

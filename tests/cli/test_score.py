@@ -19,7 +19,9 @@ from hub_cache import make_hub
 from PIL import Image
 
 from ddecli.core.protocol import prompt_id
+from ddecli.core.scores import load_scores
 from ddecli.core.world import TINY
+from ddecli.scoring.score import load_scorer
 
 Run = Callable[..., Any]
 PROMPTS = ("a red circle", "a blue star")
@@ -80,6 +82,57 @@ def test_a_sample_is_scored_with_the_default_metrics(
     answer = json.loads(ddecli("score", folder, *scorer, "--metric", "hps", "--json").out)
     assert [row["metric"] for row in answer["scores"]] == ["hps"]
     assert answer["scores"][0]["images"] == 6
+
+
+def test_several_folders_are_scored_each_on_its_own_with_scorers_loaded_once(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [sample(tmp_path / f"alone-{number}", seed=number) for number in range(3)]
+    for folder in alone:
+        assert ddecli("score", folder, *scorer).code == 0
+    together = [sample(tmp_path / f"together-{number}", seed=number) for number in range(3)]
+    loaded: list[str] = []
+    load = load_scorer
+    monkeypatch.setattr(
+        "ddecli.scoring.score.load_scorer",
+        lambda metric, *given: (loaded.append(metric), load(metric, *given))[1],
+    )
+    typed = ddecli("score", *together, *scorer, "--json")
+    assert typed.code == 0, typed.error
+    assert loaded == ["clip", "hps", "pickscore"]
+    for one, other in zip(alone, together, strict=True):
+        before, after = load_scores(one), load_scores(other)
+        assert before.metrics.keys() == after.metrics.keys() == {"clip", "diversity", "hps", "pickscore"}
+        for name, values in before.metrics.items():
+            np.testing.assert_array_equal(values.score, after.metrics[name].score)
+    answer = json.loads(typed.out)
+    assert [row["folder"] for row in answer["folders"]] == [str(folder) for folder in together]
+    assert answer["failed"] == []
+    shown = ddecli("score", *together, *scorer, "--metric", "hps")
+    assert shown.code == 0 and "kept" in shown.out + shown.error
+    assert load_scores(together[0]).metrics.keys() == load_scores(alone[0]).metrics.keys()
+
+
+def test_of_several_folders_the_broken_one_is_named_and_the_others_are_kept(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path
+) -> None:
+    folders = [sample(tmp_path / f"images-{number}", seed=number) for number in range(3)]
+    for file in folders[1].glob("*.png"):
+        file.write_bytes(b"no picture")
+    typed = ddecli("score", *folders, *scorer, "--metric", "hps")
+    assert typed.code == 2
+    assert (
+        "1 of 3 folders could not be scored, the others were. " in typed.error
+        and "images-1: 6 of 6" in typed.error
+    )
+    assert [(folder / "scores.parquet").exists() for folder in folders] == [True, False, True]
+    missing = ddecli("score", folders[0], tmp_path / "nothere", *scorer)
+    assert_one_sentence(missing, "nothere")
+    twice = ddecli("score", folders[0], folders[2], folders[0], *scorer, "--metric", "hps")
+    assert_one_sentence(twice, "images-0 is given twice")
+    for option in ("--against", "--out"):
+        refused = ddecli("score", folders[0], folders[2], option, folders[1], *scorer)
+        assert_one_sentence(refused, f"{option} takes one folder to score, not 2")
 
 
 def test_against(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_what_cannot_be_read_is_said_in_a_sentence(folder: Path, tmp_path: Path)
         read_source([folder], prompt="  ")
     with pytest.raises(UserError, match="not both"):
         read_source([folder], prompt="a", prompts_file=tmp_path / "x.txt")
-    with pytest.raises(UserError, match="one folder"):
+    with pytest.raises(UserError, match="folders, or image files, not both"):
         read_source([folder, tmp_path / "empty"], prompt="a")
 
 
