@@ -32,7 +32,7 @@ test: $(VENV)/installed
 # The tests again where kernels round otherwise: on two threads, with the instructions of an older processor.
 test-rounding: $(VENV)/installed
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 \
-		$(BIN)/pytest --ignore tests/workflow
+		$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --ignore tests/workflow
 
 clean:
 	rm -rf $(VENV) $(DEMO)
