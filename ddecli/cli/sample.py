@@ -52,7 +52,7 @@ def sample(
         float | None,
         typer.Option(
             min=0,
-            help="Classifier-free guidance, none up to 1; 2 for tiny models, 7.5 for SD, 5 for SDXL, if not given. Of "
+            help="Classifier-free guidance, none up to 1; 5 for tiny models, 7.5 for SD, 5 for SDXL, if not given. Of "
             "models made for few steps: turbo 0, LCM 1, or 8 where the U-Net takes it as an input.",
         ),
     ] = None,
