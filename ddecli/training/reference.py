@@ -48,7 +48,7 @@ def key_of(
     """
     loss, schedule = known_loss(settings.loss), model.schedule
     unet = {name: value for name, value in model.pipeline.unet.config.items() if not name.startswith("_")}
-    on = device.type if device.type == "cpu" else torch.cuda.get_device_name(device)
+    on = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "format": FORMAT,
         "model_sha256": settings.model_sha256,
