@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from ddecli.core.errors import UserError
 from ddecli.figures.save import Numbers
-from ddecli.figures.style import colours, legend, line, literal, panels
+from ddecli.figures.style import COLOURS, colours, legend, line, literal, panels
+from ddecli.objectives.registry import method_of
 from ddecli.stats.credit_shares import PARTS, By, shares, window_of, windowed
 from ddecli.stats.rows import Folders
 from ddecli.stats.runs import Credit, load_credit, load_runs, shared_edges
@@ -20,6 +21,9 @@ SHARES: dict[By, str] = {
     "norm": "share of gradient norm, %",
     "weight": "share of $|\\partial L/\\partial D|$\nby noise errors, %",
 }
+
+LINES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (6, 1, 1.5, 1)))
+"""Of the settings of one method, in their order."""
 
 
 def numbers(folders: Folders, by: By | None = None) -> Numbers:
@@ -88,13 +92,13 @@ def draw(numbers: Numbers) -> Figure:
     curves = numbers["steps"]
     with_factor = any(curve["sigmoid_factor"] for curve in curves.values())
     figure, axes = panels(len(PARTS) + with_factor, height=2.0)
-    colour = colours(list(curves))
+    styles = _styles(list(curves))
     entries: list[tuple[Artist, str]] = []
     for axis, (number, (low, high)) in zip(axes, enumerate(numbers["parts"]), strict=False):
         for label, curve in curves.items():
             seeds = [100 * np.array(seed[number], dtype=float) for seed in curve["share"]["seeds"]]
             mean = 100 * np.array(curve["share"]["mean"][number], dtype=float)
-            (handle,) = _plot(axis, curve["step"], seeds, mean, colour[label], line(label))
+            (handle,) = _plot(axis, curve["step"], seeds, mean, *styles[label])
             if number == 0:
                 entries.append((handle, literal(label)))
         axis.set(ylim=(0, 100), title=f"$t/T$ in {low:g}-{high:g}", ylabel=SHARES[numbers["by"]])
@@ -103,7 +107,7 @@ def draw(numbers: Numbers) -> Figure:
             if curve["sigmoid_factor"]:
                 seeds = [np.array(seed, dtype=float) for seed in curve["sigmoid_factor"]["seeds"]]
                 mean = np.array(curve["sigmoid_factor"]["mean"], dtype=float)
-                _plot(axes[-1], curve["step"], seeds, mean, colour[label], line(label))
+                _plot(axes[-1], curve["step"], seeds, mean, *styles[label])
         axes[-1].axhline(0.5, color="#555555", linewidth=0.7)
         axes[-1].set(
             ylim=(0, max(0.6, axes[-1].get_ylim()[1])), title="all timesteps", ylabel="sigmoid factor"
@@ -112,6 +116,20 @@ def draw(numbers: Numbers) -> Figure:
         axis.set(xlim=(0, None), xlabel="training steps")
     legend(figure, entries)
     return figure
+
+
+def _styles(labels: list[str]) -> dict[str, tuple[str, Any]]:
+    """Colour and line of every label; settings of a method, as in `DDE beta 20`, have its colour and a line each."""
+    methods = {label: method_of(label.split(" ")[0]) for label in labels}
+    usual = colours(labels)
+    found: dict[str, tuple[str, Any]] = {}
+    for label, method in methods.items():
+        alike = [other for other in labels if methods[other] == method]
+        if method in COLOURS and len(alike) > 1:
+            found[label] = COLOURS[method], LINES[alike.index(label) % len(LINES)]
+        else:
+            found[label] = usual[label], line(label)
+    return found
 
 
 def _plot(

@@ -271,6 +271,18 @@ def test_credit_over_training_by_weight_where_norms_were_not_measured(runs, dde,
         credit_steps.numbers({})
 
 
+def test_settings_of_a_method_have_its_colour_and_a_line_each(tmp_path):
+    ones = np.ones((STEPS, BINS))
+    labels = ("Uni beta 20", "Uni beta 320", "DDE beta 20", "DDE beta 320", "another")
+    runs = {
+        label: [write_run(tmp_path / label, ones, ones, sigmoid=0.4 * ones, norm=ones)] for label in labels
+    }
+    lines = credit_steps.draw(plain(credit_steps.numbers(runs))).axes[0].lines
+    assert [line.get_color() for line in lines[:4]] == [COLOURS["uniform"]] * 2 + [COLOURS["dde"]] * 2
+    assert [line.get_linestyle() for line in lines] == ["-", "--", "-", "--", "-"]
+    assert lines[4].get_color() not in COLOURS.values()
+
+
 def test_credit_over_training_as_drawn(tmp_path, dde):
     even, ones = np.full((STEPS, BINS), 4.0), np.ones((STEPS, BINS))
     folder = write_run(
