@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +204,7 @@ def sampling(scratch: Path, rounds: int) -> Rates:
     """Images/s of sampling four images for each of eight prompts."""
     model = load_for_sampling("tiny")
     prompts = make_prompt_set("world:validation", world_prompts("validation"), 8)
-    settings = SamplingSettings(images_per_prompt=4, overwrite=True)
+    settings, folders = SamplingSettings(images_per_prompt=4), count()  # an equal sample would be kept
     stock = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 32, "width": 32}
 
     def a_call_a_prompt() -> None:
@@ -212,7 +212,7 @@ def sampling(scratch: Path, rounds: int) -> Rates:
             model.pipeline(prompt, num_images_per_prompt=4, **stock)
 
     works = {
-        "sample_ddecli": lambda: sample_images(model, prompts, settings, scratch / "images"),
+        "sample_ddecli": lambda: sample_images(model, prompts, settings, scratch / f"images-{next(folders)}"),
         "sample_pipeline_in_one_batch": lambda: model.pipeline(
             list(prompts.prompts), num_images_per_prompt=4, **stock
         ),
