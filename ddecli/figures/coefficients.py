@@ -27,15 +27,15 @@ def numbers(model: str, single_shot_weights: np.ndarray, weights: Mapping[str, n
         in one by the name of the first; None where a weight is infinite (zero SNR).
     """
     t = np.arange(1, len(single_shot_weights) + 1)
-    curves = {_key(first): weights[first] for first in _alike(weights)}
+    alike = {_key(first): (weights[first], names) for first, names in _alike(weights).items()}
     return {
         "figure": "coefficients",
         "model": model,
         "num_timesteps": len(t),
         "t": t,
         SINGLE_SHOT: single_shot_weights,
-        **curves,
-        "losses": {_key(first): names for first, names in _alike(weights).items()},
+        **{key: curve for key, (curve, _) in alike.items()},
+        "losses": {key: names for key, (_, names) in alike.items()},
     }
 
 

@@ -59,6 +59,16 @@ class Loss:
         return "beta" in self.settings
 
     @property
+    def has_logit(self) -> bool:
+        """Whether it is a `-log sigmoid(z)`."""
+        return bool(getattr(self.objective, "is_log_sigmoid", False))
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether correction terms of the delayed table are part of its logit."""
+        return "correction_bins" in self.settings
+
+    @property
     def usual_beta(self) -> float | None:
         """The beta at which the factor before `D(t)` has the mean that Diffusion-DPO's has at 5000; two digits."""
         if self.mean_weight is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,6 @@ from torch import Tensor
 
 from ddecli.core.console import console, progress
 from ddecli.core.errors import BadRow, NotPermitted, UserError
-from ddecli.core.files import sha256_file
 from ddecli.core.scores import (
     SCORES_PARQUET,
     SKIPPED,
@@ -151,7 +149,7 @@ def score_images(
     metrics = check_metrics(settings.metrics)
     scorer_set = choose_scorer_set(source) if settings.scorer_set == "auto" else settings.scorer_set
     sources = {metric: scorer_source(metric, scorer_set, settings.folders) for metric in metrics}
-    scores = ScoreSet(source.name, protocol=source.protocol or {}, images_sha256=images_sha256(source.images))
+    scores = ScoreSet(source.name, protocol=source.protocol or {}, images_sha256=source.images_sha256)
     earlier = _earlier(scores, out)
     scorers = scorers or Scorers(settings.device)
     bad: dict[int, BadRow] = {}
@@ -213,18 +211,6 @@ def choose_scorer_set(source: ImageSet) -> str:
     )
     require_edition(source.name, world)
     return "tiny" if world == TINY else "real"
-
-
-def images_sha256(images: list[ScoredImage]) -> str:
-    """SHA-256 over which image is which, and the bytes of each; one that cannot be read counts as empty."""
-    digest = hashlib.sha256()
-    for image in images:
-        try:
-            content = sha256_file(image.path)
-        except UserError:  # it is told of when it is to be scored
-            content = ""
-        digest.update(f"{image.prompt_id} {image.image_index} {content}\n".encode())
-    return digest.hexdigest()
 
 
 def _earlier(scores: ScoreSet, out: Path | None) -> ScoreSet | None:

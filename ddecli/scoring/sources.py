@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from ddecli.core.console import console
 from ddecli.core.encoding import read_text
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.files import sha256_file
 from ddecli.core.images import open_image
 from ddecli.core.inside import inside
 from ddecli.core.paths import readable_file
@@ -63,6 +66,18 @@ class ImageSet:
     folder: Path | None = None
     protocol: dict[str, Any] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def images_sha256(self) -> str:
+        """SHA-256 over which image is which, and the bytes of each; one that cannot be read counts as empty."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            try:
+                content = sha256_file(image.path)
+            except UserError:  # it is told of when it is to be scored
+                content = ""
+            digest.update(f"{image.prompt_id} {image.image_index} {content}\n".encode())
+        return digest.hexdigest()
 
 
 def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path | None = None) -> ImageSet:

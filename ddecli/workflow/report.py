@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ddecli.objectives.registry import known_loss
 from ddecli.workflow.inputs import content, files_of, model_paths
 from ddecli.workflow.options import Options, flags
 from ddecli.workflow.plan import BASE, Plan, Wildcards
 from ddecli.workflow.runs import regime_runs, sampled_runs, segment_run
 
-CORRECTING = ("dde", "dde-step")
-"""Losses with a correction term."""
 SUFFIXES = ("png", "pdf", "json")
 
 
@@ -95,9 +94,10 @@ def _of_first(plan: Plan, model: str) -> dict[str, FigureSettings]:
     """The figures of the first model alone."""
     settings = plan.models[model]
     methods, rows = plan.methods(model), plan.rows(model)
-    losses = {run: settings["methods"][run]["loss"] for run in methods}
-    compared = [run for run in methods if losses[run] != "sft"]
-    corrected = [run for run in methods if losses[run] in CORRECTING]
+    losses = {run: known_loss(settings["methods"][run]["loss"]) for run in methods}
+    compared = [run for run in methods if losses[run].has_beta]
+    with_logits = [run for run in methods if losses[run].has_logit]
+    corrected = [run for run in methods if losses[run].is_corrected]
     found = {
         "beat-ratios": FigureSettings("beat-ratios", "Beat ratios over the base model", model, images=rows),
         "coefficients": FigureSettings(
@@ -106,9 +106,10 @@ def _of_first(plan: Plan, model: str) -> dict[str, FigureSettings]:
         "curves": FigureSettings("curves", "Training curves", model, runs=methods),
         "images": FigureSettings("images", f"{model}: images side by side", model, images=rows),
     }
-    if compared:
+    if with_logits:
         title = "Where the logits lie on the log-sigmoid"
-        found["log-sigmoid"] = FigureSettings("log-sigmoid", title, model, runs=compared)
+        found["log-sigmoid"] = FigureSettings("log-sigmoid", title, model, runs=with_logits)
+    if compared:
         title = "Credit map: gradient weight by timestep"
         found["credit"] = FigureSettings("credit", title, model, runs=compared)
     if corrected:
@@ -116,7 +117,7 @@ def _of_first(plan: Plan, model: str) -> dict[str, FigureSettings]:
         found["corrections"] = FigureSettings("corrections", title, model, runs=corrected)
     segments = settings.get("segments")
     if segments:
-        whole = next(run for run in methods if losses[run] == segments["loss"])
+        whole = next(run for run in methods if losses[run].name == segments["loss"])
         parts = [segment_run(plan.config, model, part) for part in segments["ranges"]]
         found["segments"] = FigureSettings(
             "segments",

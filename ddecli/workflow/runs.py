@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ddecli.objectives.registry import known_loss
 from ddecli.reproduction.evidence import LABELS
 
 Config = Mapping[str, Any]
@@ -106,7 +107,7 @@ def grid_runs(config: Config, model: str) -> dict[str, PlannedRun]:
         return found
     for loss in dict.fromkeys(method["loss"] for method in settings["methods"].values()):
         for lr in grid["lr"]:
-            for beta in [None] if loss == "sft" else grid["beta"]:
+            for beta in grid["beta"] if known_loss(loss).has_beta else [None]:
                 options = config["grid"]["train"] | {"lr": lr} | ({} if beta is None else {"beta": beta})
                 name = f"{GRID}{loss}-lr{lr}" + ("" if beta is None else f"-beta{beta}")
                 found[name] = PlannedRun(loss, range(grid.get("seeds", 1)), options, "grid.train")

@@ -148,3 +148,16 @@ def test_the_model_of_a_run_was_read_by_its_training(
     assert sample.shard(run) == "1/4"
     prepare = Jobs(Plan(config), "prepare")
     assert not any("unet" in file for file in prepare.files(SimpleNamespace(model="first")))
+
+
+def test_figures_show_the_methods_that_have_what_they_draw(config: dict[str, Any]) -> None:
+    """A loss with another link has credit and no logit; one without beta has neither."""
+    config["models"]["first"]["methods"]["ipo"] = {"label": "IPO", "loss": "ipo", "seeds": 1}
+    figures = FigureJobs(Plan(config)).all
+    shown = {name: list(figures[name].runs) for name in ("curves", "credit", "log-sigmoid", "corrections")}
+    assert shown == {
+        "curves": ["sft", "dde", "ipo"],
+        "credit": ["dde", "ipo"],
+        "log-sigmoid": ["dde"],
+        "corrections": ["dde"],
+    }

@@ -5,25 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ddecli.objectives.loss import DPO_WEIGHT, Loss
-from ddecli.objectives.losses.uniform import Uniform
+from ddecli.objectives.losses.cdpo import ConservativeDPO
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ddecli.diffusion.schedule import NoiseSchedule
 
-
-class RobustDPO(Uniform):
+class RobustDPO(ConservativeDPO):
     """`L = (-(1 - s) log sigmoid(z) + s log sigmoid(-z)) / (1 - 2 s)`, `z = -beta 1/2 D(t)`.
 
     Over labels of which a share `s` is turned round its mean is the loss of Diffusion-DPO on the right ones.
     """
-
-    is_log_sigmoid = False
-
-    def __init__(self, schedule: NoiseSchedule, beta: float, label_smoothing: float = 0.1) -> None:
-        super().__init__(schedule, beta)
-        self.label_smoothing = label_smoothing
 
     def link(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The loss whose mean over turned labels is that of right ones."""
