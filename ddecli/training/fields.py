@@ -121,8 +121,8 @@ class TrainFields:
             OBJECTIVE,
             "Whose errors are formed; the same for models that predict noise. native: of what the model predicts, "
             "v or the clean latent. noise: of the noise which that stands for, next to nothing near noise: abar_t "
-            "times the error of v, 0 at zero SNR. Default: native for sft, uniform and discounted, as in the public "
-            "code; noise for dde, dde-single and dde-step, as the paper derives them. Their weights follow the unit: "
+            "times the error of v, 0 at zero SNR. Default: noise for dde, dde-single and dde-step, as the "
+            "paper derives them; native for all others, as in public code. The weights of DDE follow the unit: "
             "with native they are the same losses, and can be used where the last timestep has zero SNR.",
             metavar="noise|native",
         ),
