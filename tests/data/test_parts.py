@@ -427,7 +427,7 @@ def test_a_picture_whose_latent_is_not_finite_is_tried_once_however_often_it_is_
 def test_memory_does_not_grow_with_the_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """Python's and NumPy's memory at its highest, for five times the pairs; pictures are drawn as they are read."""
+    """Python's and NumPy's memory at its highest, for nine times the pairs; pictures are drawn as they are read."""
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 20)
     monkeypatch.setattr(read_ahead, "READ_AHEAD", 8)
     monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
@@ -455,8 +455,9 @@ def test_memory_does_not_grow_with_the_pairs(
     highest(5)  # what is imported and cached once
     gc.freeze()  # nor is it looked through each time
     request.addfinalizer(gc.unfreeze)
-    # Thrice each: how far the threads are at the highest point is chance, and only ever adds.
-    few, many = (min(highest(size) for _ in range(3)) for size in (25, 125))
+    # Thrice each: how far the threads are at the highest point is chance, and only ever adds. That a table of names is
+    # just growing adds up to 80 kB more, in one process and not in the next: shared by 600 pairs it hides nothing.
+    few, many = (min(highest(size) for _ in range(3)) for size in (25, 225))
     # Bytes a pair. As Python's objects its pictures' digests and sizes and its prompt would be more than 1,000;
     # some 200 are garbage that was not collected yet.
-    assert (many - few) / 300 < 400
+    assert (many - few) / 600 < 400
