@@ -26,7 +26,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = (
-    "tiny_models",
+    "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
+    "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl",
+    "transformers.models.clip.modeling_clip",
     "matplotlib.pyplot",
     "peft",
     "pyarrow.parquet",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 
-def gentler(loss: str | None) -> str:
+def gentler(has_beta: bool = True) -> str:
     """The settings of a gentler training, as the end of a sentence that begins with "try".
 
     The learning rate comes first: an optimizer like Adam takes steps of its size whatever beta is. A larger beta lets
     the gradient of a pair fade sooner, and so holds the model nearer to its base.
 
     Args:
-        loss: its name; None where it is not known. Fine-tuning has no beta.
+        has_beta: whether its loss has one, or nobody knows which loss it is.
     """
-    return (
-        "a lower --lr or fewer --steps" if loss == "sft" else "a lower --lr, fewer --steps or a larger --beta"
-    )
+    return "a lower --lr, fewer --steps or a larger --beta" if has_beta else "a lower --lr or fewer --steps"

@@ -31,10 +31,20 @@ def _losses() -> dict[str, Loss]:
 
 def known_loss(loss: str) -> Loss:
     """The loss of that name, or of one of its other names. Raises UserError, listing the choices, if there is none."""
-    found = LOSSES.get(loss) or next((each for each in LOSSES.values() if loss in each.also), None)
+    found = _find(loss)
     if found is None:
         raise UserError(f"Unknown loss {loss!r}; choose one of {', '.join(LOSSES)}.")
     return found
+
+
+def has_beta(loss: object) -> bool:
+    """Whether a loss, as a run.yaml names it, has a strength of the preference; one not known here is taken to."""
+    known = _find(loss)
+    return known is None or known.has_beta
+
+
+def _find(loss: object) -> Loss | None:
+    return next((each for name, each in LOSSES.items() if loss == name or loss in each.also), None)
 
 
 def method_of(label: str) -> str:

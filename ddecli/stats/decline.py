@@ -8,6 +8,7 @@ from ddecli.core.advice import gentler
 from ddecli.core.errors import UserError
 from ddecli.core.protocol import sampled_model
 from ddecli.core.scores import ScoreSet
+from ddecli.objectives.registry import has_beta
 from ddecli.stats.compare import MetricComparison
 from ddecli.stats.metrics import is_judgement
 from ddecli.stats.trainings import run_settings
@@ -34,5 +35,5 @@ def _way_out(a: ScoreSet, b: ScoreSet) -> str:
         settings = {}
     base = sampled_model(b.protocol) if settings else None
     if base is not None and settings.get("model") == base:
-        return f"training has made the model worse; train again with {gentler(settings.get('loss'))}"
-    return f"if its model was trained from the other one, train again with {gentler(None)}"
+        return f"training has made the model worse; train again with {gentler(has_beta(settings.get('loss')))}"
+    return f"if its model was trained from the other one, train again with {gentler()}"

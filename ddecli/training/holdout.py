@@ -14,6 +14,7 @@ from ddecli.data.draws import Draws
 from ddecli.data.store import PairStore
 from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.models.base import DiffusionModel
+from ddecli.objectives.registry import has_beta
 from ddecli.training.batches import Batches
 from ddecli.training.errors import pair_errors
 from ddecli.training.record import implicit_accuracy
@@ -98,5 +99,5 @@ def worse_than_base(found: dict[str, float], loss: str) -> str | None:
     return (
         f"On {pairs:.0f} held-out pairs the model is worse than its base (accuracy {accuracy:.2f}, by chance "
         f"0.50 ± {2 * spread:.2f}; margin {margin:.2g} ± {2 * found['holdout_margin_error']:.1g}, better below 0): "
-        f"train again with {gentler(loss)}."
+        f"train again with {gentler(has_beta(loss))}."
     )

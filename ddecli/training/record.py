@@ -17,6 +17,7 @@ from ddecli.core.files import atomic_file
 from ddecli.core.parsing import check_shape, parse_json
 from ddecli.core.paths import readable_file
 from ddecli.objectives.base import ObjectiveOutput, PairErrors
+from ddecli.objectives.registry import has_beta
 from ddecli.training.checkpoint import latest_step
 
 CREDIT_BINS = 50
@@ -283,4 +284,4 @@ class Alarm:
         kept = (
             "No checkpoint had been written yet" if good is None else f"The checkpoint of step {good} is kept"
         )
-        raise UserError(f"Training stopped at step {step}: {what}. {kept}; try {gentler(self.loss)}.")
+        raise UserError(f"Training stopped at step {step}: {what}. {kept}; try {gentler(has_beta(self.loss))}.")

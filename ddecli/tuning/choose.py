@@ -12,6 +12,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.protocol import sampled_model
 from ddecli.core.run_files import read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol
+from ddecli.objectives.registry import has_beta
 from ddecli.stats.compare import check_same_images
 from ddecli.stats.metrics import PAPER_METRICS
 from ddecli.stats.trainings import run_settings_in, sampled_run
@@ -169,7 +170,7 @@ def _trial(
 def _cell(run: dict[str, Any]) -> tuple[str, float, float | None]:
     """Loss, learning rate and beta of a run."""
     try:
-        return run["loss"], float(run["lr"]), None if run["loss"] == "sft" else float(run["beta"])
+        return run["loss"], float(run["lr"]), float(run["beta"]) if has_beta(run["loss"]) else None
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{run['file']} is damaged: it must hold loss, lr and beta.") from error
 

@@ -15,6 +15,7 @@ from ddecli.core.files import read_json
 from ddecli.core.segments import parse_segment
 from ddecli.core.world import require_edition, world_of
 from ddecli.models.presets import resolve
+from ddecli.objectives.registry import has_beta
 from ddecli.reproduction.evidence import LABELS
 from ddecli.workflow.commands import (
     at,
@@ -99,8 +100,9 @@ def _check_regime(model: str, settings: Mapping[str, Any]) -> None:
     regime, place = settings.get("regime"), f"models.{model}.regime"
     if not regime:
         return
-    if "sft" in regime["losses"]:
-        raise UserError(f"{place}.losses: sft compares no pairs and has no beta; leave it out.")
+    without = next((loss for loss in regime["losses"] if not has_beta(loss)), None)
+    if without is not None:
+        raise UserError(f"{place}.losses: {without} has no beta to differ in; leave it out.")
     betas = Counter(float(beta) for beta in regime["betas"])
     beta, count = betas.most_common(1)[0]
     if count > 1:

@@ -138,3 +138,4 @@ def test_a_model_is_worse_where_chance_does_not_explain_it() -> None:
         "± 0.002, better below 0): train again with a lower --lr, fewer --steps or a larger --beta."
     )
     assert "beta" not in str(worse_than_base(evaluation(accuracy=0.4), "sft"))
+    assert "beta" in str(worse_than_base(evaluation(accuracy=0.4), "of-tomorrow"))

@@ -116,3 +116,11 @@ def test_a_damaged_run_is_named(tmp_path, text):
 def test_a_missing_judge_is_named(tmp_path):
     with pytest.raises(UserError, match="no pickscore scores"):
         choose(base({"clip": BASE["clip"], "hps": BASE["hps"]}), [trial(tmp_path, "a", 1.0)])
+
+
+def test_a_loss_that_is_not_known_here_has_the_beta_of_its_run(tmp_path):
+    trials = [
+        trial(tmp_path, loss, 1.0, loss=loss, beta=7.0) for loss in ("sft", "uniform", "of-tomorrow", "dpo")
+    ]
+    betas = {each.loss: each.beta for each in choose(base(), trials).trials}
+    assert betas == {"sft": None, "uniform": 7.0, "of-tomorrow": 7.0, "dpo": 7.0}

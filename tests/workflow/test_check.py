@@ -115,7 +115,7 @@ def test_samples_may_have_timesteps_of_another_spacing() -> None:
         ("models.n", CONFIG["models"]["m"], "models.n.paper: m stands for the paper's SD15 already; leave one out."),
         ("models.m.segments.loss", "sft", "models.m.segments.loss: no method has the loss 'sft'"),
         ("models.m.segments.ranges", ["0.5-0.1"], "models.m.segments.ranges: The segment '0.5-0.1' is not"),
-        ("models.m.regime.losses", ["dde", "sft"], "models.m.regime.losses: sft compares no pairs and has no"),
+        ("models.m.regime.losses", ["dde", "sft"], "models.m.regime.losses: sft has no beta to differ in"),
         ("models.m.regime.losses", ["dde", "dde"], "models.m.regime.losses: ['dde', 'dde'] has non-unique elements"),
         ("models.m.regime.betas", ["20", "20.0"], "models.m.regime.betas: 20 is there 2 times; write it once."),
         ("models.m.regime.betas", [], "models.m.regime.betas: [] should be non-empty"),

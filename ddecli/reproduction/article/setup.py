@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ddecli.document.blocks import Block, Grid, Span, Words, bullets, code, grid, paragraph, strong
+from ddecli.objectives.registry import has_beta
 from ddecli.reproduction.article.findings import Findings
 from ddecli.reproduction.article.words import count, duration, signed
 from ddecli.reproduction.evidence import ModelEvidence, TrainedRun
@@ -60,12 +61,11 @@ def trainings(model: ModelEvidence) -> Grid:
         settings = [run.settings for run in given]
         accuracies = [accuracy for accuracy in map(final_accuracy, given) if accuracy is not None]
         seconds = [float(run.performance["seconds"]) for run in given if "seconds" in run.performance]
-        loss = settings[0].get("loss")
         rows.append(
             [
                 model.label(method),
                 *([_distinct(settings, "loss")] if with_loss else []),
-                NOTHING if loss == "sft" else _distinct(settings, "beta"),
+                _distinct(settings, "beta") if has_beta(settings[0].get("loss")) else NOTHING,
                 _distinct(settings, "lr"),
                 _distinct(settings, "steps"),
                 _distinct(settings, "batch_size"),
