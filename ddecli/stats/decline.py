@@ -35,5 +35,7 @@ def _way_out(a: ScoreSet, b: ScoreSet) -> str:
         settings = {}
     base = sampled_model(b.protocol) if settings else None
     if base is not None and settings.get("model") == base:
-        return f"training has made the model worse; train again with {gentler(has_beta(settings.get('loss')))}"
+        return (
+            f"training has made the model worse; train again with {gentler(has_beta(settings.get('loss')))}"
+        )
     return f"if its model was trained from the other one, train again with {gentler()}"

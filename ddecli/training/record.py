@@ -284,4 +284,6 @@ class Alarm:
         kept = (
             "No checkpoint had been written yet" if good is None else f"The checkpoint of step {good} is kept"
         )
-        raise UserError(f"Training stopped at step {step}: {what}. {kept}; try {gentler(has_beta(self.loss))}.")
+        raise UserError(
+            f"Training stopped at step {step}: {what}. {kept}; try {gentler(has_beta(self.loss))}."
+        )
