@@ -8,6 +8,7 @@ A configuration file says what is compared; workflow/profiles say on which machi
 goes to <paper>, everything it was made from to <results>; both are set by the configuration.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from snakemake.utils import min_version, validate
 
 from ddecli.core.errors import UserError
 from ddecli.workflow.check import check_experiment
+from ddecli.workflow.forkserver import WORKFLOW, this_workflow
 from ddecli.workflow.keys import check_keys
 from ddecli.workflow.times import STARTED
 
@@ -40,6 +42,9 @@ report: "workflow/report/workflow.rst"
 
 container: "workflow/envs/ddecli.sif"
 
+
+# The commands of this workflow share the cost of starting.
+os.environ.setdefault(WORKFLOW, this_workflow())
 
 # In every command, `logged LOG` keeps its output, also that of attempts that failed, and `on_gpus COUNT` gives it GPUs.
 shell.prefix('. "%s/workflow/scripts/jobs.sh"; ' % workflow.basedir)

@@ -13,6 +13,7 @@ from typer.exceptions import Abort, TyperException
 from ddecli import __version__
 from ddecli.cli import choose, figure, inception, prepare, report, sample, score, table, train, world
 from ddecli.cli.stop import BY_CTRL_C, stoppable
+from ddecli.core.console import LIBRARY_NOTES
 from ddecli.core.errors import UserError
 from ddecli.core.text import is_text, one_line
 
@@ -76,15 +77,15 @@ def _check_arguments() -> None:
 
 def main() -> None:
     """Run the command line; input that cannot be used ends in one sentence and exit code 2."""
-    for library in ("TRANSFORMERS", "DIFFUSERS"):  # their notes are for developers, not for our users
-        os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    for name, value in LIBRARY_NOTES.items():
+        os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding lacks letters
             stream.reconfigure(errors="backslashreplace")
     with stoppable() as stop:
         try:
             _check_arguments()
-            code = app(standalone_mode=False)
+            code = app(standalone_mode=False, prog_name="ddecli")
             if code == BY_CTRL_C:  # typer has caught it
                 raise KeyboardInterrupt
             sys.exit(code)

@@ -25,6 +25,8 @@ from rich.text import Text
 
 from ddecli.core.text import printable
 
+LIBRARY_NOTES = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
+"""Environment in which the libraries, when they are imported, keep their notes for developers to themselves."""
 PLAIN_INTERVAL_S = 10.0
 PLAIN_WIDTH = 140
 """Width of a table in characters where standard output is no terminal."""

@@ -1,0 +1,200 @@
+"""Commands that are forks of one server do what they do alone, end as they do, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="there is no server on this system")
+
+Command = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def workflow() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stands for a workflow."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """The folder of temporary files; a socket's path may not be long."""
+    with tempfile.TemporaryDirectory(prefix="f") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def command(tmp_path: Path, short: Path, workflow: subprocess.Popen[bytes]) -> Iterator[Command]:
+    """Start a `ddecli` command of that workflow, in a folder of its own."""
+
+    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
+        own = {"TMPDIR": str(short), "DDECLI_WORKFLOW": f"{socket.gethostname()}:{workflow.pid}"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "ddecli", *words],
+            env=os.environ | own | environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    yield start
+    workflow.kill()
+    workflow.wait()  # the servers end with it, and take their folder along
+    _until(lambda: not any(short.glob("ddecli-*")))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32), (200, 30, 30)).save(tmp_path / "a.png")
+
+
+SCORE = ("score", "a.png", "--prompt", "a red circle", "--family", "tiny", "--metric", "clip", "--json")
+
+
+def _servers(folder: Path) -> list[int]:
+    return [int(file.read_text()) for file in folder.glob("ddecli-*/*.lock")]
+
+
+def _children(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _alone(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code and output of a command that no server runs."""
+    out, error = process.communicate(timeout=120)
+    return process.returncode, out, error
+
+
+def _until(found: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "words", [("--version",), ("train", "--help"), ("score", "nothere"), ("train", "--x")]
+)
+def test_a_fork_says_what_the_command_says_alone(
+    command: Command, short: Path, words: tuple[str, ...]
+) -> None:
+    alone = _alone(command(*words, DDECLI_WORKFLOW=""))
+    assert _servers(short) == []
+    assert _alone(command(*words)) == _alone(command(*words)) == alone
+    assert len(_servers(short)) == 1
+
+
+def test_what_a_command_imported_is_there_for_the_next_one(
+    command: Command, short: Path, picture: None
+) -> None:
+    alone = _alone(command(*SCORE, DDECLI_WORKFLOW=""))
+    assert alone[0] == 0
+    _alone(command("--version"))
+    (server,) = _servers(short)
+
+    def has_torch() -> bool:
+        return "libtorch" in Path(f"/proc/{server}/maps").read_text()
+
+    assert not has_torch()
+    assert _alone(command(*SCORE)) == alone
+    _until(has_torch)
+    assert _alone(command(*SCORE)) == alone
+    assert _servers(short) == [server]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_reaches_the_fork(
+    command: Command, tmp_path: Path, short: Path, number: int, code: int
+) -> None:
+    _alone(command("--version"))
+    (server,) = _servers(short)
+    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
+    _until((tmp_path / "images").exists)
+    process.send_signal(number)
+    returned, _, error = _alone(process)
+    assert returned == code and "Stopped. What was finished is kept" in error
+    assert _children(server) == []
+
+
+def test_the_fork_of_a_command_that_was_killed_ends(command: Command, tmp_path: Path, short: Path) -> None:
+    _alone(command("--version"))
+    (server,) = _servers(short)
+    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
+    _until((tmp_path / "images").exists)
+    process.kill()
+    process.communicate()
+    _until(lambda: not _children(server))
+    assert _alone(command("--version"))[0] == 0  # the server goes on
+
+
+def test_a_fork_that_is_killed_is_the_command_that_is_killed(
+    command: Command, tmp_path: Path, short: Path
+) -> None:
+    _alone(command("--version"))
+    (server,) = _servers(short)
+    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
+    _until((tmp_path / "images").exists)
+    os.kill(_children(server)[0], signal.SIGKILL)
+    assert _alone(process)[0] == -signal.SIGKILL
+
+
+def test_a_server_that_is_killed_is_said(command: Command, tmp_path: Path, short: Path) -> None:
+    _alone(command("--version"))
+    (server,) = _servers(short)
+    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
+    _until((tmp_path / "images").exists)
+    (fork,) = _children(server)
+    os.kill(server, signal.SIGKILL)
+    assert process.wait(60) == 1
+    os.kill(fork, signal.SIGTERM)
+    _, _, error = _alone(process)
+    assert "was killed" in error and "Traceback" not in error
+    assert _alone(command("--version"))[0] == 0  # a new one takes its place
+    assert server not in _servers(short)
+
+
+def test_another_environment_has_another_server(command: Command, short: Path) -> None:
+    for threads in ("1", "2"):
+        _alone(command("--version", OMP_NUM_THREADS=threads))
+    _alone(command("--version", OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""))
+    assert len(_servers(short)) == 2
+
+
+def test_without_a_workflow_of_this_machine_there_is_no_server(
+    command: Command, tmp_path: Path, short: Path, workflow: subprocess.Popen[bytes]
+) -> None:
+    for variables in (
+        {"DDECLI_WORKFLOW": ""},
+        {"DDECLI_WORKFLOW": f"elsewhere:{workflow.pid}"},
+        {"DDECLI_WORKFLOW": "what"},
+        {"RANK": "0"},
+    ):
+        assert _alone(command("--version", **variables))[0] == 0
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    assert _alone(command("--version", TMPDIR=str(long)))[0] == 0
+    assert _servers(short) == [] and not any(long.rglob("*.lock"))
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(
+    command: Command, short: Path, workflow: subprocess.Popen[bytes]
+) -> None:
+    folder = short / f"ddecli-{os.getuid()}-{workflow.pid}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert _alone(command("--version"))[0] == 0
+    assert _servers(short) == []
+    folder.rmdir()
