@@ -269,11 +269,9 @@ def tests_of(mutant: Mutant, known: dict[str, Any]) -> tuple[list[str], float]:
     found = []
     for test, told in known.items():
         ran = set(told["lines"].get(name, ()))
-        looks = ran or not told["lines"]  # a test that runs nothing looks at what an import made
+        looks = ran or told["seconds"] < 1  # what an import made any quick test may look at
         if ran & lines or (at_import and looks):
             found.append((f"test_{mutant.file.stem}.py" not in test, told["seconds"], test))
-    if at_import and not found:  # a file of constants: any quick test
-        found = [(True, told["seconds"], test) for test, told in known.items() if told["seconds"] < 1]
     found.sort(key=lambda entry: (entry[1] > 2, *entry))
     return [test for *_, test in found], sum(seconds for _, seconds, _ in found)
 

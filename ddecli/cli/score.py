@@ -11,6 +11,7 @@ import typer
 from ddecli.cli.options import Device, SummaryAsJson, by_metric
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_BATCH
+from ddecli.scoring.published import METRICS
 
 if TYPE_CHECKING:
     from ddecli.core.scores import ScoreSet
@@ -34,10 +35,8 @@ def score(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="clip (CLIP-H, cosine), hps (HPS v2, cosine), hps-v2.1 (cosine, another scale), pickscore (about "
-            "20), imagereward (ImageReward v1.0, about -2 to 2), aesthetic (LAION v2, about 1 to 10, without the "
-            "prompt), truth (tiny world: utility for its annotators) or attributes (tiny world: whether all that the "
-            "caption says is right, and each attribute); repeat it. clip, hps and pickscore if not given."
+            help="What is scored; repeat it. clip, hps and pickscore if not given.\n"
+            + "\n".join(f"- {name}: {metric.summary}" for name, metric in METRICS.items())
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One prompt for all images.")] = None,

@@ -28,6 +28,8 @@ DIVERSITY = "diversity"
 class PublishedMetric:
     """A metric, and where its model is published.
 
+    label: what tables and figures call it.
+    summary: one line for the help text.
     hub_id: repository on the Hugging Face hub; None for what exists in the tiny world only.
     checkpoint: the file of that repository that holds the model as its authors save it (open_clip's CLIP, or
         ImageReward's BLIP); None for a transformers CLIPModel.
@@ -37,6 +39,7 @@ class PublishedMetric:
     companion_files: what that is: architecture, tokenizer and image processor of a CLIP, or a tokenizer.
     """
 
+    label: str
     summary: str
     hub_id: str | None
     checkpoint: str | None = None
@@ -47,25 +50,29 @@ class PublishedMetric:
 
 
 METRICS = {
-    "clip": PublishedMetric("CLIP score: cosine of picture and prompt (CLIP-H)", CLIP_H),
+    "clip": PublishedMetric("CLIP", "CLIP score: cosine of picture and prompt (CLIP-H)", CLIP_H),
     "hps": PublishedMetric(
+        "HPS",
         "HPS v2: cosine of a CLIP-H fine-tuned on people's choices",
         HPS,
         "HPS_v2_compressed.pt",
         companion=CLIP_H,
     ),
     "hps-v2.1": PublishedMetric(
+        "HPS v2.1",
         "HPS v2.1: the same, trained on better choices; its scale is another one",
         HPS,
         "HPS_v2.1_compressed.pt",
         companion=CLIP_H,
     ),
     "pickscore": PublishedMetric(
-        "PickScore v1: exp(logit_scale) x cosine of a CLIP-H fine-tuned on Pick-a-Pic",
+        "PS",
+        "PickScore v1: exp(logit_scale) x cosine of a CLIP-H fine-tuned on Pick-a-Pic, about 20",
         PICKSCORE,
         companion=CLIP_H,
     ),
     "imagereward": PublishedMetric(
+        "ImageReward",
         "ImageReward v1.0: the standardised reward of a BLIP that reads picture and prompt, about -2 to 2",
         IMAGE_REWARD,
         "ImageReward.pt",
@@ -74,16 +81,19 @@ METRICS = {
         BERT_FILES,
     ),
     "aesthetic": PublishedMetric(
+        "Aesthetic",
         "LAION aesthetic predictor v2: a linear head on CLIP ViT-L/14, about 1 to 10, blind to the prompt",
         CLIP_L,
     ),
     "truth": PublishedMetric(
+        "Truth",
         "Truth of the tiny world: the utility of a picture for its annotators, as a judge of flaws reads it",
         None,
         companion_files=JUDGE_FILES,
         builtin="judge",
     ),
     "attributes": PublishedMetric(
+        "Attributes",
         "Whether all that a caption of the tiny world says is right, and each attribute by itself",
         None,
         companion_files=JUDGE_FILES,

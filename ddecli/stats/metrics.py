@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+from ddecli.scoring.published import METRICS
+
 PAPER_METRICS = ("clip", "hps", "pickscore")
 """The scorers of the paper's Tables 2 and 3. They choose settings too; other metrics play no part in a choice."""
 TRUTH, ATTRIBUTES, DIVERSITY = "truth", "attributes", "diversity"
 """What is measured beside the scores that stand for people's judgement."""
-NAMES = {
-    "clip": "CLIP",
-    "hps": "HPS",
-    "hps-v2.1": "HPS v2.1",
-    "pickscore": "PS",
-    "imagereward": "ImageReward",
-    "aesthetic": "Aesthetic",
-    TRUTH: "Truth",
-    ATTRIBUTES: "Attributes",
+NAMES = {name: metric.label for name, metric in METRICS.items()} | {
     DIVERSITY: "Diversity",
     "inception": "Inception Score",
 }

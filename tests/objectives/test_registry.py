@@ -117,6 +117,7 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
     )
     weights = loss_weights(schedule)
     assert set(weights) == {"uniform", "discounted", "dde", "dde-single", "dde-step"}
+    assert {weight.dtype for weight in weights.values()} == {torch.float64}
     for name, weight in weights.items():
         assert LOSSES[name].mean_weight == pytest.approx(float(weight.mean()), rel=3e-3), name
     assert {name: loss.usual_beta for name, loss in LOSSES.items()} == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from unittest.mock import Mock
@@ -22,6 +23,7 @@ from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.published import CLIP_H, METRICS, ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.score import SCORERS, check_pin, load_scorer
+from ddecli.stats.metrics import NAMES
 
 
 def pictures(count: int = 5) -> list[Image.Image]:
@@ -33,6 +35,7 @@ def pictures(count: int = 5) -> list[Image.Image]:
     ]
 
 
+ROOT = Path(__file__).parents[2]
 PROMPTS = ["a red circle", "a blue star on white " * 4, "green", "絵", "a"]
 
 
@@ -108,8 +111,15 @@ def test_every_metric_has_a_scorer_of_its_name() -> None:
     assert check_metrics(["clip", "truth", "clip"]) == ("clip", "truth")
 
 
+def test_a_metric_is_described_wherever_metrics_are_listed() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    for name, metric in METRICS.items():
+        assert any(f"`{name}`" in row for row in rows), name
+        assert NAMES[name] == metric.label
+
+
 def test_unknown_metric_lists_the_choices() -> None:
-    with pytest.raises(UserError, match=r"clip, hps, hps-v2\.1, pickscore, imagereward, aesthetic, truth"):
+    with pytest.raises(UserError, match=re.escape(", ".join(METRICS))):
         check_metrics(["clap"])
 
 
