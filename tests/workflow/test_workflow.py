@@ -69,11 +69,11 @@ def test_trainings_until_logits_saturate_are_drawn_and_reported(folder: Path) ->
     experiment = read_experiment(folder / "results" / "tiny" / "experiment.yaml")
     runs = "results/tiny/runs/tiny/regime/dde-beta"
     assert [str(path) for path in experiment.models["tiny"].regime["dde"]] == [
-        f"{runs}{beta}/seed-{seed}" for beta in (20, 320, 5120) for seed in (10, 11, 12)
+        f"{runs}{beta}/seed-{seed}" for beta in (20, 320, 5120) for seed in (20, 21, 22)
     ]
     assert "figures/credit-steps.png" in [str(figure.file) for figure in experiment.figures]
     whole = snakemake(folder, "paper/tiny/claims.json", "--dry-run", "--quiet", "rules")
-    assert jobs(whole.stdout)["train"] == 36 + 6 * 4 + 3 * 4 + 27  # the report waits for them
+    assert jobs(whole.stdout)["train"] == 36 + 6 * 6 + 3 * 6 + 27  # the report waits for them
 
 
 def test_base_and_methods_are_sampled_at_a_second_guidance_scale(folder: Path) -> None:
@@ -85,10 +85,10 @@ def test_base_and_methods_are_sampled_at_a_second_guidance_scale(folder: Path) -
     assert {row: [str(path) for path in given] for row, given in second.items()} == {
         "base": [f"{images}/base/second-guidance"]
     } | {
-        row: [f"{images}/{row}/seed-10/second-guidance"]
+        row: [f"{images}/{row}/seed-20/second-guidance"]
         for row in ("sft", "uniform", "discounted", "dde", "dde-single", "dde-step")
     }
-    target = f"{images}/dde/seed-10/second-guidance/scores.parquet"
+    target = f"{images}/dde/seed-20/second-guidance/scores.parquet"
     found = snakemake(folder, target, "--dry-run", "--printshellcmds")
     assert found.returncode == 0, found.stdout
     line = next(line for line in found.stdout.splitlines() if "ddecli sample" in line)
@@ -99,7 +99,7 @@ def test_base_and_methods_are_sampled_at_a_second_guidance_scale(folder: Path) -
     }  # fmt: skip
     whole = snakemake(folder, "paper/tiny/claims.json", "--dry-run", "--quiet", "rules")
     planned = jobs(whole.stdout)
-    assert planned["score"] == 36 + 6 * 4 + 3 * 4 + 2 + 7 + 4  # the report waits for them
+    assert planned["score"] == 36 + 6 * 6 + 3 * 6 + 2 + 7 + 4  # the report waits for them
 
 
 def test_a_grid_can_be_run_again(folder: Path) -> None:
