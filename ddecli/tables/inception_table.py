@@ -14,6 +14,14 @@ from ddecli.core.errors import UserError
 from ddecli.core.ledger import note
 from ddecli.core.scores import check_same_protocol
 from ddecli.core.sealed import read_sealed
+from ddecli.stats.intervals import (
+    Estimate,
+    Interval,
+    VariancePart,
+    corrected_level,
+    estimate_over_trainings,
+    joined,
+)
 from ddecli.tables import paper
 from ddecli.tables.cells import Cell, Table, TableRow, spread
 from ddecli.tables.notes import card_text, model_note, protocol_note, seed_note
@@ -68,8 +76,7 @@ def inception_table(results: Mapping[str, Sequence[InceptionResult]]) -> Table:
     """Mean Inception Scores and gains over their base.
 
     The base of a row `NAME+METHOD` is the row `NAME` if there is one, of any other row the first row, so that
-    SD15, SD15+DDE, SDXL and SDXL+DDE share a table. An Inception Score is one number for a whole folder, so
-    gains have no interval.
+    SD15, SD15+DDE, SDXL and SDXL+DDE share a table.
 
     Args:
         results: a label's results, one for each training seed.
@@ -92,12 +99,9 @@ def inception_table(results: Mapping[str, Sequence[InceptionResult]]) -> Table:
             best=means[label] == max(rivals),
         )
         if base is not None:
-            cell = replace(
-                cell,
-                difference=means[label] - means[base],
-                gain_percent=100 * (means[label] / means[base] - 1),
-                paper=paper.figure(4, label, METRIC),
-            )
+            level = corrected_level(sum(other == base for other in bases.values()))
+            cell = _with_gain(cell, results[base], given, level)
+            cell = replace(cell, paper=paper.figure(4, label, METRIC))
         rows.append(TableRow(label, base, len(given), {METRIC: cell}))
     scorer = every[0].scorers[METRIC]
     notes = [
@@ -106,10 +110,65 @@ def inception_table(results: Mapping[str, Sequence[InceptionResult]]) -> Table:
         f"Classifier: {card_text(scorer['classifier'])}.",
         f"Each score is of {scorer['images']} images in {scorer['splits']} parts.",
         f"{seed_note(rows)} Of a row with one seed, ± is the standard deviation over the parts.",
-        "Gains have no interval: an Inception Score is one number for all images of a folder.",
+        "Gains: Student's 95 % intervals over the parts of the images and the trainings of a row, each of one "
+        "comparison. Bold: told from 0 after correction for the rows with the same base.",
         paper.note(4),
     ]
     return Table(4, [METRIC], rows, notes)
+
+
+def inception_difference(
+    before: Sequence[InceptionResult], after: Sequence[InceptionResult], ratio: float = 1.0
+) -> Estimate:
+    """The mean score of `after` minus `ratio` times that of `before`.
+
+    An Inception Score is one number for all images of a folder. The scores of parts of the images tell how it changes
+    with the images, those of several trainings how it changes from training to training; a row with one training is
+    about that training.
+    """
+    base = ratio * np.array([result.mean for result in before])
+    scores = np.array([result.mean for result in after])
+    images = joined(
+        [
+            *(_part(result, ratio / len(before)) for result in before),
+            *(_part(result, 1 / len(after)) for result in after),
+        ]
+    )
+    if len(before) == 1:
+        found = estimate_over_trainings(scores - base[0])
+    else:
+        found = estimate_over_trainings(*(side for side in (scores, -base) if len(side) > 1))
+        found = replace(found, value=float(scores.mean() - base.mean()))
+    several = len(before) > 1 or len(after) > 1
+    return replace(found, parts=(images, *found.parts) if several else (images,))
+
+
+def _part(result: InceptionResult, weight: float) -> VariancePart:
+    """Variance of a weighted score, from the scores of parts of the images, and its degrees of freedom."""
+    count = int(result.scorers[METRIC]["splits"])
+    if result.std is None or count < 2:
+        return VariancePart(0.0, 0)
+    return VariancePart(weight**2 * result.std**2 / count, count - 1)
+
+
+def _with_gain(
+    cell: Cell, before: Sequence[InceptionResult], after: Sequence[InceptionResult], level: float
+) -> Cell:
+    """The cell with its difference to its base, and the gain, whose interval is that of a ratio (delta method)."""
+    found = inception_difference(before, after)
+    base = float(np.mean([result.mean for result in before]))
+    ratio = cell.mean / base
+    relative = inception_difference(before, after, ratio).interval()
+    corrected = found.interval(level)
+    return replace(
+        cell,
+        difference=found.value,
+        difference_interval=found.interval(),
+        gain_percent=100 * (ratio - 1),
+        gain_interval=Interval(*(100 * (end / base + ratio - 1) for end in relative)) if relative else None,
+        below=found.below,
+        shown=corrected is not None and corrected.excludes(0),
+    )
 
 
 def _base(label: str, labels: Sequence[str]) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from score_sets import score_set, write
 
 from ddecli.core.errors import UserError
@@ -174,6 +175,35 @@ def test_inception_scores_before_and_after():
     assert cells["SD15+DDE"].spread == pytest.approx(np.sqrt(0.5))
     assert cells["SDXL"].spread is None
     assert cells["SD15+DDE"].paper == "not available"
+
+
+def test_gains_in_inception_score_have_intervals():
+    """One training: Welch's interval over parts, by hand. Several: wider where trainings scatter; none where unknown."""
+    table = inception_table(
+        {
+            "SD15": [result("a", 10.0, 0.3)],
+            "SD15+DDE": [result("b", 10.4, 0.4)],
+            "SD15+Uni": [result(f"c{mean}", mean, 0.4) for mean in (9.0, 10.4, 11.8)],
+            "SD15+SFT": [result("d", 10.4, None)],
+        }
+    )
+    cells = {row.label: row.cells[METRIC] for row in table.rows}
+    variance, freedom = (0.09 + 0.16) / 10, (0.09 + 0.16) ** 2 / ((0.09**2 + 0.16**2) / 9)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance)
+    assert cells["SD15+DDE"].difference_interval == pytest.approx((0.4 - half, 0.4 + half))
+    variance, freedom = (
+        (1.04**2 * 0.09 + 0.16) / 10,
+        (1.04**2 * 0.09 + 0.16) ** 2 / (((1.04**2 * 0.09) ** 2 + 0.16**2) / 9),
+    )
+    half = 100 * stats.t.ppf(0.975, freedom) * np.sqrt(variance) / 10
+    assert cells["SD15+DDE"].gain_interval == pytest.approx((4 - half, 4 + half))
+    assert not cells["SD15+DDE"].shown  # 2.5 standard errors: enough for one row, not for three
+    alone = inception_table({"SD15": [result("a", 10.0, 0.3)], "SD15+DDE": [result("b", 10.4, 0.4)]})
+    assert alone.rows[1].cells[METRIC].shown
+    low, high = cells["SD15+Uni"].difference_interval
+    assert low < -2 and not cells["SD15+Uni"].shown and cells["SD15+Uni"].below == 1
+    assert cells["SD15+SFT"].difference_interval is None and not cells["SD15+SFT"].shown
+    assert "Student's 95 % intervals over the parts of the images" in " ".join(table.notes)
 
 
 def test_inception_scores_of_other_sizes_are_not_mixed():

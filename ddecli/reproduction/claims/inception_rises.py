@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from ddecli.reproduction.claims.rule import Rule, no_model
 from ddecli.reproduction.claims.verdicts import Outcome, compared
 from ddecli.reproduction.evidence import Evidence
 from ddecli.reproduction.experiment import BASE
-from ddecli.stats.intervals import Estimate, VariancePart, corrected_level, estimate_over_trainings, joined
+from ddecli.stats.intervals import corrected_level
 from ddecli.tables import paper
-from ddecli.tables.inception_table import METRIC, InceptionResult
+from ddecli.tables.inception_table import METRIC, inception_difference
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class InceptionRises(Rule):
             if row not in model.inception:
                 return Outcome(missing=f"no Inception Score of {model.absent(row)}")
         before, after = model.inception[BASE][0], model.inception[trained]
-        found = inception_difference(before, after)
+        found = inception_difference([before], after)
         level = corrected_level(1)
         comparison = compared(
             f"{model.label(trained)} − {model.name}",
@@ -49,22 +46,3 @@ class InceptionRises(Rule):
         )
         images = before.scorers[METRIC]["images"]
         return Outcome((comparison,), remarks=(f"Each score is of {images} images of one folder.",))
-
-
-def inception_difference(before: InceptionResult, after: Sequence[InceptionResult]) -> Estimate:
-    """The mean score after training minus that before.
-
-    The scores of parts of the images tell how it changes with the images, those of several trainings how it changes
-    from training to training.
-    """
-    images = joined([_part(before), *(_part(result, len(after)) for result in after)])
-    found = estimate_over_trainings(np.array([result.mean - before.mean for result in after]))
-    return replace(found, parts=(images, *found.parts) if len(after) > 1 else (images,))
-
-
-def _part(result: InceptionResult, share: int = 1) -> VariancePart:
-    """Variance of a score (of its `1 / share` in a mean) from the scores of parts of the images, and its freedom."""
-    count = int(result.scorers[METRIC]["splits"])
-    if result.std is None or count < 2:
-        return VariancePart(0.0, 0)
-    return VariancePart(result.std**2 / count / share**2, count - 1)
