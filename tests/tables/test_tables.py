@@ -178,7 +178,7 @@ def test_inception_scores_before_and_after():
 
 
 def test_gains_in_inception_score_have_intervals():
-    """One training: Welch's interval over parts, by hand. Several: wider where trainings scatter; none where unknown."""
+    """One training: Welch's interval over parts, by hand. Several: wider where they scatter; none where unknown."""
     table = inception_table(
         {
             "SD15": [result("a", 10.0, 0.3)],
@@ -200,7 +200,7 @@ def test_gains_in_inception_score_have_intervals():
     assert not cells["SD15+DDE"].shown  # 2.5 standard errors: enough for one row, not for three
     alone = inception_table({"SD15": [result("a", 10.0, 0.3)], "SD15+DDE": [result("b", 10.4, 0.4)]})
     assert alone.rows[1].cells[METRIC].shown
-    low, high = cells["SD15+Uni"].difference_interval
+    low, _ = cells["SD15+Uni"].difference_interval
     assert low < -2 and not cells["SD15+Uni"].shown and cells["SD15+Uni"].below == 1
     assert cells["SD15+SFT"].difference_interval is None and not cells["SD15+SFT"].shown
     assert "Student's 95 % intervals over the parts of the images" in " ".join(table.notes)
