@@ -55,11 +55,14 @@ def inception(
     The result is written to inception.json in the folder, the logits to inception-logits/: a stopped command goes
     on where it stopped, and other --splits or another --seed need no classifier again.
     """
-    from ddecli.core.console import console, echo
-    from ddecli.core.devices import choose_device
-    from ddecli.core.sealed import write_sealed
-    from ddecli.core.text import to_json
-    from ddecli.scoring.inception_score import inception_score
+    from ddecli.core.imports import importing
+
+    with importing():
+        from ddecli.core.console import console, echo
+        from ddecli.core.devices import choose_device
+        from ddecli.core.sealed import write_sealed
+        from ddecli.core.text import to_json
+        from ddecli.scoring.inception_score import inception_score
 
     parts = parse_shard(shard)
     result = inception_score(source, classifier, splits, seed, batch_size, choose_device(device), parts)

@@ -157,17 +157,20 @@ def prepare(
 
     A stopped command goes on where it stopped when it is run again, and gives the same store.
     """
-    import torch
+    from ddecli.core.imports import importing
 
-    from ddecli.core.devices import choose_device
-    from ddecli.data.columns import parse_mapping
-    from ddecli.data.prepare import prepare_with
-    from ddecli.data.sources.base import Wanted
-    from ddecli.data.sources.registry import open_source
-    from ddecli.data.splits import PromptSplit
-    from ddecli.data.store_plan import refuse_other_content
-    from ddecli.models.presets import resolve
-    from ddecli.tinyworld.pairs import world_source
+    with importing():
+        import torch
+
+        from ddecli.core.devices import choose_device
+        from ddecli.data.columns import parse_mapping
+        from ddecli.data.prepare import prepare_with
+        from ddecli.data.sources.base import Wanted
+        from ddecli.data.sources.registry import open_source
+        from ddecli.data.splits import PromptSplit
+        from ddecli.data.store_plan import refuse_other_content
+        from ddecli.models.presets import resolve
+        from ddecli.tinyworld.pairs import world_source
 
     encoder = resolve(model)
     data = data or default_data(encoder)

@@ -113,12 +113,15 @@ def sample(
     otherwise, by 1/255.
     A stopped command goes on where it stopped when it is run again.
     """
-    from ddecli.core.console import echo
-    from ddecli.core.devices import choose_device, choose_dtype
-    from ddecli.core.text import to_json
-    from ddecli.models.load import load_for_sampling
-    from ddecli.models.presets import resolve, short_name
-    from ddecli.sampling.generate import SamplingSettings, sample_images
+    from ddecli.core.imports import importing
+
+    with importing():
+        from ddecli.core.console import echo
+        from ddecli.core.devices import choose_device, choose_dtype
+        from ddecli.core.text import to_json
+        from ddecli.models.load import load_for_sampling
+        from ddecli.models.presets import resolve, short_name
+        from ddecli.sampling.generate import SamplingSettings, sample_images
 
     parts = parse_shard(shard)
     source = resolve(model)

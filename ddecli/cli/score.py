@@ -119,19 +119,22 @@ def score(
         _require_comparable(images, other)
 
     # What follows imports torch: what cannot be scored has been refused by now.
-    from ddecli.core.console import console, echo
-    from ddecli.core.devices import choose_device
-    from ddecli.core.text import to_json
-    from ddecli.scoring.score import ScoringSettings, score_images, with_parts
-    from ddecli.stats.compare import compare, summarize
-    from ddecli.stats.decline import decline
+    from ddecli.core.imports import importing
 
+    with importing():
+        from ddecli.core.console import console, echo
+        from ddecli.core.devices import choose_device
+        from ddecli.core.text import to_json
+        from ddecli.scoring.score import ScoringSettings, score_images, with_parts
+        from ddecli.stats.compare import compare, summarize
+        from ddecli.stats.decline import decline
+
+        shown = with_parts(metrics)  # imports their scorers
     settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
     if several:
         _score_folders(sets, settings, as_json)
         return
     scores = score_images(images, settings, _out_folder(images.folder, out))
-    shown = with_parts(metrics)
     mine = _chosen(scores, shown, with_protocol=not other or bool(other.protocol))
     comparison = []
     if other:

@@ -90,15 +90,17 @@ def train(
     if dry_run:
         _print_settings(settings.model_dump(), origins(given, config))
         return
+    from ddecli.core.imports import importing
+
+    with importing():
+        from ddecli.training.estimate import estimate as estimate_run
+        from ddecli.training.hub import check_can_push, push
+        from ddecli.training.loop import train as run
+
     settings = _with_pairs(settings, as_json)
     if estimate:
-        from ddecli.training.estimate import estimate as estimate_run
-
         _print(estimate_run(settings), as_json)
         return
-    from ddecli.training.hub import check_can_push, push
-    from ddecli.training.loop import train as run
-
     if push_to_hub:
         check_can_push(push_to_hub)
     _print(run(settings, resume, overwrite), as_json)

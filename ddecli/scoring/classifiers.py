@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.image.inception import InceptionScore
 from transformers import ResNetForImageClassification
 
 from ddecli.core.errors import UserError, read_by_others
@@ -73,6 +72,8 @@ def load_classifier(name: str) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def _inception_v3() -> nn.Module:
+    from torchmetrics.image.inception import InceptionScore  # slow to import, and no other network needs it
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about its memory, of which nothing is used here
         try:

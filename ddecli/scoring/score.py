@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +24,22 @@ from ddecli.core.scores import (
     load_skipped,
 )
 from ddecli.core.world import TINY, require_edition
-from ddecli.scoring.aesthetic import AestheticScore
-from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.decode import decoded_batches
-from ddecli.scoring.hps import HumanPreferenceScore, HumanPreferenceScore21
-from ddecli.scoring.imagereward import ImageReward
-from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.published import ScorerSource, check_metrics, scorer_source
 from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.sources import ImageSet, ScoredImage, world_of_images
-from ddecli.scoring.truth import AttributesScore, TruthScore
 
-SCORERS: dict[str, type[Scorer]] = {
-    scorer.name: scorer
-    for scorer in (
-        ClipScore,
-        HumanPreferenceScore,
-        HumanPreferenceScore21,
-        PickScore,
-        ImageReward,
-        AestheticScore,
-        TruthScore,
-        AttributesScore,
-    )
+SCORERS = {
+    "clip": "clip.ClipScore",
+    "hps": "hps.HumanPreferenceScore",
+    "hps-v2.1": "hps.HumanPreferenceScore21",
+    "pickscore": "pickscore.PickScore",
+    "imagereward": "imagereward.ImageReward",
+    "aesthetic": "aesthetic.AestheticScore",
+    "truth": "truth.TruthScore",
+    "attributes": "truth.AttributesScore",
 }
+"""Module and class of the scorer of each metric; imported when the metric is asked for."""
 PINNED = ("revision", "sha256", "head_sha256")
 """What of a card tells versions of the weights apart."""
 
@@ -69,9 +62,16 @@ class ScoringSettings:
     pins: dict[str, str] = field(default_factory=dict)
 
 
+def scorer_class(metric: str) -> type[Scorer]:
+    """The scorer of a metric."""
+    module, _, name = SCORERS[metric].partition(".")
+    found: type[Scorer] = getattr(import_module(f"ddecli.scoring.{module}"), name)
+    return found
+
+
 def with_parts(metrics: Sequence[str]) -> tuple[str, ...]:
     """The metrics, and after them the parts that are scored beside them."""
-    return (*metrics, *(part for metric in metrics for part in SCORERS[metric].part_scales))
+    return (*metrics, *(part for metric in metrics for part in scorer_class(metric).part_scales))
 
 
 def load_scorer(metric: str, source: ScorerSource, device: str | torch.device) -> Scorer:
@@ -81,7 +81,7 @@ def load_scorer(metric: str, source: ScorerSource, device: str | torch.device) -
         UserError: unknown metric, or its weights are not at hand.
     """
     check_metrics([metric])
-    return SCORERS[metric](source, device)
+    return scorer_class(metric)(source, device)
 
 
 def check_pin(card: Mapping[str, Any], pin: str) -> None:
@@ -228,7 +228,7 @@ def _earlier(scores: ScoreSet, out: Path | None) -> ScoreSet | None:
 
 
 def _take_over(scores: ScoreSet, earlier: ScoreSet, metric: str) -> None:
-    for name in (metric, *SCORERS[metric].part_scales) if metric in SCORERS else (metric,):
+    for name in (metric, *scorer_class(metric).part_scales) if metric in SCORERS else (metric,):
         if name in earlier.metrics:
             scores.metrics[name] = earlier.metrics[name]
             scores.scorers[name] = earlier.scorers[name]

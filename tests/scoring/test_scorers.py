@@ -22,7 +22,7 @@ from ddecli.core.files import sha256_file
 from ddecli.scoring.clip import ClipScore
 from ddecli.scoring.pickscore import PickScore
 from ddecli.scoring.published import CLIP_H, METRICS, ScorerSource, check_metrics, scorer_source
-from ddecli.scoring.score import SCORERS, check_pin, load_scorer
+from ddecli.scoring.score import SCORERS, check_pin, load_scorer, scorer_class
 from ddecli.stats.metrics import NAMES
 
 
@@ -107,7 +107,7 @@ def test_card_tells_models_apart(scorer_folder: Path, other_scorer_folder: Path)
 
 
 def test_every_metric_has_a_scorer_of_its_name() -> None:
-    assert list(SCORERS) == list(METRICS)
+    assert list(SCORERS) == list(METRICS) == [scorer_class(metric).name for metric in METRICS]
     assert check_metrics(["clip", "truth", "clip"]) == ("clip", "truth")
 
 

@@ -1,0 +1,28 @@
+"""What large libraries define is no rubbish: they are imported without a look through it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Import within the block; the garbage collector waits until its end, and leaves out for good what is there then.
+
+    Importing torch, transformers and diffusers makes half a million objects that stay. Python looks through all of
+    them again and again as they become more, for a fifth of the time that starting takes.
+    """
+    before = len(sys.modules)
+    waits = gc.isenabled()
+    gc.collect()  # what an earlier command of this process left behind is not to stay
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(sys.modules) > before:
+            gc.freeze()
+        if waits:
+            gc.enable()

@@ -1,0 +1,76 @@
+"""What a command imports: nothing large that it has no use for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SAMPLE = (
+    "sample",
+    "tiny",
+    "--prompt",
+    "a red circle",
+    "--images-per-prompt",
+    "2",
+    "--steps",
+    "1",
+    "--out",
+    "s",
+)
+NOT_AT_ALL = (
+    "sklearn",
+    "datasets",
+    "torchmetrics",
+    "torchvision",
+)  # pyarrow takes pandas, where there is one
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a command leaves behind, in a process of its own."""
+    code = (
+        "import atexit, sys; atexit.register(lambda: print('MODULES', *sys.modules)); "
+        "from ddecli.cli.app import main; sys.argv[0] = 'ddecli'; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.rpartition("MODULES")[2].split())
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    """A sample folder in the folder that the test runs in."""
+    subprocess.run([sys.executable, "-m", "ddecli", *SAMPLE], check=True, capture_output=True, cwd=tmp_path)
+    return "s"
+
+
+def test_sample_imports_no_other_command_s_libraries() -> None:
+    found = imported(*SAMPLE)
+    assert {"torch", "diffusers", "transformers"} <= found
+    assert found & {*NOT_AT_ALL, "pandas", "pyarrow", "ddecli.scoring", "ddecli.training.loop"} == set()
+
+
+def test_inception_imports_no_other_command_s_libraries(pictures: str) -> None:
+    found = imported("inception", pictures, "--splits", "1")
+    assert {"torch", "transformers"} <= found
+    assert found & {*NOT_AT_ALL, "diffusers", "peft", "matplotlib", "pandas", "pyarrow"} == set()
+
+
+def test_score_imports_the_scorers_that_are_asked_for(pictures: str) -> None:
+    found = imported("score", pictures, "--metric", "clip")
+    assert "ddecli.scoring.clip" in found
+    assert (
+        found & {*NOT_AT_ALL, "diffusers", "peft", "matplotlib", "ftfy", "ddecli.scoring.imagereward"}
+        == set()
+    )
+
+
+def test_train_imports_no_other_command_s_libraries() -> None:
+    """Nor what prepares the pairs that are there."""
+    store = ("prepare", "--model", "tiny", "--limit", "16", "--out", "store")
+    subprocess.run([sys.executable, "-m", "ddecli", *store], check=True, capture_output=True)
+    found = imported("train", "--data", "store", "--batch-size", "4", "--steps", "1", "--out", "run")
+    assert {"torch", "diffusers"} <= found
+    assert found & {*NOT_AT_ALL, "matplotlib", "ddecli.sampling", "ddecli.scoring"} == set()
