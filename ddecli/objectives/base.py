@@ -43,7 +43,8 @@ class ObjectiveOutput:
 
     loss: (B,).
     logit: (B,) `z` of `loss = -log sigmoid(z)`, or None where the loss has no logit.
-    gradient_weight: (B,) `|d loss / d D(t)| = |d loss / dz| |dz / dD(t)|`, without gradient (the credit map).
+    gradient_weight: (B,) `|d loss / d e_theta^w|`, by the error on the preferred image, without gradient (the credit
+        map). `D(t)` moves with it one to one, so of a loss of `D(t)` it is `|d loss / dz| |dz / dD(t)|`.
     """
 
     loss: Tensor

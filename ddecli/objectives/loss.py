@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ class Loss:
             code, which takes the error of what the model predicts; DDE is derived for errors of the noise, and in them
             stays what its paper says.
         settings: those of training that the objective takes.
+        defaults: values of settings that are its own, where no recipe says otherwise.
         mean_weight: mean of its `weight(t)` over the timesteps of Stable Diffusion's schedule, errors of the noise;
-            None for a loss without beta.
+            None for a loss without beta, or with one that is no factor before `D(t)`.
         needs_snr: whether by errors of the noise it cannot be formed where the last timestep has zero SNR.
         formula: of `weight(t)`, for figures.
         colour, marker, line: its own in every figure. A line is a style of matplotlib; of two lines that coincide, the
@@ -46,6 +47,7 @@ class Loss:
     timesteps: Literal["uniform", "discounted"] = "uniform"
     error_unit: Literal["noise", "native"] = "native"
     settings: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     mean_weight: float | None = None
     needs_snr: bool = False
     formula: str = ""
@@ -70,7 +72,10 @@ class Loss:
 
     @property
     def usual_beta(self) -> float | None:
-        """The beta at which the factor before `D(t)` has the mean that Diffusion-DPO's has at 5000; two digits."""
+        """The beta at which the factor before `D(t)` has the mean that Diffusion-DPO's has at 5000, of two digits.
+
+        Where beta is no such factor, its own default.
+        """
         if self.mean_weight is None:
-            return None
+            return self.defaults.get("beta")
         return float(f"{DPO_BETA * DPO_WEIGHT / self.mean_weight:.1e}")

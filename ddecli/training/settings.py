@@ -127,7 +127,8 @@ def _entry(model: str, loss: str, tiny: bool, family: str | None, lora: bool) ->
 def _of_loss(loss: str) -> dict[str, Any]:
     """What a loss decides where nobody else does. Raises UserError for one that is not known."""
     known = known_loss(loss)
-    return {"error": known.error_unit} | ({} if known.usual_beta is None else {"beta": known.usual_beta})
+    beta = {} if known.usual_beta is None else {"beta": known.usual_beta}
+    return {"error": known.error_unit} | beta | dict(known.defaults)
 
 
 @functools.cache

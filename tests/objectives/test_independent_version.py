@@ -67,6 +67,13 @@ def slow(
     policy_w, policy_l, reference_w, reference_l = four
     if loss == "sft":
         return policy_w, None, 1.0, 0.0
+    if loss == "mapo":
+        T = len(abar) - 1
+        winner, loser = (0.5 * e / (math.exp(0.5 * e) - 1) for e in (policy_w, policy_l))
+        z = T * (winner - loser)
+        fall = (0.5 - 0.5 * math.exp(0.5 * policy_w) * winner) / (math.exp(0.5 * policy_w) - 1)
+        value = policy_w + beta * math.log(1 + math.exp(-z))
+        return value, None, 1 - beta * T * fall / (1 + math.exp(z)), 0.0
     margin = (policy_w - reference_w) - (policy_l - reference_l)
     correction = 0.0
     if loss in ("uniform", *LINKS):
@@ -98,7 +105,7 @@ def as_errors(rows: Sequence[list[float]], ks: Sequence[int]) -> PairErrors:
     return PairErrors(*torch.tensor(rows, dtype=torch.float64).T, t=torch.tensor([k - 1 for k in ks]))
 
 
-@pytest.mark.parametrize("loss", ["sft", "uniform", "dde-single", "dde-step", "dde", *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "uniform", "dde-single", "dde-step", "dde", *LINKS])
 def test_objectives_agree_with_the_slow_version(loss: str) -> None:
     chance = random.Random(loss)
     for _ in range(CASES // 5):

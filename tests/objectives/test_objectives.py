@@ -139,6 +139,21 @@ def test_other_links_begin_where_their_formula_says(loss: str, schedule: NoiseSc
     assert output.logit is None  # of no other loss than -log sigmoid
 
 
+def test_mapo_asks_no_reference(schedule: NoiseSchedule) -> None:
+    """Where both images are drawn equally well it is the winner's error and beta ln 2, pulled by `beta T s'(e) / 2`."""
+    objective = build_objective("mapo", schedule, 0.1)
+    assert objective.needs_losers and not (objective.needs_reference or objective.has_margin)
+    e = torch.tensor([0.0, 1e-6, 0.01, 0.7, 1.4], dtype=torch.float64, requires_grad=True)
+    t = torch.zeros(5, dtype=torch.long)
+    output = objective(PairErrors(e, e.detach(), None, None, t))
+    torch.testing.assert_close(output.loss, e + 0.1 * math.log(2))
+    output.loss.sum().backward()
+    torch.testing.assert_close(output.gradient_weight[1:], e.grad[1:])
+    assert float(e.grad[1]) == pytest.approx(1 + 0.1 * T * 0.25 / 2, rel=1e-4)  # s'(0) is -a / 2
+    with pytest.raises(ValueError, match="both images"):
+        objective(PairErrors(e, None, None, None, t))
+
+
 def loss_at(loss: str, schedule: NoiseSchedule, z: torch.Tensor, **settings: float) -> torch.Tensor:
     """The loss of pairs whose `z` is given."""
     zeros = torch.zeros_like(z)
@@ -193,7 +208,7 @@ def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: Nois
     assert not output.gradient_weight.requires_grad
 
 
-@pytest.mark.parametrize("loss", ["sft", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", *PAIRWISE, *LINKS])
 def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(8, 6, torch.float64)
@@ -201,7 +216,7 @@ def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     assert torch.autograd.gradcheck(lambda *e: objective(PairErrors(*e, t=errors.t)).loss, inputs)
 
 
-@pytest.mark.parametrize("loss", ["sft", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", *PAIRWISE, *LINKS])
 def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(9, 13)
@@ -212,7 +227,7 @@ def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: Noise
     for name in ("loss", "logit", "gradient_weight"):
         values = getattr(whole, name)
         if values is None:
-            assert name == "logit" and loss in ("sft", *LINKS)
+            assert name == "logit" and loss in ("sft", "mapo", *LINKS)
             continue
         assert values.shape == (13,)
         one_by_one = torch.cat([getattr(single, name) for single in singles])

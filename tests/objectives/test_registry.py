@@ -33,6 +33,7 @@ def test_every_loss_can_be_built() -> None:
         "uniform",
         "discounted",
         "robust",
+        "mapo",
         "dde",
         "dde-single",
         "dde-step",
@@ -41,7 +42,8 @@ def test_every_loss_can_be_built() -> None:
     for name in LOSSES:
         objective = build_objective(name, SCHEDULE, 5000)
         assert (objective.corrections() is not None) == (name in ("dde", "dde-step"))
-        assert objective.needs_reference == objective.needs_losers == (name != "sft")
+        assert objective.needs_losers == (name != "sft")
+        assert objective.needs_reference == (name not in ("sft", "mapo"))
         probabilities = build_sampler(name, 1000).probabilities
         assert (float(probabilities[999] / probabilities[0]) > 100) == (name == "discounted")
 
@@ -71,7 +73,7 @@ def test_settings_reach_the_table() -> None:
 
 
 def test_what_cannot_work_is_refused() -> None:
-    choices = "cdpo, sft, hinge, ipo, uniform, discounted, robust, dde, dde-single, dde-step"
+    choices = "cdpo, sft, hinge, ipo, uniform, discounted, robust, mapo, dde, dde-single, dde-step"
     with pytest.raises(UserError, match=f"'ddo'; choose one of {choices}"):
         build_objective("ddo", SCHEDULE, 5000)
     with pytest.raises(UserError, match=f"'ddo'; choose one of {choices}"):
@@ -122,7 +124,7 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
         assert LOSSES[name].mean_weight == pytest.approx(float(weight.mean()), rel=3e-3), name
     assert {name: loss.usual_beta for name, loss in LOSSES.items()} == {
         "sft": None, "uniform": 5000, "discounted": 5000, "dde": 250, "dde-single": 250, "dde-step": 1100,
-        "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000,
+        "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000, "mapo": 0.1,
     }  # fmt: skip
 
 

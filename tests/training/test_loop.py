@@ -75,6 +75,15 @@ def test_first_loss_of_other_links(settings: Make, loss: str, value: float) -> N
     assert first["logit"] is None and first["implicit_accuracy"] == 0.5 and second["margin"] != 0
 
 
+def test_mapo_trains_without_a_reference(settings: Make) -> None:
+    run = settings(loss="mapo", beta=0.1, steps=2)
+    train(run)
+    first, second = metrics(run.out)
+    assert first["error_reference_w"] is None and first["implicit_accuracy"] is None
+    assert first["loss"] > first["error_policy_w"] and second["loss"] != first["loss"]
+    assert json.loads((run.folder / "perf.json").read_text())["reference_draws"] == {"read": 0, "computed": 0}
+
+
 def test_sft_lowers_the_winners_error(settings: Make) -> None:
     run = settings(loss="sft", steps=30, lr=3e-3)
     train(run)
