@@ -95,10 +95,18 @@ def train(
     with importing():
         from ddecli.training.estimate import estimate as estimate_run
         from ddecli.training.hub import check_can_push, push
-        from ddecli.training.loop import train as run
+
+        if settings.pairs == "self-play":
+            from ddecli.selfplay.iterations import play as run
+        else:
+            from ddecli.training.loop import train as run
 
     settings = _with_pairs(settings, as_json)
     if estimate:
+        from ddecli.core.console import console
+
+        if settings.pairs == "self-play":
+            console.print("Of one iteration's training; drawing its losers comes on top.")
         _print(estimate_run(settings), as_json)
         return
     if push_to_hub:

@@ -181,15 +181,18 @@ class PairStore:
         """Text of a prompt."""
         return self._prompt_texts[index].as_py()
 
+    def image_sha256(self, index: int) -> str:
+        """SHA-256 of a picture's file."""
+        return str(self._image_hashes[index].as_py())
+
     def pair(self, index: int) -> StoredPair:
         """What is known of pair `index`."""
         row = {name: self._pairs[name][index].as_py() for name in self._pairs.column_names}
-        hashes = self._image_hashes
         return StoredPair(
             pair_id=row["pair_id"],
             prompt=self.prompt(row["prompt"]),
-            chosen_sha256=hashes[row["chosen"]].as_py(),
-            rejected_sha256=hashes[row["rejected"]].as_py(),
+            chosen_sha256=self.image_sha256(row["chosen"]),
+            rejected_sha256=self.image_sha256(row["rejected"]),
             source=row["source"],
             score_gap=row.get("margin"),
         )

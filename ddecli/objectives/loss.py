@@ -66,6 +66,11 @@ class Loss:
         return bool(getattr(self.objective, "is_log_sigmoid", False))
 
     @property
+    def has_losers(self) -> bool:
+        """Whether rejected pictures are looked at."""
+        return bool(getattr(self.objective, "needs_losers", True))
+
+    @property
     def is_corrected(self) -> bool:
         """Whether correction terms of the delayed table are part of its logit."""
         return "correction_bins" in self.settings

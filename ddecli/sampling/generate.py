@@ -102,7 +102,7 @@ def sample_images(
             f"{model.name} was made for few steps ({sampler.reason}): it is sampled in {sampler.steps} steps of "
             f"{sampler.name}, guidance {sampler.guidance_scale:g}."
         )
-    _prepare(model.pipeline, sampler)
+    prepare_sampler(model, sampler)
     count = len(prompts.prompts) * settings.images_per_prompt
     if count > MAX_IMAGES:
         raise UserError(
@@ -194,11 +194,10 @@ def _wait_for(saving: list[Future[None]]) -> None:
         future.result()
 
 
-@torch.inference_mode()
 def generate(
     model: DiffusionModel,
     tasks: list[ImageTask],
-    seed: int,
+    seed: int | str,
     steps: int,
     guidance_scale: float,
 ) -> np.ndarray:
@@ -210,17 +209,42 @@ def generate(
     Raises:
         UserError: a pixel is not finite, or the batch does not fit into memory.
     """
+    images = _drawn(model, tasks, seed, steps, guidance_scale, "pt")
+    return (images.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def generate_latents(
+    model: DiffusionModel, tasks: list[ImageTask], seed: int | str, steps: int, guidance_scale: float
+) -> torch.Tensor:
+    """As `generate`, but the latents, which are not decoded.
+
+    Returns:
+        (N, C, H, W) float32 on the CPU, scaled as the U-Net takes them.
+    """
+    return _drawn(model, tasks, seed, steps, guidance_scale, "latent").float().cpu()
+
+
+@torch.inference_mode()
+def _drawn(
+    model: DiffusionModel,
+    tasks: list[ImageTask],
+    seed: int | str,
+    steps: int,
+    guidance_scale: float,
+    output_type: str,
+) -> torch.Tensor:
+    """What the pipeline makes of a batch, (N, ...), finite."""
     generators = [_generator(task, seed) for task in tasks]
     try:
         latents = torch.stack([torch.randn(model.latent_shape, generator=each) for each in generators])
-        images = model.pipeline(
+        images: torch.Tensor = model.pipeline(
             prompt=[task.prompt for task in tasks],
             latents=latents.to(model.device, model.unet.dtype),
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
             generator=generators,  # some samplers draw noise at every step
             eta=0.0,
-            output_type="pt",
+            output_type=output_type,
         ).images
     except torch.OutOfMemoryError as error:
         raise UserError(
@@ -238,10 +262,10 @@ def generate(
                 f'("{task.prompt[:60]}", image {task.image_index}): '
                 "its weights are damaged, or need --precision float32."
             )
-    return (images.float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return images
 
 
-def image_seed(prompt: str, image_index: int, seed: int) -> int:
+def image_seed(prompt: str, image_index: int, seed: int | str) -> int:
     """Seed of the CPU generator that an image's starting noise is drawn from.
 
     The first 63 bits of the SHA-256 of "image", the sample's seed, the prompt's id (12 hexadecimal digits of its own
@@ -264,13 +288,14 @@ def weights_sha256(module: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _generator(task: ImageTask, seed: int) -> torch.Generator:
+def _generator(task: ImageTask, seed: int | str) -> torch.Generator:
     """Of all random numbers of an image, on the CPU."""
     return torch.Generator().manual_seed(image_seed(task.prompt, task.image_index, seed))
 
 
-def _prepare(pipeline: Any, sampler: Sampler) -> None:
+def prepare_sampler(model: DiffusionModel, sampler: Sampler) -> None:
     """Set the sampler; no safety checker, no watermark, no bars of the library's own."""
+    pipeline = model.pipeline
     pipeline.scheduler = sampler.scheduler
     if hasattr(pipeline, "safety_checker"):
         pipeline.safety_checker = None

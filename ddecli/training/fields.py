@@ -17,6 +17,7 @@ from ddecli.objectives.registry import LOSSES
 
 DATA, OBJECTIVE, OPTIMIZATION = "Model and data", "Objective", "Optimization"
 MEMORY, RUN = "Memory and speed", "Run"
+MAX_ITERATIONS = 100
 PANELS = (DATA, OBJECTIVE, OPTIMIZATION, MEMORY, RUN)
 """In which the help shows the options, in their order."""
 
@@ -76,6 +77,26 @@ class TrainFields:
             "Pair store made by ddecli prepare for this model. Tiny models prepare the world's pairs if not given.",
         ),
     ] = None
+    pairs: Annotated[
+        Literal["data", "self-play"],
+        Option(
+            DATA,
+            "data: both pictures of a pair are those of --data. self-play: its preferred pictures, against pictures "
+            "that the model draws for the same prompts; the model that draws is the reference as well, and the next "
+            "iteration's opponent is what it became. Default: self-play for spin, else data.",
+            metavar="data|self-play",
+        ),
+    ] = "data"
+    iterations: Annotated[
+        int,
+        Ge(1),
+        Le(MAX_ITERATIONS),
+        Option(
+            DATA,
+            "Iterations of self-play, each of --steps steps. The model of every one is kept, all but the last in "
+            "OUT/iteration-K. Default: {default}; 3 for spin.",
+        ),
+    ] = 1
     pairs_sha256: str | None = None  # of the pair store's manifest; filled in by the run
     out: Annotated[str, Option(RUN, "Run folder. Default: runs/MODEL-LOSS.", path=True)] = ""
     steps: Annotated[

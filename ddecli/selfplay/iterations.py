@@ -1,0 +1,127 @@
+"""Self-play: train, let the trained model draw the losers, train again.
+
+SPIN-Diffusion (Yuan et al. 2024, arXiv 2402.10210): iteration `k` prefers the data's pictures to those of iteration
+`k - 1`, which is the reference as well. With other losses it is the same game with their logit.
+
+    RUN/pairs-K       the pairs of iteration K, see `store.py`
+    RUN/iteration-K   the run of every iteration but the last, which is RUN itself
+    RUN/self-play.yaml  the settings of the whole
+"""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import torch
+import yaml
+from accelerate import PartialState
+
+from ddecli.core.console import console
+from ddecli.core.errors import UserError
+from ddecli.core.files import make_folder, write_text
+from ddecli.core.limits import MAX_SEED
+from ddecli.core.seeds import seed_of
+from ddecli.data.store import PairStore
+from ddecli.models.load import load_for_sampling
+from ddecli.selfplay.store import Opponent, SelfPlayStore
+from ddecli.training.loop import train
+from ddecli.training.precision import start_processes, training_dtype
+from ddecli.training.run_folder import MAY_CHANGE
+from ddecli.training.run_record import TrainSummary
+from ddecli.training.settings import TrainSettings, read_settings
+
+WHOLE = "self-play.yaml"
+
+
+def play(settings: TrainSettings, resume: bool = False, overwrite: bool = False) -> TrainSummary:
+    """Train every iteration, each from the model of the one before.
+
+    What is finished is left as it is; a stopped one goes on within its losers and from its checkpoints, and ends in
+    the same model. Every iteration has the same settings, and draws of its own.
+
+    Args:
+        settings: with `pairs` "self-play"; `data` is the store that the winners are of.
+        resume, overwrite: as of `train`.
+
+    Raises:
+        UserError: as `train`; or the folder holds a self-play of other settings.
+    """
+    state = PartialState(cpu=settings.device == "cpu")
+    _claim(settings, resume, overwrite, state.is_main_process)
+    state.wait_for_everyone()
+    for iteration in range(1, settings.iterations + 1):
+        own = _of_iteration(settings, iteration)
+        if state.is_main_process:
+            console.print(f"Self-play, iteration {iteration} of {settings.iterations}: from {own.model}.")
+        _make_pairs(settings, own, iteration, state)
+        summary = train(own, resume or overwrite, overwrite)
+    return summary
+
+
+def _of_iteration(settings: TrainSettings, iteration: int) -> TrainSettings:
+    """The settings of an iteration, which is an ordinary run on its own pairs."""
+    folder, last = settings.folder, iteration == settings.iterations
+    first = iteration == 1
+    changed = {
+        "pairs": "data",
+        "iterations": 1,
+        "data": str(folder / f"pairs-{iteration}"),
+        "pairs_sha256": None,
+        "out": str(folder if last else folder / f"iteration-{iteration}"),
+        "seed": settings.seed if first else seed_of("iteration", settings.seed, iteration) % (MAX_SEED + 1),
+    }
+    if not first:
+        of_run = {
+            "model": str(folder / f"iteration-{iteration - 1}"),
+            "model_revision": None,
+            "model_sha256": None,
+        }
+        changed |= of_run
+    return settings.model_copy(update=changed)
+
+
+def _make_pairs(settings: TrainSettings, own: TrainSettings, iteration: int, state: PartialState) -> None:
+    """Make the pairs of an iteration, every process its share."""
+    dtype = training_dtype(settings)
+    start_processes(settings, dtype)
+    model = load_for_sampling(own.model, state.device, dtype)
+    winners = PairStore.open(Path(settings.data or ""), model.fingerprints)
+    opponent = Opponent(settings.seed, iteration, min(len(winners), settings.steps * settings.batch_size))
+    store = SelfPlayStore(winners, model, opponent, Path(own.data or ""))
+    if not store.is_made():
+        if state.is_main_process:
+            store.begin()
+        state.wait_for_everyone()
+        store.draw((state.process_index + 1, state.num_processes))
+        state.wait_for_everyone()
+        if state.is_main_process:
+            store.join()
+        state.wait_for_everyone()
+    del store, model
+    gc.collect()
+    if state.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _claim(settings: TrainSettings, resume: bool, overwrite: bool, is_main: bool) -> None:
+    """Note the settings of the whole; refuse a folder that holds another self-play, or another run."""
+    folder, file = make_folder(settings.folder), settings.folder / WHOLE
+    if not overwrite and not file.exists() and (folder / "run.yaml").exists():
+        raise UserError(
+            f"{folder} holds a run that is no self-play: choose another --out, or give --overwrite."
+        )
+    if file.exists() and not overwrite:
+        if not resume:
+            raise UserError(
+                f"{folder} holds a self-play: add --resume to go on with it, or choose another --out."
+            )
+        before = read_settings(file)
+        for name, value in before.model_dump(exclude=MAY_CHANGE - {"steps"}).items():
+            if name != "pairs_sha256" and getattr(settings, name) != value:
+                raise UserError(
+                    f"{folder} was started with {name} {value!r}, not {getattr(settings, name)!r}: resume with the "
+                    "same settings, choose another --out, or replace it with --overwrite."
+                )
+    if is_main:
+        write_text(file, yaml.safe_dump(settings.model_dump(), sort_keys=False))
