@@ -30,6 +30,11 @@ def test_every_profile_shows_why_a_job_failed(profile: Path) -> None:
     assert read(profile)["show-failed-logs"] is True
 
 
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.parent.name)
+def test_no_profile_lets_snakemake_look_at_waiting_jobs_every_second(profile: Path) -> None:
+    assert read(profile)["max-jobs-per-timespan"] == "1000/10s"
+
+
 def test_the_default_profile_is_taken_by_itself_and_others_by_name(tmp_path: Path) -> None:
     smoke.make(tmp_path / "smoke")
     config = ROOT / "workflow" / "config" / "paper-smoke.yaml"
