@@ -183,20 +183,22 @@ class NoiseSchedule:
             return signal * eps - noise * x0
         return x0 if self.prediction_type == "sample" else eps
 
+    def residual(self, prediction: Tensor, x0: Tensor, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+        """What a prediction is off by, in `error_unit`: (B, C, H, W) float32. The mean of its square is the error."""
+        if self.error_of == "epsilon":
+            return _at_least_float32(eps) - self.noise_prediction(prediction, x_t, t)
+        return self.target(x0, eps, t) - _at_least_float32(prediction)
+
     def error(self, prediction: Tensor, x0: Tensor, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """`e`, the mean over C, H, W of the squared error in `error_unit`: (B,) float32, see `noise_error`."""
-        if self.error_of == "epsilon":
-            return self.noise_error(prediction, x_t, eps, t)
-        difference = self.target(x0, eps, t) - _at_least_float32(prediction)
-        return difference.square().flatten(1).mean(1)
+        return mean_square(self.residual(prediction, x0, x_t, eps, t))
 
     def noise_error(self, prediction: Tensor, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """`e = mean((eps - eps_theta)^2)` over C, H, W: one number a sample, formed in float32.
 
         prediction, x_t, eps: (B, C, H, W) in any precision; t: (B,) -> (B,) float32 (float64 inputs stay so).
         """
-        difference = _at_least_float32(eps) - self.noise_prediction(prediction, x_t, t)
-        return difference.square().flatten(1).mean(1)
+        return mean_square(_at_least_float32(eps) - self.noise_prediction(prediction, x_t, t))
 
     def _signal_and_noise_scale(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """`sqrt(abar_t)` and `sqrt(1 - abar_t)`, shaped to multiply `like`: (B, 1, 1, 1)."""
@@ -219,6 +221,11 @@ class NoiseSchedule:
         if key not in self._copies:
             self._copies[key] = getattr(self, table).to(dtype).to(t.device)
         return self._copies[key][t]
+
+
+def mean_square(x: Tensor) -> Tensor:
+    """The mean over all but the first dimension, (B, ...) -> (B,)."""
+    return x.square().flatten(1).mean(1)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ class DiffusionModel(ABC):
         return {name: value for name, value in self.pipeline.unet.named_parameters() if value.requires_grad}
 
     def reference(self, dtype: torch.dtype) -> DiffusionModel:
-        """The frozen reference. With LoRA the same U-Net (see `without_lora`), never a second one.
+        """The frozen reference. With LoRA the same U-Net (see `as_reference`), never a second one.
 
         In full training a copy, see `hold_frozen_in`. Reference and policy agree to the last bit as long as their
         weights do.
@@ -176,7 +176,7 @@ class DiffusionModel(ABC):
         return twin
 
     @contextlib.contextmanager
-    def without_lora(self) -> Iterator[None]:
+    def as_reference(self) -> Iterator[None]:
         """Adapters off within the block, on again after it, whatever happens in it."""
         if not self.has_lora:
             yield

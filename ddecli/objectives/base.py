@@ -20,6 +20,9 @@ class PairErrors:
     what the model predicts, where the schedule's unit is native.
     Those that an objective does not need are None: see `Objective`.
     t: (B,) long, diffusers indices 0..T-1.
+    distance: (B,) float32, the mean square between the predictions of policy and reference on the preferred image.
+    overlap: (B,) float32 without gradient, the mean product of what the policy is off by on both images, which is as
+        the gradients of its two errors in its predictions lie to each other.
     """
 
     policy_w: Tensor
@@ -27,6 +30,8 @@ class PairErrors:
     reference_w: Tensor | None
     reference_l: Tensor | None
     t: Tensor
+    distance: Tensor | None = None
+    overlap: Tensor | None = None
 
     @property
     def margin(self) -> Tensor:
@@ -57,10 +62,14 @@ class Objective(ABC):
 
     needs_losers: whether errors on rejected images are looked at.
     needs_reference: whether errors of the reference are. With both there is a margin, of which training tells.
+    needs_distance, needs_overlap: whether these are, see `PairErrors`. With a distance the reference's errors alone,
+        as other runs have left them, are not enough.
     """
 
     needs_losers: bool = True
     needs_reference: bool = True
+    needs_distance: bool = False
+    needs_overlap: bool = False
 
     @abstractmethod
     def __call__(self, errors: PairErrors) -> ObjectiveOutput:

@@ -7,20 +7,28 @@ import contextlib
 import torch
 from torch import Tensor
 
+from ddecli.diffusion.schedule import mean_square
 from ddecli.models.base import DiffusionModel
 from ddecli.objectives.base import Objective, PairErrors
 from ddecli.training.batches import Batch
 
 
-def errors_by_row(
+def residuals_by_row(
     model: DiffusionModel, batch: Batch, autocast: contextlib.AbstractContextManager[None]
 ) -> Tensor:
-    """Error of every row of a batch, (2B,) float32, in the unit of the model's schedule, formed outside of autocast."""
+    """What the predictions of a batch are off by, (2B, C, H, W) float32 in the schedule's unit; not under autocast."""
     noisy = model.schedule.add_noise(batch.latents, batch.eps, batch.t)
     noisy = noisy.contiguous(memory_format=torch.channels_last)
     with autocast:
         prediction = model.predict(noisy, batch.t, batch.conditioning, batch.sizes)
-    return model.schedule.error(prediction, batch.latents, noisy, batch.eps, batch.t)
+    return model.schedule.residual(prediction, batch.latents, noisy, batch.eps, batch.t)
+
+
+def errors_by_row(
+    model: DiffusionModel, batch: Batch, autocast: contextlib.AbstractContextManager[None]
+) -> Tensor:
+    """Error of every row of a batch, (2B,) float32, in the unit of the model's schedule."""
+    return mean_square(residuals_by_row(model, batch, autocast))
 
 
 def pair_errors(
@@ -43,17 +51,27 @@ def pair_errors(
     with_losers = objective is None or objective.needs_losers
     rows, sides = (batch, 2) if with_losers else (batch.winners(), 1)
     of_reference: tuple[Tensor, ...] = ()
+    off_reference: Tensor | None = None
     if known is not None:
         of_reference = known.unbind(0)
     elif objective is None or objective.needs_reference:
         assert reference is not None
-        with torch.no_grad(), reference.without_lora():
-            of_reference = errors_by_row(reference, rows, autocast).chunk(sides)
-    of_policy = errors_by_row(policy, rows, autocast).chunk(sides)
-    policy_w, policy_l = _sides(of_policy)
+        with torch.no_grad(), reference.as_reference():
+            off_reference = residuals_by_row(reference, rows, autocast)
+        of_reference = mean_square(off_reference).chunk(sides)
+    off_policy = residuals_by_row(policy, rows, autocast)
+    policy_w, policy_l = _sides(mean_square(off_policy).chunk(sides))
     reference_w, reference_l = _sides(of_reference)
     assert policy_w is not None
-    return PairErrors(policy_w, policy_l, reference_w, reference_l, rows.t.chunk(sides)[0])
+    distance = overlap = None
+    if objective is not None and objective.needs_distance:
+        assert off_reference is not None
+        distance = mean_square(off_policy.chunk(sides)[0] - off_reference.chunk(sides)[0])
+    if objective is not None and objective.needs_overlap:
+        winner, loser = off_policy.detach().chunk(2)
+        overlap = (winner * loser).flatten(1).mean(1)
+    t = rows.t.chunk(sides)[0]
+    return PairErrors(policy_w, policy_l, reference_w, reference_l, t, distance, overlap)
 
 
 def _sides(errors: tuple[Tensor, ...]) -> tuple[Tensor | None, Tensor | None]:

@@ -88,7 +88,7 @@ def _parts(trainer: Trainer) -> tuple[float, float]:
         if trainer.reference is None:
             continue
         began = time.monotonic()
-        with torch.no_grad(), trainer.reference.without_lora():
+        with torch.no_grad(), trainer.reference.as_reference():
             errors_by_row(trainer.reference, batch, trainer.autocast())
         _wait(trainer.accelerator.device)
         reference += time.monotonic() - began

@@ -85,7 +85,7 @@ class Trainer:
 
     def _kept_errors(self) -> ReferenceErrors | None:
         """Errors of the reference that other runs left, and where this one's go."""
-        if not self.objective.needs_reference:
+        if not self.objective.needs_reference or self.objective.needs_distance:
             return None
         draws = range(self.settings.steps * self.settings.batch_size)
         key = self.model, self.share, self.accelerator.device, self.dtype

@@ -100,7 +100,7 @@ def test_adapters_off_is_the_base_and_they_come_back(folder: Path) -> None:
             assert "lora" in name
             parameter += 0.1
         changed = model.predict(latents, t, conditioning, sizes)
-        with pytest.raises(RuntimeError, match="boom"), model.without_lora():
+        with pytest.raises(RuntimeError, match="boom"), model.as_reference():
             torch.testing.assert_close(model.predict(latents, t, conditioning, sizes), base)
             raise RuntimeError("boom")
         torch.testing.assert_close(model.predict(latents, t, conditioning, sizes), changed)
@@ -131,7 +131,7 @@ def test_frozen_matrices_held_in_half_precision_change_no_bit(folder: Path, adap
     conditioning = model.encode_prompts(["a", "b"])
 
     def predicted() -> torch.Tensor:
-        with contextlib.nullcontext() if adapters else model.without_lora():
+        with contextlib.nullcontext() if adapters else model.as_reference():
             return model.predict(latents, t, conditioning, sizes)
 
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):

@@ -41,7 +41,8 @@ def part_of(errors: PairErrors, part: slice) -> PairErrors:
 
 
 def gathered(parts: list[PairErrors]) -> PairErrors:
-    return PairErrors(*(torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])))
+    names = ("policy_w", "policy_l", "reference_w", "reference_l", "t")
+    return PairErrors(*(torch.cat([vars(part)[name] for part in parts]) for name in names))
 
 
 def test_the_correction_is_the_expected_log_importance_ratio() -> None:

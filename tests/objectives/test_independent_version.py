@@ -105,6 +105,53 @@ def as_errors(rows: Sequence[list[float]], ks: Sequence[int]) -> PairErrors:
     return PairErrors(*torch.tensor(rows, dtype=torch.float64).T, t=torch.tensor([k - 1 for k in ks]))
 
 
+def predictions(chance: random.Random, B: int, size: int) -> list[list[list[float]]]:
+    """What policy (winner, loser) and reference are off by, four lists of `B` latents of `size` numbers."""
+    return [[[chance.gauss(0, 0.6) for _ in range(size)] for _ in range(B)] for _ in range(4)]
+
+
+def mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def seen(off: Sequence[torch.Tensor]) -> PairErrors:
+    """What training hands to an objective of these residuals, (B, size) each."""
+    w, l, reference_w, _ = off
+    four = [part.square().mean(1) for part in off]
+    distance, overlap = (w - reference_w).square().mean(1), (w * l).detach().mean(1)
+    return PairErrors(*four, torch.zeros(len(w), dtype=torch.long), distance, overlap)
+
+
+def margin_of(off: Sequence[Sequence[float]]) -> float:
+    policy_w, policy_l, reference_w, reference_l = (mean([x * x for x in part]) for part in off)
+    return (policy_w - reference_w) - (policy_l - reference_l)
+
+
+def test_dspo_agrees_with_its_formula_over_predictions() -> None:
+    """The square that is written out in its paper's code, and its derivative number by number."""
+    chance = random.Random("dspo")
+    for beta in (0.001, 0.3, 1.7):
+        lists = predictions(chance, 6, 5)
+        off = [torch.tensor(part, dtype=torch.float64) for part in lists]
+        off[0].requires_grad_()
+        output = build_objective("dspo", NoiseSchedule(torch.tensor([0.9, 0.1])), beta)(seen(off))
+        (gradient,) = torch.autograd.grad(output.loss.sum(), off[0])
+
+        def value(pair: list[list[float]], beta: float = beta) -> float:
+            weight = beta / (1 + math.exp(-beta / 2 * margin_of(pair)))
+            return mean([(w - weight * (w - r)) ** 2 for w, r in zip(pair[0], pair[2], strict=True)])
+
+        for i in range(6):
+            pair = [part[i] for part in lists]
+            assert output.loss[i].item() == pytest.approx(value(pair), rel=1e-12)
+            for k in range(5):
+                moved = [
+                    [[*pair[0][:k], pair[0][k] + by, *pair[0][k + 1 :]], *pair[1:]] for by in (1e-5, -1e-5)
+                ]
+                slope = (value(moved[0]) - value(moved[1])) / 2e-5
+                assert float(gradient[i, k]) == pytest.approx(slope, rel=1e-6, abs=1e-9)
+
+
 @pytest.mark.parametrize("loss", ["sft", "mapo", "uniform", "dde-single", "dde-step", "dde", *LINKS])
 def test_objectives_agree_with_the_slow_version(loss: str) -> None:
     chance = random.Random(loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -31,11 +32,13 @@ def schedule() -> NoiseSchedule:
 def random_errors(seed: int, B: int = 12, dtype: torch.dtype = torch.float32, t_below: int = T) -> PairErrors:
     generator = torch.Generator().manual_seed(seed)
     values = torch.rand(4, B, generator=generator, dtype=dtype) * 0.5 + 0.05
-    return PairErrors(*values, t=torch.randint(0, t_below, (B,), generator=generator))
+    t = torch.randint(0, t_below, (B,), generator=generator)
+    distance, overlap = torch.rand(2, B, generator=generator, dtype=dtype) * 0.1
+    return PairErrors(*values, t, distance, overlap - 0.05)
 
 
 def pick(errors: PairErrors, index: torch.Tensor) -> PairErrors:
-    return PairErrors(*(getattr(errors, side)[index] for side in SIDES), t=errors.t[index])
+    return PairErrors(**{field.name: getattr(errors, field.name)[index] for field in fields(PairErrors)})
 
 
 def swapped(errors: PairErrors) -> PairErrors:
@@ -154,6 +157,19 @@ def test_mapo_asks_no_reference(schedule: NoiseSchedule) -> None:
         objective(PairErrors(e, None, None, None, t))
 
 
+def test_dspo_begins_as_fine_tuning(schedule: NoiseSchedule) -> None:
+    """Policy and reference are one: the loss is the winner's error, its gradient `1 - beta / 2` times that."""
+    objective = build_objective("dspo", schedule, 0.3)
+    w, l = random_errors(5, dtype=torch.float64).policy_w.requires_grad_(), random_errors(6).policy_l.double()
+    same = PairErrors(w, l, w.detach(), l, torch.zeros(12, dtype=torch.long))
+    with pytest.raises(ValueError, match="distance"):
+        objective(same)
+    output = objective(replace(same, distance=torch.zeros_like(w)))
+    torch.testing.assert_close(output.loss, w)
+    output.loss.sum().backward()
+    torch.testing.assert_close(w.grad, torch.full_like(w, 1 - 0.3 / 2))
+
+
 def loss_at(loss: str, schedule: NoiseSchedule, z: torch.Tensor, **settings: float) -> torch.Tensor:
     """The loss of pairs whose `z` is given."""
     zeros = torch.zeros_like(z)
@@ -195,28 +211,31 @@ def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSched
     assert (objective(better).loss < objective(errors).loss).all()
 
 
-@pytest.mark.parametrize("loss", [*PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["dspo", *PAIRWISE, *LINKS])
 def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: NoiseSchedule) -> None:
     """Autograd's `|dL/dD|`: D moves with policy_w one to one, and the table is a constant."""
     objective = objective_with_history(loss, schedule)
     errors = random_errors(7, dtype=torch.float64)
     w = errors.policy_w.clone().requires_grad_()
-    output = objective(PairErrors(w, errors.policy_l, errors.reference_w, errors.reference_l, errors.t))
+    output = objective(replace(errors, policy_w=w))
     (gradient,) = torch.autograd.grad(output.loss.sum(), w)
     torch.testing.assert_close(output.gradient_weight, gradient.abs(), rtol=1e-6, atol=1e-12)
-    assert (gradient > 0).all() or loss in LINKS
+    assert (gradient > 0).all() or loss not in PAIRWISE
     assert not output.gradient_weight.requires_grad
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", *PAIRWISE, *LINKS])
 def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(8, 6, torch.float64)
     inputs = [getattr(errors, side).clone().requires_grad_() for side in SIDES]
-    assert torch.autograd.gradcheck(lambda *e: objective(PairErrors(*e, t=errors.t)).loss, inputs)
+    inputs.append(errors.distance.clone().requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda *e: objective(PairErrors(*e[:4], t=errors.t, distance=e[4])).loss, inputs
+    )
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", *PAIRWISE, *LINKS])
 def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(9, 13)
@@ -227,7 +246,7 @@ def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: Noise
     for name in ("loss", "logit", "gradient_weight"):
         values = getattr(whole, name)
         if values is None:
-            assert name == "logit" and loss in ("sft", "mapo", *LINKS)
+            assert name == "logit" and loss in ("sft", "mapo", "dspo", *LINKS)
             continue
         assert values.shape == (13,)
         one_by_one = torch.cat([getattr(single, name) for single in singles])

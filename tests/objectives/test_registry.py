@@ -27,6 +27,7 @@ SCHEDULE = NoiseSchedule(torch.tensor([0.9, 0.5, 0.1]))
 def test_every_loss_can_be_built() -> None:
     by_paper = [
         "cdpo",
+        "dspo",
         "sft",
         "hinge",
         "ipo",
@@ -125,7 +126,7 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
         assert LOSSES[name].mean_weight == pytest.approx(float(weight.mean()), rel=3e-3), name
     expected = {
         "sft": None, "uniform": 5000, "discounted": 5000, "dde": 250, "dde-single": 250, "dde-step": 1100,
-        "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000, "mapo": 0.1,
+        "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000, "mapo": 0.1, "dspo": 0.001,
     }  # fmt: skip
     assert {name: LOSSES[name].usual_beta for name in expected} == expected
 

@@ -27,7 +27,7 @@ class SlowTrainer:
         self.accelerator = SimpleNamespace(device=torch.device("cpu"))
         self.objective = SimpleNamespace(needs_reference=settings.loss != "sft")
         self.dtype = torch.float32
-        self.reference = SimpleNamespace(without_lora=self.nothing)
+        self.reference = SimpleNamespace(as_reference=self.nothing)
 
     @contextmanager
     def nothing(self) -> Iterator[None]:

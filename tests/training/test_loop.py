@@ -84,6 +84,14 @@ def test_mapo_trains_without_a_reference(settings: Make) -> None:
     assert json.loads((run.folder / "perf.json").read_text())["reference_draws"] == {"read": 0, "computed": 0}
 
 
+def test_dspo_begins_with_the_winners_error(settings: Make) -> None:
+    run = settings(loss="dspo", beta=0.5, steps=2)
+    train(run)
+    first, second = metrics(run.out)
+    assert first["loss"] == first["error_policy_w"] == first["error_reference_w"]
+    assert second["margin"] != 0 and second["loss"] != second["error_policy_w"]
+
+
 def test_sft_lowers_the_winners_error(settings: Make) -> None:
     run = settings(loss="sft", steps=30, lr=3e-3)
     train(run)

@@ -263,3 +263,13 @@ def test_two_runs_at_once_leave_whole_files(tmp_path: Path) -> None:
     assert not ReferenceErrors(tmp_path, range(9)).is_whole
     assert ReferenceErrors(tmp_path, range(9))(range(7, 9)) is None
     assert all(stat.S_IMODE(file.stat().st_mode) & 0o400 for file in tmp_path.iterdir())
+
+
+def test_what_looks_at_predictions_reads_no_errors(make: Make) -> None:
+    """Kept errors say nothing of the distance between two predictions."""
+    train(make("first", loss="uniform"))
+    run, alone = (make(name, loss="dspo", beta=0.5, reference=name) for name in ("keep", "compute"))
+    for each in (run, alone):
+        train(each)
+    assert draws_of(run)["read"] == 0
+    assert_same(run, alone)
