@@ -178,6 +178,16 @@ class TrainFields:
             "Share of the labels that cdpo and robust take to be wrong, 0 to 0.5. Default: {default}.",
         ),
     ] = 0.1
+    winner_preserving: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Option(
+            OBJECTIVE,
+            "Of the loss sdpo: the share of what a step does for a winner that its loser may not take away, 0 to 1. "
+            "Default: {default}, for sdxl 0.6.",
+        ),
+    ] = 0.9
     segment: Annotated[
         str | None,
         Option(

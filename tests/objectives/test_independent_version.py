@@ -152,6 +152,28 @@ def test_dspo_agrees_with_its_formula_over_predictions() -> None:
                 assert float(gradient[i, k]) == pytest.approx(slope, rel=1e-6, abs=1e-9)
 
 
+def test_sdpo_keeps_its_share_of_the_winners_descent() -> None:
+    """The scale as the paper derives it, from the gradients of both errors number by number; and what it is for."""
+    chance = random.Random("sdpo")
+    lists = predictions(chance, 60, 3)
+    off = [torch.tensor(part, dtype=torch.float64) for part in lists]
+    bounded = 0
+    for mu in (0.0, 0.6, 0.9, 1.0):
+        schedule = NoiseSchedule(torch.tensor([0.9, 0.1]))
+        objective = build_objective("sdpo", schedule, 3.0, winner_preserving=mu)
+        for i, scale in enumerate(objective.scale(seen(off)).tolist()):
+            g_w, g_l = ([2 * x / 3 for x in side[i]] for side in lists[:2])
+            along, descent = (
+                math.fsum(x * y for x, y in zip(g_w, g_l, strict=True)),
+                math.fsum(x * x for x in g_w),
+            )
+            expected = min(1.0, (1 - mu) * descent / along) if along > 0 else 1.0
+            assert scale == pytest.approx(expected, rel=1e-9)
+            assert descent - scale * along >= mu * descent - 1e-12
+            bounded += 0 < scale < 1
+    assert bounded > 40
+
+
 @pytest.mark.parametrize("loss", ["sft", "mapo", "uniform", "dde-single", "dde-step", "dde", *LINKS])
 def test_objectives_agree_with_the_slow_version(loss: str) -> None:
     chance = random.Random(loss)

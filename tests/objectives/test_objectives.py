@@ -15,7 +15,7 @@ from ddecli.objectives.registry import build_objective
 
 T = 40
 BETA = 3.0
-PAIRWISE = ["uniform", "dde-single", "dde-step", "dde"]
+PAIRWISE = ["uniform", "sdpo", "dde-single", "dde-step", "dde"]
 LINKS = {"ipo": 1 / 4, "hinge": 1.0, "cdpo": math.log(2), "robust": math.log(2)}
 """Losses of Diffusion-DPO's margin with another link, and what each is where policy and reference are one."""
 SIDES = ("policy_w", "policy_l", "reference_w", "reference_l")
@@ -42,7 +42,13 @@ def pick(errors: PairErrors, index: torch.Tensor) -> PairErrors:
 
 
 def swapped(errors: PairErrors) -> PairErrors:
-    return PairErrors(errors.policy_l, errors.policy_w, errors.reference_l, errors.reference_w, errors.t)
+    return replace(
+        errors,
+        policy_w=errors.policy_l,
+        policy_l=errors.policy_w,
+        reference_w=errors.reference_l,
+        reference_l=errors.reference_w,
+    )
 
 
 def objective_with_history(loss: str, schedule: NoiseSchedule, swap: bool = False) -> Objective:
@@ -57,7 +63,7 @@ def objective_with_history(loss: str, schedule: NoiseSchedule, swap: bool = Fals
 def factor(loss: str, schedule: NoiseSchedule, t: int) -> float:
     """What stands in front of `D(t)` in section 3 of the derivation, written out on its own."""
     abar = schedule.alphas_cumprod.tolist()
-    if loss == "uniform":
+    if loss in ("uniform", "sdpo"):
         return 0.5
     if loss in ("dde-single", "dde"):
         return 0.5 * (1 - abar[t]) / abar[t]
@@ -122,7 +128,10 @@ def test_policy_equal_to_reference(loss: str, schedule: NoiseSchedule) -> None:
     t = errors.t.clamp(min=1)
     w = errors.policy_w.double().requires_grad_()
     l = errors.policy_l.double().requires_grad_()
-    output = build_objective(loss, schedule, BETA)(PairErrors(w, l, w.detach(), l.detach(), t))
+    overlap = -torch.ones_like(w)  # the gradients of the two errors do not fight
+    output = build_objective(loss, schedule, BETA)(
+        PairErrors(w, l, w.detach(), l.detach(), t, overlap=overlap)
+    )
     assert output.loss.tolist() == pytest.approx([math.log(2)] * 12, abs=1e-12)
     assert (output.logit == 0).all()
 
@@ -170,6 +179,20 @@ def test_dspo_begins_as_fine_tuning(schedule: NoiseSchedule) -> None:
     torch.testing.assert_close(w.grad, torch.full_like(w, 1 - 0.3 / 2))
 
 
+def test_sdpo_is_diffusion_dpo_but_for_the_losers_gradient(schedule: NoiseSchedule) -> None:
+    errors = random_errors(13, dtype=torch.float64)
+    gradients = {}
+    for loss in ("uniform", "sdpo"):
+        w, l = (getattr(errors, side).clone().requires_grad_() for side in ("policy_w", "policy_l"))
+        output = build_objective(loss, schedule, BETA)(replace(errors, policy_w=w, policy_l=l))
+        gradients[loss] = output.loss, *torch.autograd.grad(output.loss.sum(), (w, l))
+    (value, by_w, by_l), (sdpo, sdpo_by_w, sdpo_by_l) = gradients["uniform"], gradients["sdpo"]
+    assert torch.equal(value, sdpo) and torch.equal(by_w, sdpo_by_w)
+    torch.testing.assert_close(sdpo_by_l, by_l * build_objective("sdpo", schedule, BETA).scale(errors))
+    with pytest.raises(ValueError, match="overlap"):
+        build_objective("sdpo", schedule, BETA)(replace(errors, overlap=None))
+
+
 def loss_at(loss: str, schedule: NoiseSchedule, z: torch.Tensor, **settings: float) -> torch.Tensor:
     """The loss of pairs whose `z` is given."""
     zeros = torch.zeros_like(z)
@@ -205,9 +228,7 @@ def test_robust_dpo_is_unbiased(share: float, schedule: NoiseSchedule) -> None:
 def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSchedule) -> None:
     errors = random_errors(6)
     objective = objective_with_history(loss, schedule)
-    better = PairErrors(
-        errors.policy_w - 0.04, errors.policy_l, errors.reference_w, errors.reference_l, errors.t
-    )
+    better = replace(errors, policy_w=errors.policy_w - 0.04)
     assert (objective(better).loss < objective(errors).loss).all()
 
 
@@ -230,8 +251,9 @@ def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     errors = random_errors(8, 6, torch.float64)
     inputs = [getattr(errors, side).clone().requires_grad_() for side in SIDES]
     inputs.append(errors.distance.clone().requires_grad_())
+    overlap = -errors.distance  # where it is above 0, sdpo's gradient is on purpose none of its loss
     assert torch.autograd.gradcheck(
-        lambda *e: objective(PairErrors(*e[:4], t=errors.t, distance=e[4])).loss, inputs
+        lambda *e: objective(PairErrors(*e[:4], errors.t, e[4], overlap)).loss, inputs
     )
 
 

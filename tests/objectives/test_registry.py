@@ -39,6 +39,7 @@ def test_every_loss_can_be_built() -> None:
         "dde",
         "dde-single",
         "dde-step",
+        "sdpo",
     ]
     assert list(LOSSES) == by_paper
     for name in LOSSES:
@@ -120,13 +121,13 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
         DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     )
     weights = loss_weights(schedule)
-    assert set(weights) == {"uniform", "discounted", "spin", "dde", "dde-single", "dde-step"}
+    assert set(weights) == {"uniform", "discounted", "spin", "sdpo", "dde", "dde-single", "dde-step"}
     assert {weight.dtype for weight in weights.values()} == {torch.float64}
     for name, weight in weights.items():
         assert LOSSES[name].mean_weight == pytest.approx(float(weight.mean()), rel=3e-3), name
     expected = {
         "sft": None, "uniform": 5000, "discounted": 5000, "dde": 250, "dde-single": 250, "dde-step": 1100,
-        "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000, "mapo": 0.1, "dspo": 0.001,
+        "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000, "mapo": 0.1, "dspo": 0.001, "sdpo": 5000,
     }  # fmt: skip
     assert {name: LOSSES[name].usual_beta for name in expected} == expected
 

@@ -36,7 +36,7 @@ from ddecli.training.settings import TrainSettings, resolve_settings
 from ddecli.training.trainer import Trainer
 
 Make = Callable[..., TrainSettings]
-LOG_SIGMOID = ["uniform", "discounted", "dde", "dde-single", "dde-step"]
+LOG_SIGMOID = ["uniform", "sdpo", "discounted", "dde", "dde-single", "dde-step"]
 ROUNDING = 3e-4
 """AdamW divides by the gradient's size, so a rounding of 1e-7 in it grows over the steps."""
 UNET = "model/unet/diffusion_pytorch_model.safetensors"
