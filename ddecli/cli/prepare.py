@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from ddecli.cli.options import Device, SummaryAsJson, by_metric, parse_shard
+from ddecli.cli.options import Device, SummaryAsJson, parse_shard
 from ddecli.cli.prompts import named_prompts
+from ddecli.cli.relabel import deciding_metrics, load_relabel, thresholds_of
 from ddecli.cli.stores import WORLD, default_data, default_store, print_store
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_WORKERS
 from ddecli.core.world import WORLD_PAIRS
-
-if TYPE_CHECKING:
-    import torch
-
-    from ddecli.data.relabel import Relabel
 
 
 def prepare(
@@ -80,15 +76,28 @@ def prepare(
         ),
     ] = None,
     relabel: Annotated[
-        Literal["none", "clip", "hps", "pickscore"],
+        list[str] | None,
         typer.Option(
-            help="Let a scorer decide which picture is preferred, instead of the data's labels (AI feedback); equal "
-            "scores are ties. The tiny world's scorers for tiny models."
+            metavar="METRIC",
+            help="Let a scorer decide which picture is preferred, instead of the data's labels (AI feedback): any that "
+            "ddecli score has. Repeat it, and the majority of the scorers decides. Equal scores and draws are ties. "
+            "The tiny world's scorers for tiny models. none, or not given: the labels decide.",
         ),
-    ] = "none",
+    ] = None,
+    relabel_threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[METRIC=]X",
+            help="Scores that differ by less than X are equal to the scorer of --relabel; of several scorers "
+            "METRIC=X, repeated. 0 if not given.",
+        ),
+    ] = None,
     scorer: Annotated[
         list[str] | None,
-        typer.Option(metavar="METRIC=FOLDER", help="A transformers CLIPModel folder to use for --relabel."),
+        typer.Option(
+            metavar="METRIC=FOLDER",
+            help="Weights of a scorer of --relabel from a folder, as ddecli score takes them.",
+        ),
     ] = None,
     limit: Annotated[
         int | None,
@@ -177,12 +186,13 @@ def prepare(
     out = out or default_store(model, data, subset)
     share = parse_shard(shard)
     refuse_other_content(out)  # whether a store that is there may stay is known when the data are
+    decide = thresholds_of(deciding_metrics(relabel or []), relabel_threshold or [])
     prompts = PromptSplit.make(holdout, _excluded(exclude_prompts or []))
     if data == WORLD:
         source = world_source(limit or WORLD_PAIRS, seed)
         limit = None
     else:
-        wanted = Wanted(parse_mapping(columns or []), split, subset, labelled=relabel == "none")
+        wanted = Wanted(parse_mapping(columns or []), split, subset, labelled=not decide)
         source = open_source(data, wanted)
     where = choose_device(device)
     summary = prepare_with(
@@ -195,7 +205,7 @@ def prepare(
         limit=limit,
         max_bad=max_bad,
         split=prompts,
-        relabel=None if relabel == "none" else _relabel(relabel, scorer or [], encoder.is_tiny, where),
+        relabel=load_relabel(decide, scorer or [], encoder.is_tiny, where) if decide else None,
         batch_size=batch_size,
         dtype=None if latent_dtype == "auto" else getattr(torch, latent_dtype),
         workers=workers,
@@ -208,17 +218,3 @@ def prepare(
 def _excluded(sets: list[str]) -> list[str]:
     """The prompts of some sets."""
     return [prompt for name in sets for prompt in named_prompts(name, [], None).prompts]
-
-
-def _relabel(metric: str, folders: list[str], tiny: bool, device: torch.device) -> Relabel:
-    """The scorer that decides."""
-    from ddecli.data.relabel import Relabel
-    from ddecli.models.quiet import quiet_libraries
-    from ddecli.scoring.published import check_metrics, scorer_source
-    from ddecli.scoring.score import load_scorer
-
-    given = {name: Path(folder) for name, folder in by_metric("--scorer", "FOLDER", folders)}
-    check_metrics(given)
-    with quiet_libraries():
-        scorer = load_scorer(metric, scorer_source(metric, "tiny" if tiny else "real", given), device)
-    return Relabel(scorer.card, scorer.preprocess, scorer.score_pixels)

@@ -1,4 +1,8 @@
-"""AI feedback: a scorer decides which picture of a pair was preferred, not people."""
+"""AI feedback: scorers decide which picture of a pair was preferred, not people.
+
+One scorer decides alone. Of several each has a vote, and the majority decides: scores of different scorers have scales
+of their own, and are never added up. A scorer that finds two pictures equal has no vote; a draw is a tie.
+"""
 
 from __future__ import annotations
 
@@ -20,37 +24,87 @@ Score = Callable[[Sequence[Any], Sequence[str]], Any]
 
 
 @dataclass(frozen=True)
-class Relabel:
-    """A scorer to decide by.
+class PairScorer:
+    """A scorer that decides, or has a vote.
 
-    card: what the scorer is, for the manifest.
+    card: what the scorer is.
     preprocess: makes of an RGB picture, as it is read, what `score` takes: whole pictures would fill the memory.
+    threshold: two pictures whose scores differ by less are equal to it, in units of its scores.
     """
 
     card: dict[str, Any]
     preprocess: Callable[[Image.Image], Any]
     score: Score
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True)
+class Relabel:
+    """The scorers that decide."""
+
+    scorers: Sequence[PairScorer]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What decides, for the manifest."""
+        return deciding_card([(scorer.card, scorer.threshold) for scorer in self.scorers])
+
+    def preprocess(self, image: Image.Image) -> list[Any]:
+        """What each scorer takes of an RGB picture."""
+        return [scorer.preprocess(image) for scorer in self.scorers]
 
     def score_gaps(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float]:
-        """Score of each pair's first picture minus that of its second, 0 for a tie; one call scores them all."""
+        """See `gaps_of`, of each pair's first picture to its second; each scorer scores them all in one call."""
         if not pairs:
             return []
         pictures = [picture for _, both in pairs for picture in both]
-        images = [picture.for_scorer for picture in pictures]
-        scores = self.score(images, [pair.prompt for pair, _ in pairs for _ in range(2)])
-        values = np.asarray(scores, dtype=np.float32).reshape(len(pairs), 2)
-        first, second = values.T
-        return np.where(score_signs(first, second) == 0, 0, first - second).tolist()
+        prompts = [pair.prompt for pair, _ in pairs for _ in range(2)]
+        scores = [
+            scorer.score([picture.for_scorer[number] for picture in pictures], prompts)
+            for number, scorer in enumerate(self.scorers)
+        ]
+        values = np.stack([np.asarray(each, dtype=np.float32).reshape(len(pairs), 2) for each in scores])
+        thresholds = [scorer.threshold for scorer in self.scorers]
+        return gaps_of(values[..., 0], values[..., 1], thresholds).tolist()
+
+
+def deciding_card(scorers: Sequence[tuple[dict[str, Any], float]]) -> dict[str, Any]:
+    """What decides: the card of the only scorer, or those of all; each with its threshold where that is not 0."""
+    cards = [card | ({"threshold": threshold} if threshold else {}) for card, threshold in scorers]
+    return cards[0] if len(cards) == 1 else {"name": "majority", "scorers": cards}
+
+
+def gaps_of(first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """By how much the first pictures of pairs are better than the second: their `margin` in a store.
+
+    Of one scorer that is the difference of its scores; of several it is the share of the votes for the first picture
+    minus the share of those for the second, which needs no common scale and no other pair to be known.
+
+    Args:
+        first, second: scores by S scorers, (S, ...) each.
+        thresholds: of the scorers, S of them.
+
+    Returns:
+        (...): above 0 the first is better, 0 is a tie, NaN where a score is no number.
+    """
+    gaps = first - second
+    known = np.isfinite(gaps)
+    votes = np.zeros(gaps.shape, dtype=int)
+    votes[known] = score_signs(first[known], second[known])
+    least = np.asarray(thresholds, dtype=gaps.dtype).reshape(-1, *(1,) * (gaps.ndim - 1))
+    votes[np.abs(gaps) < least] = 0
+    decided = np.where(votes[0] == 0, 0, gaps[0]) if len(gaps) == 1 else votes.mean(axis=0)
+    return np.where(known.all(axis=0), decided, np.nan)
 
 
 def first_won(score_gap: float) -> bool:
     """Whether the first picture of a pair is the better one.
 
     Args:
-        score_gap: its score minus that of the second.
+        score_gap: see `gaps_of`.
 
     Raises:
-        BadRow: equal scores (a tie), or a score that is no number.
+        BadRow: equal scores or votes (a tie), or a score that is no number.
     """
     if not math.isfinite(score_gap):
         raise BadRow("score not finite")

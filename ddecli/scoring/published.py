@@ -148,13 +148,13 @@ def scorer_source(metric: str, scorer_set: str, folders: Mapping[str, Path] | No
         folder = WORLD_WEIGHTS / (preset.builtin or metric)
         if not folder.is_dir():
             raise UserError(
-                f"The tiny world has no {metric}: leave it out, or take the real one with --family real "
-                f"or --scorer {metric}=FOLDER."
+                f"The tiny world has no {metric}: leave it out, or take the real one with --scorer {metric}=FOLDER or, "
+                "in ddecli score, --family real."
             )
         return ScorerSource(f"tiny/{folder.name}", folder)
     if preset.hub_id is None:
         raise UserError(
-            f"No weights of {metric} are at hand: it exists for the tiny world only: leave it out or use "
-            "--family tiny."
+            f"No weights of {metric} are at hand: it exists for the tiny world only: leave it out, or, in "
+            "ddecli score, use --family tiny."
         )
     return ScorerSource(preset.hub_id, preset.hub_id, companion)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ddecli.cli.options import by_metric
 from ddecli.cli.prompts import default_prompts, named_prompts
+from ddecli.cli.relabel import deciding_metrics, thresholds_of
 from ddecli.cli.stores import WORLD, default_data
 from ddecli.core.errors import UserError
 from ddecli.models.presets import ModelSource
@@ -41,8 +42,10 @@ def check_prepare(source: ModelSource, options: Options, place: str) -> None:
         parse_mapping(values.get("columns") or [])
     for prompts in values.get("exclude_prompts") or []:
         _check_prompts(prompts, f"{place}.exclude-prompts")
-    relabel = values.get("relabel", "none")
-    _check_scorers(source, [] if relabel == "none" else [relabel], values, place)
+    with at(f"{place}.relabel"):
+        metrics = deciding_metrics(values.get("relabel") or [])
+        thresholds_of(metrics, values.get("relabel_threshold") or [])
+    _check_scorers(source, list(metrics), values, place)
 
 
 def check_train(

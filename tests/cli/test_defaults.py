@@ -18,7 +18,7 @@ from ddecli.data.summary import PrepareSummary
 
 DEFAULTS: dict[Callable[..., Any], dict[str, Any]] = {
     prepare.prepare: {
-        "model": "tiny", "holdout": 0.0, "relabel": "none", "max_bad": 0.01, "latent_dtype": "auto",
+        "model": "tiny", "holdout": 0.0, "max_bad": 0.01, "latent_dtype": "auto",
         "precision": "float32", "device": "auto", "seed": 0,
     },
     train.train: {},  # of recipes.yaml and TrainSettings

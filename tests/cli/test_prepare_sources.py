@@ -183,17 +183,6 @@ def sha256(path: str) -> str:
     return sha256_file(Path(path))
 
 
-def test_the_tiny_worlds_scorer_decides_for_its_models(ddecli: Run, world_folder: Path) -> None:
-    summary, _ = prepared(
-        ddecli, "--model", world_folder, "--limit", 12, "--relabel", "pickscore", "--out", "store"
-    )
-    assert summary["pairs"] > 0
-    store = PairStore.open(Path("store"))
-    assert store.manifest["relabel"]["model"] == "tiny/pickscore"
-    gaps = [store.pair(i).score_gap for i in range(len(store))]
-    assert all(gap is not None and gap > 0 for gap in gaps)
-
-
 def test_shares_are_joined_and_a_process_may_be_told_by_its_environment(
     ddecli: Run, sd_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
