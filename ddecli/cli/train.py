@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddecli.cli.options import in_file_alone, with_settings
+from ddecli.cli.options import in_file_alone, parse_shard, with_settings
 from ddecli.cli.stores import default_store, print_store
 from ddecli.core.errors import UserError
 from ddecli.training.fields import RUN, TrainFields
@@ -76,6 +76,23 @@ def train(
             "would help; nothing is kept.",
         ),
     ] = False,
+    reference_only: Annotated[
+        bool,
+        typer.Option(
+            "--reference-only",
+            rich_help_panel=RUN,
+            help="Compute the reference's errors on all draws of this run, keep them, and stop: no gradients, and one "
+            "model in memory. The run that follows reads them and loads no reference.",
+        ),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=RUN,
+            metavar="I/N",
+            help="With --reference-only: only the I-th of N shares, for machines with a common pair store.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", rich_help_panel=RUN, help="Print the summary as JSON.")
     ] = False,
@@ -87,6 +104,13 @@ def train(
     from ddecli.training.settings import origins, resolve_settings
 
     settings = resolve_settings(given, config)
+    share = (1, 1) if shard is None else parse_shard(shard)
+    if shard is not None and not reference_only:
+        raise UserError(
+            f"--shard {shard} goes with --reference-only: a training is shared by accelerate launch."
+        )
+    if reference_only and settings.pairs == "self-play":
+        raise UserError("--reference-only needs pairs that are there before training: leave out self-play.")
     if dry_run:
         _print_settings(settings.model_dump(), origins(given, config))
         return
@@ -95,6 +119,7 @@ def train(
     with importing():
         from ddecli.training.estimate import estimate as estimate_run
         from ddecli.training.hub import check_can_push, push
+        from ddecli.training.reference_pass import make_reference_errors
 
         if settings.pairs == "self-play":
             from ddecli.selfplay.iterations import play as run
@@ -108,6 +133,9 @@ def train(
         if settings.pairs == "self-play":
             console.print("Of one iteration's training; drawing its losers comes on top.")
         _print(estimate_run(settings), as_json)
+        return
+    if reference_only:
+        _print(make_reference_errors(settings, share), as_json)
         return
     if push_to_hub:
         check_can_push(push_to_hub)

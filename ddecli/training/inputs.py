@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
+from ddecli.data.draws import Draws
 from ddecli.data.store import PairStore
 from ddecli.models.base import DiffusionModel, hold_frozen_in
 from ddecli.models.few_steps import few_steps_of
 from ddecli.models.load import load_model
+from ddecli.objectives.registry import build_sampler
+from ddecli.training.batches import Batches
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import is_sharded_launch
+
+MAX_COMPILED = 64
+"""Versions of a transformer block that `--compile` may make: with and without gradient or adapters, for each
+width and micro-batch size. Past torch's own limit of 8 one of policy and reference would run uncompiled."""
 
 
 def load_policy(settings: TrainSettings, device: torch.device, dtype: torch.dtype) -> DiffusionModel:
@@ -56,3 +64,33 @@ def open_pairs(folder: str | None, settings: TrainSettings, model: DiffusionMode
             f"{model.latent_shape}: prepare the pairs again with --model {settings.model}."
         )
     return store
+
+
+def open_batches(
+    settings: TrainSettings, model: DiffusionModel, store: PairStore, device: torch.device
+) -> Batches:
+    """The batches of a run, by the numbers of its draws."""
+    sampler = build_sampler(settings.loss, model.schedule.num_timesteps, settings.segment, settings.gamma)
+    draws = Draws(len(store), settings.seed, sampler, store.latent_shape, settings.prompt_dropout)
+    return Batches(
+        store,
+        draws,
+        device,
+        own_sizes=settings.size_condition == "own",
+        zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and model.zeros_for_no_prompt,
+    )
+
+
+def micro_batches(settings: TrainSettings, step: int, process: int, processes: int) -> list[range]:
+    """A process's share of the draws of global batch `step`, cut into micro-batches."""
+    share = settings.batch_size // processes
+    first = step * settings.batch_size + process * share
+    stop, size = first + share, settings.micro_batch_size
+    return [range(start, min(start + size, stop)) for start in range(first, stop, size)]
+
+
+def compile_blocks(models: Iterable[DiffusionModel]) -> None:
+    """`--compile`: the transformer blocks of every U-Net among the models."""
+    torch._dynamo.config.recompile_limit = MAX_COMPILED
+    for unet in {id(model.unet): model.unet for model in models}.values():
+        unet.compile_repeated_blocks()

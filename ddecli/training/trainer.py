@@ -11,14 +11,13 @@ import torch
 from torch import nn
 
 from ddecli.core.errors import UserError
-from ddecli.data.draws import Draws
 from ddecli.models.base import load_unet_weights
-from ddecli.objectives.registry import build_objective, build_sampler
-from ddecli.training.batches import Batch, Batches
+from ddecli.objectives.registry import build_objective
+from ddecli.training.batches import Batch
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
 from ddecli.training.holdout import HeldOut
-from ddecli.training.inputs import load_policy, open_pairs
+from ddecli.training.inputs import compile_blocks, load_policy, micro_batches, open_batches, open_pairs
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.pair_gradients import pair_gradient_norms
 from ddecli.training.precision import (
@@ -41,10 +40,6 @@ from ddecli.training.sharding import (
 )
 from ddecli.training.weight_average import WeightAverage
 
-MAX_COMPILED = 64
-"""Versions of a transformer block that `--compile` may make: with and without gradient or adapters, for each
-width and micro-batch size. Past torch's own limit of 8 one of policy and reference would run uncompiled."""
-
 
 class Trainer:
     """Model, reference, objective, optimizer and data of one run, on one of its processes."""
@@ -57,27 +52,14 @@ class Trainer:
         self.model = load_policy(settings, device, self.dtype)
         self.store = open_pairs(settings.data, settings, self.model)
         self.objective = build_objective(schedule=self.model.schedule, **settings.model_dump())
-        T = self.model.schedule.num_timesteps
-        sampler = build_sampler(settings.loss, T, settings.segment, settings.gamma)
-        draws = Draws(
-            len(self.store), settings.seed, sampler, self.store.latent_shape, settings.prompt_dropout
-        )
-        self.batches = Batches(
-            self.store,
-            draws,
-            device,
-            own_sizes=settings.size_condition == "own",
-            zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and self.model.zeros_for_no_prompt,
-        )
+        self.batches = open_batches(settings, self.model, self.store, device)
         self.kept = self._kept_errors()
         self.reference = self.model.reference(self.dtype) if self._needs_reference() else None
         if settings.compile:
-            torch._dynamo.config.recompile_limit = MAX_COMPILED
-            models = [self.model] if self.reference is None else [self.model, self.reference]
-            for unet in {id(model.unet): model.unet for model in models}.values():
-                unet.compile_repeated_blocks()
+            compile_blocks([self.model] if self.reference is None else [self.model, self.reference])
         self.parameters: dict[str, nn.Parameter]
         self._distribute()
+        T = self.model.schedule.num_timesteps
         self.held_out = self._held_out(T)
         self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
         self.credit = CreditMap(settings.steps, T, self.model.schedule.to_noise_errors)
@@ -134,9 +116,8 @@ class Trainer:
 
     def micro_batches(self, step: int) -> list[range]:
         """This process's share of the draws of global batch `step`, cut into micro-batches."""
-        first = step * self.settings.batch_size + self.accelerator.process_index * self.share
-        stop, size = first + self.share, self.settings.micro_batch_size
-        return [range(start, min(start + size, stop)) for start in range(first, stop, size)]
+        where = self.accelerator.process_index, self.accelerator.num_processes
+        return micro_batches(self.settings, step, *where)
 
     def sync(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
         """Whole gradients meet once a step; shards at every micro-batch, or a whole gradient would have to be held."""
