@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ddecli.cli.options import Device, SummaryAsJson, parse_shard
 from ddecli.cli.prompts import default_prompts, named_prompts
+from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_STEPS
+
+if TYPE_CHECKING:
+    from ddecli.models.base import DiffusionModel
+    from ddecli.sampling.generate import SampleSummary
 
 
 def sample(
     model: Annotated[
-        str,
+        list[str],
         typer.Argument(
             help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder, a checkpoint file "
-            "(.safetensors) or a hub id (owner/name or owner/name@revision)."
+            "(.safetensors) or a hub id (owner/name or owner/name@revision); or several."
         ),
     ],
     prompts: Annotated[
@@ -94,7 +99,10 @@ def sample(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the images; images/MODEL, after the run or model, if not given."),
+        typer.Option(
+            help="Folder of the images; images/MODEL, after the run or model, if not given. Of several models the "
+            "folder that theirs lie in, or with {name} in it, their own."
+        ),
     ] = None,
     overwrite: Annotated[
         bool,
@@ -109,6 +117,9 @@ def sample(
 
     Example: `ddecli sample runs/sd15-dde --prompts prompts.txt --images-per-prompt 4`
 
+    Of several models each has its own folder and record; what they share is loaded once, and one that fails is named
+    at the end, when the others are done.
+
     An image depends on the seed, its prompt and its number only; batch size, order and shards round some pixels
     otherwise, by 1/255.
     A stopped command goes on where it stopped when it is run again.
@@ -122,23 +133,48 @@ def sample(
         from ddecli.models.load import load_for_sampling
         from ddecli.models.presets import resolve, short_name
         from ddecli.sampling.generate import SamplingSettings, sample_images
+        from ddecli.sampling.several import sample_models, target_folders
 
     parts = parse_shard(shard)
-    source = resolve(model)
-    if not prompts and not prompt:
-        prompts = default_prompts(source)
-    prompt_set = named_prompts(prompts, prompt or [], num_prompts)
-    where = choose_device(device)
-    dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
-    loaded = load_for_sampling(model, where, dtype)
     settings = SamplingSettings(
         images_per_prompt, steps, guidance_scale, seed, batch_size, parts, overwrite, spacing
     )
-    folder = out or Path("images") / short_name(model)
-    summary = sample_images(loaded, prompt_set, settings, folder)
-    if as_json:
-        echo(to_json(summary.as_dict()))
+    where = choose_device(device)
+    asked = named_prompts(prompts, prompt or [], num_prompts) if prompts or prompt else None
+
+    def load(name: str, like: DiffusionModel | None = None) -> DiffusionModel:
+        source = resolve(name)
+        if asked is None:
+            default_prompts(source)
+        dtype = choose_dtype("float32" if precision == "auto" and source.is_tiny else precision, where)
+        return load_for_sampling(name, where, dtype, like)
+
+    def draw(name: str, loaded: DiffusionModel, folder: Path) -> SampleSummary:
+        of_model = asked or named_prompts(default_prompts(loaded.source), [], num_prompts)
+        return sample_images(loaded, of_model, settings, folder)
+
+    if len(model) == 1:
+        (name,) = model
+        summary = draw(name, load(name), out or Path("images") / short_name(name))
+        echo(to_json(summary.as_dict()) if as_json else _said(summary))
         return
+    targets = target_folders(model, [short_name(name) for name in model], out or Path("images"))
+    found = sample_models(targets, load, draw)
+    done = [summary for summary in found.values() if not isinstance(summary, UserError)]
+    failed = [f"{name}: {error}" for name, error in found.items() if isinstance(error, UserError)]
+    if as_json:
+        echo(to_json({"folders": [summary.as_dict() for summary in done], "failed": failed}))
+    else:
+        for summary in done:
+            echo(_said(summary))
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(found)} models could not be sampled, the others were. {' '.join(failed)}"
+        )
+
+
+def _said(summary: SampleSummary) -> str:
+    """What was done, in a line."""
     left_out = "".join(
         f" {count} {kind} prompts were skipped."
         for kind, count in (("empty", summary.empty_prompts), ("repeated", summary.duplicate_prompts))
@@ -147,7 +183,7 @@ def sample(
     state = (
         "complete" if summary.complete else f"{summary.images} images so far, other shards are not finished"
     )
-    echo(
+    return (
         f"{summary.out}: {summary.made} images made, {summary.kept} kept, "
         f"{summary.prompts} prompts; {state}.{left_out}"
     )

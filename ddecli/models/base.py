@@ -135,6 +135,10 @@ class DiffusionModel(ABC):
         """Tokens of a prompt that the text encoder sees."""
         return self.pipeline.tokenizer.model_max_length
 
+    def release_unet(self) -> None:
+        """Give the U-Net up, so that another model may have the memory, and the other parts."""
+        self.unet = self.pipeline.unet = None
+
     def with_errors_of(self, unit: ErrorUnit) -> DiffusionModel:
         """The same model, weights and all, whose schedule forms errors in this unit."""
         twin = copy.copy(self)

@@ -23,7 +23,7 @@ from ddecli.core.run_files import check_run
 from ddecli.core.world import WORLD_KEY
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
-from ddecli.models.digests import model_sha256
+from ddecli.models.digests import ENCODERS, fingerprint, model_sha256
 from ddecli.models.few_steps import takes_guidance
 from ddecli.models.lora import changes_text_encoder, fuse_lora, load_lora
 from ddecli.models.parts import (
@@ -49,12 +49,17 @@ VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
 
 
 def load_for_sampling(
-    name: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    name: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    like: DiffusionModel | None = None,
 ) -> DiffusionModel:
     """Load a model by preset, folder, run, checkpoint file or hub id, with a run's LoRA weights beside its base's.
 
     Args:
         device: of all its parts.
+        like: a model loaded in the same way, whose autoencoder, text encoders and tokenizers serve here too where
+            they are the same.
 
     Raises:
         UserError: unknown model, no network, no access, damaged files, parts that do not fit together, or LoRA weights
@@ -62,8 +67,20 @@ def load_for_sampling(
     """
     source = resolve(name)
     folder = local_folder(source)
-    pipeline = _load_pipeline(source, folder, dtype, {}).to(device)
+    shared = _shared(source, folder, like) if like else {}
+    pipeline = _load_pipeline(source, folder, dtype, shared).to(device)
     return FAMILY_CLASSES[FAMILIES[type(pipeline).__name__]](pipeline, source, folder)
+
+
+def _shared(source: ModelSource, folder: Path, like: DiffusionModel) -> dict[str, Any]:
+    """The parts of a loaded model that another has as well, to the last bit; none if they are not all the same."""
+    loras = [lora / LORA_WEIGHTS for lora in (*source.loras, *like.source.loras)]
+    if any(changes_text_encoder(file) for file in loras):
+        return {}
+    if folder != like.folder and fingerprint(folder) != like.fingerprint:
+        return {}
+    parts = {part: getattr(like.pipeline, part, None) for part in ENCODERS}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _load_pipeline(source: ModelSource, folder: Path, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
