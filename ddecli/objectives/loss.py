@@ -71,6 +71,11 @@ class Loss:
         return bool(getattr(self.objective, "needs_losers", True))
 
     @property
+    def has_reference(self) -> bool:
+        """Whether a reference is looked at."""
+        return bool(getattr(self.objective, "needs_reference", True))
+
+    @property
     def is_corrected(self) -> bool:
         """Whether correction terms of the delayed table are part of its logit."""
         return "correction_bins" in self.settings

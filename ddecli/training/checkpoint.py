@@ -20,6 +20,7 @@ KEPT = 2
 STATE = "state.json"
 FILES = ("trainable.safetensors", "optimizer.pt", "progress.safetensors")
 AVERAGE = "weight-average.safetensors"
+REFERENCE = "reference.safetensors"
 
 
 class _State(BaseModel):
@@ -37,6 +38,7 @@ class Checkpoint:
     optimizer: its state dict.
     progress: everything else a resumed run needs (delayed table, credit map).
     average: the moving average of the parameters, of runs that keep one.
+    reference: that which is the reference, of runs whose reference moves.
     """
 
     step: int
@@ -44,6 +46,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     progress: dict[str, Tensor]
     average: dict[str, Tensor] | None = None
+    reference: dict[str, Tensor] | None = None
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -57,8 +60,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         with (temporary / FILES[1]).open("wb") as file:
             torch.save(checkpoint.optimizer, file)
         _save_tensors(checkpoint.progress, temporary / FILES[2])
-        if checkpoint.average is not None:
-            _save_tensors(checkpoint.average, temporary / AVERAGE)
+        for name, tensors in ((AVERAGE, checkpoint.average), (REFERENCE, checkpoint.reference)):
+            if tensors is not None:
+                _save_tensors(tensors, temporary / name)
         digests = {file.name: sha256_file(file) for file in sorted(temporary.iterdir())}
         write_json(temporary / STATE, {"step": checkpoint.step, "files": digests})
     remove_all_but_last(folder, KEPT)
@@ -87,6 +91,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> Checkpoint | None:
             optimizer=torch.load(path / FILES[1], weights_only=True, map_location=device),
             progress=load_file(path / FILES[2]),
             average=load_file(path / AVERAGE) if (path / AVERAGE).exists() else None,
+            reference=load_file(path / REFERENCE) if (path / REFERENCE).exists() else None,
         )
     if found:
         raise UserError(

@@ -11,10 +11,13 @@ from ddecli.diffusion.schedule import mean_square
 from ddecli.models.base import DiffusionModel
 from ddecli.objectives.base import Objective, PairErrors
 from ddecli.training.batches import Batch
+from ddecli.training.moving_reference import MovingReference
 
 
 def residuals_by_row(
-    model: DiffusionModel, batch: Batch, autocast: contextlib.AbstractContextManager[None]
+    model: DiffusionModel | MovingReference,
+    batch: Batch,
+    autocast: contextlib.AbstractContextManager[None],
 ) -> Tensor:
     """What the predictions of a batch are off by, (2B, C, H, W) float32 in the schedule's unit; not under autocast."""
     noisy = model.schedule.add_noise(batch.latents, batch.eps, batch.t)
@@ -25,7 +28,9 @@ def residuals_by_row(
 
 
 def errors_by_row(
-    model: DiffusionModel, batch: Batch, autocast: contextlib.AbstractContextManager[None]
+    model: DiffusionModel | MovingReference,
+    batch: Batch,
+    autocast: contextlib.AbstractContextManager[None],
 ) -> Tensor:
     """Error of every row of a batch, (2B,) float32, in the unit of the model's schedule."""
     return mean_square(residuals_by_row(model, batch, autocast))
@@ -33,7 +38,7 @@ def errors_by_row(
 
 def pair_errors(
     policy: DiffusionModel,
-    reference: DiffusionModel | None,
+    reference: DiffusionModel | MovingReference | None,
     batch: Batch,
     autocast: contextlib.AbstractContextManager[None],
     objective: Objective | None = None,
@@ -44,7 +49,7 @@ def pair_errors(
     The reference goes first: what it needs is free again before the policy keeps its activations.
 
     Args:
-        reference: the frozen copy, or `policy` itself if its adapters can be switched off.
+        reference: the frozen copy, `policy` itself if its adapters can be switched off, or one that follows it.
         objective: whose needs are met; without one all four errors are formed.
         known: (2, B) errors of the reference on these very pairs, which is then not asked.
     """

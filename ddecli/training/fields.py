@@ -178,6 +178,18 @@ class TrainFields:
             "Share of the labels that cdpo and robust take to be wrong, 0 to 0.5. Default: {default}.",
         ),
     ] = 0.1
+    reference_ema: Annotated[
+        float | None,
+        Gt(0),
+        Lt(1),
+        Option(
+            OBJECTIVE,
+            "The reference follows the policy: it is an exponential moving average of its weights, with this decay per "
+            "step, such as 0.99. Its errors are then not kept for other runs. Default: for linear-dpo 0.99; for all "
+            "others the reference stays the model that training starts from.",
+            metavar="DECAY",
+        ),
+    ] = None
     winner_preserving: Annotated[
         float,
         Ge(0),

@@ -22,6 +22,7 @@ from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, make_folder, sha256_text, write_json
 from ddecli.models.base import DiffusionModel
+from ddecli.objectives.base import Objective
 from ddecli.objectives.registry import known_loss
 from ddecli.training.settings import TrainSettings
 
@@ -65,6 +66,11 @@ def key_of(
         "precision": [str(dtype), settings.compile],
         "machine": [on, torch.get_num_threads(), torch.__version__, torch.backends.cpu.get_cpu_capability()],
     }
+
+
+def can_be_kept(objective: Objective, settings: TrainSettings) -> bool:
+    """Whether other runs could read the reference's errors: nothing else is asked of it, and it does not move."""
+    return objective.needs_reference and not objective.needs_distance and settings.reference_ema is None
 
 
 class ReferenceErrors:

@@ -14,7 +14,7 @@ from ddecli.objectives.registry import build_objective
 from ddecli.training.errors import errors_by_row
 from ddecli.training.inputs import compile_blocks, load_policy, micro_batches, open_batches, open_pairs
 from ddecli.training.precision import autocast, start_processes, training_dtype
-from ddecli.training.reference import MOST, ReferenceErrors
+from ddecli.training.reference import MOST, ReferenceErrors, can_be_kept
 from ddecli.training.run_folder import with_model, with_pairs
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import is_sharded_launch
@@ -57,7 +57,7 @@ def make_reference_errors(settings: TrainSettings, shard: tuple[int, int] = (1, 
     settings = with_model(with_pairs(settings), resume=False)
     model = load_policy(settings, device, dtype)
     objective = build_objective(schedule=model.schedule, **settings.model_dump())
-    if not (objective.needs_reference and objective.needs_losers) or objective.needs_distance:
+    if not objective.needs_losers or not can_be_kept(objective, settings):
         raise UserError(
             f"The loss {settings.loss} asks for no errors of a reference that could be kept: train at once."
         )

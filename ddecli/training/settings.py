@@ -55,6 +55,8 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     except ValidationError as error:
         raise UserError(_one_sentence(error)) from error
     _check_pairs(found)
+    if found.reference_ema is not None and not known_loss(found.loss).has_reference:
+        raise UserError(f"--reference-ema: the loss {found.loss} looks at no reference; leave it out.")
     return found
 
 

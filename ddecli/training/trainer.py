@@ -18,6 +18,7 @@ from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from ddecli.training.errors import pair_errors
 from ddecli.training.holdout import HeldOut
 from ddecli.training.inputs import compile_blocks, load_policy, micro_batches, open_batches, open_pairs
+from ddecli.training.moving_reference import MovingReference
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.pair_gradients import pair_gradient_norms
 from ddecli.training.precision import (
@@ -28,7 +29,7 @@ from ddecli.training.precision import (
     training_dtype,
 )
 from ddecli.training.record import OF_REFERENCE, Alarm, CreditMap, columns_of, errors_of, step_metrics
-from ddecli.training.reference import ReferenceErrors
+from ddecli.training.reference import ReferenceErrors, can_be_kept
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import (
     gathered,
@@ -54,11 +55,12 @@ class Trainer:
         self.objective = build_objective(schedule=self.model.schedule, **settings.model_dump())
         self.batches = open_batches(settings, self.model, self.store, device)
         self.kept = self._kept_errors()
-        self.reference = self.model.reference(self.dtype) if self._needs_reference() else None
+        self.base = self.model.reference(self.dtype) if self._needs_base() else None
         if settings.compile:
-            compile_blocks([self.model] if self.reference is None else [self.model, self.reference])
+            compile_blocks([self.model] if self.base is None else [self.model, self.base])
         self.parameters: dict[str, nn.Parameter]
         self._distribute()
+        self.reference = self._moving_reference() or self.base
         T = self.model.schedule.num_timesteps
         self.held_out = self._held_out(T)
         self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
@@ -67,18 +69,26 @@ class Trainer:
 
     def _kept_errors(self) -> ReferenceErrors | None:
         """Errors of the reference that other runs left, and where this one's go."""
-        if not self.objective.needs_reference or self.objective.needs_distance:
+        if not can_be_kept(self.objective, self.settings):
             return None
         draws = range(self.settings.steps * self.settings.batch_size)
         key = self.model, self.share, self.accelerator.device, self.dtype
         return ReferenceErrors.of(self.settings, draws, *key)
 
-    def _needs_reference(self) -> bool:
-        """Whether a reference is held at all: full training of SDXL without one takes 5 GB less."""
-        others = self.settings.holdout is not None or self.settings.credit_gradients is not None
-        if others or not self.objective.needs_reference:
-            return others
-        return self.kept is None or not self.kept.is_whole
+    def _needs_base(self) -> bool:
+        """Whether the model that training starts from is held at all: full training of SDXL without takes 5 GB less.
+
+        Held-out pairs are compared with it whatever the objective's reference is.
+        """
+        if self.settings.holdout is not None:
+            return True
+        if not self.objective.needs_reference or self.settings.reference_ema:
+            return False
+        return self.settings.credit_gradients is not None or self.kept is None or not self.kept.is_whole
+
+    def _moving_reference(self) -> MovingReference | None:
+        decay = self.settings.reference_ema
+        return None if decay is None else MovingReference(self.model, self.parameters, decay)
 
     @property
     def share(self) -> int:
@@ -94,10 +104,12 @@ class Trainer:
     def _distribute(self) -> None:
         """Give every process the whole U-Net (DDP), or a shard of it (FSDP2), and make the optimizer."""
         self.is_sharded = is_sharded_launch()
-        if self.is_sharded and self.settings.credit_gradients is not None:
-            raise UserError(
-                "--credit-gradients needs the whole model on every process: leave it out with FSDP, or launch with DDP."
-            )
+        for name in ("credit_gradients", "reference_ema"):
+            if self.is_sharded and getattr(self.settings, name) is not None:
+                option = "--" + name.replace("_", "-")
+                raise UserError(
+                    f"{option} needs the whole model on every process: leave it out with FSDP, or launch with DDP."
+                )
         if self.is_sharded:
             shard(self.model.unet, self.accelerator)
         self.parameters = self.model.trainable()
@@ -153,6 +165,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(step)
+        if isinstance(self.reference, MovingReference):
+            self.reference.average.update(step)
         if self.kept is not None:
             self.kept.add(step * settings.batch_size, columns[:, OF_REFERENCE])
         self.objective.observe(errors_of(columns))
@@ -187,8 +201,8 @@ class Trainer:
         is_time = (step + 1) % self.settings.evaluate_every == 0 or step + 1 == self.settings.steps
         if self.held_out is None or not is_time:
             return {}
-        assert self.reference is not None
-        return self.held_out.evaluate(self.model, self.reference, self.autocast)
+        assert self.base is not None
+        return self.held_out.evaluate(self.model, self.base, self.autocast)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """What is saved as the model: the average of the weights if there is one. Every process has to call it."""
@@ -209,7 +223,7 @@ class Trainer:
 
     def save(self, folder: Path, step: int) -> None:
         """Write a checkpoint after `step` optimizer steps. Every process has to call it, the main one writes."""
-        average = self.average
+        average, reference = self.average, self.reference
         progress_state = {f"credit.{name}": value for name, value in self.credit.state().items()}
         progress_state |= {f"scaler.{name}": value for name, value in scaler_state(self.accelerator).items()}
         progress_state |= {f"table.{name}": value for name, value in self.objective.state_dict().items()}
@@ -219,6 +233,7 @@ class Trainer:
             gathered(self.optimizer.state_dict(), self.is_main),
             progress_state,
             None if average is None else gathered(average.values, self.is_main),
+            reference.average.values if isinstance(reference, MovingReference) else None,
         )
         if self.is_main:
             save_checkpoint(folder, checkpoint)
@@ -235,6 +250,8 @@ class Trainer:
         self.optimizer.load_state_dict(optimizer_shards(found.optimizer, list(self.parameters.values())))
         if self.average is not None and found.average is not None:
             self.average.load(shards_of(found.average, self.parameters))
+        if isinstance(self.reference, MovingReference) and found.reference is not None:
+            self.reference.average.load(found.reference)
         parts: dict[str, dict[str, torch.Tensor]] = {"credit": {}, "table": {}, "scaler": {}}
         for name, value in found.progress.items():
             part, key = name.split(".", 1)

@@ -1,4 +1,4 @@
-"""The moving average of the trained weights, which `--weight-ema` saves in their place."""
+"""The moving average of the trained weights: what `--weight-ema` saves, and what a reference that moves is."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class WeightAverage:
 
     values: the averages by name; at first the weights that training starts from.
 
-    The decay of optimizer step `n` (from 0) is `min(decay, (1 + n) / (10 + n))`: short runs are averaged over a part
-    of their own length, not over weights that have hardly moved.
+    If it grows, the decay of optimizer step `n` (from 0) is `min(decay, (1 + n) / (10 + n))`: short runs are averaged
+    over a part of their own length, not over weights that have hardly moved.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], decay: float) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], decay: float, grows: bool = True) -> None:
         self.parameters = parameters
-        self.decay = decay
+        self.decay, self.grows = decay, grows
         self.values: dict[str, Tensor] = {name: value.detach().clone() for name, value in parameters.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the weights after optimizer step `step`."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.grows else self.decay
         for name, parameter in self.parameters.items():
             self.values[name].lerp_(parameter, 1 - decay)
 

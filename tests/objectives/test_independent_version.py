@@ -75,6 +75,9 @@ def slow(
         value = policy_w + beta * math.log(1 + math.exp(-z))
         return value, None, 1 - beta * T * fall / (1 + math.exp(z)), 0.0
     margin = (policy_w - reference_w) - (policy_l - reference_l)
+    if loss == "linear-dpo":
+        weight = min(max(0.5 + 0.2 * beta * margin, 0.001), 0.999)
+        return weight * (policy_w - policy_l), None, weight, beta
     correction = 0.0
     if loss in ("uniform", *LINKS):
         front = 0.5
@@ -174,7 +177,9 @@ def test_sdpo_keeps_its_share_of_the_winners_descent() -> None:
     assert bounded > 40
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", "uniform", "dde-single", "dde-step", "dde", *LINKS])
+@pytest.mark.parametrize(
+    "loss", ["sft", "mapo", "linear-dpo", "uniform", "dde-single", "dde-step", "dde", *LINKS]
+)
 def test_objectives_agree_with_the_slow_version(loss: str) -> None:
     chance = random.Random(loss)
     for _ in range(CASES // 5):

@@ -193,6 +193,19 @@ def test_sdpo_is_diffusion_dpo_but_for_the_losers_gradient(schedule: NoiseSchedu
         build_objective("sdpo", schedule, BETA)(replace(errors, overlap=None))
 
 
+def test_linear_dpo_weighs_the_policys_errors(schedule: NoiseSchedule) -> None:
+    """At the start half their difference; a pair's weight falls by `0.2 beta |D|`, never to nothing."""
+    objective = build_objective("linear-dpo", schedule, BETA)
+    w, l = random_errors(5).policy_w, random_errors(5).policy_l
+    t = torch.zeros(12, dtype=torch.long)
+    assert torch.equal(objective(PairErrors(w, l, w, l, t)).loss, (w - l) / 2)
+    learned = objective(PairErrors(w, l, w + 0.1, l, t)).gradient_weight
+    torch.testing.assert_close(learned, torch.full((12,), 0.5 - 0.2 * BETA * 0.1))
+    for sign in (1, -1):
+        far = objective(PairErrors(w, l, w + sign * 100, l, t)).gradient_weight
+        torch.testing.assert_close(far, torch.full((12,), 0.5 - sign * 0.499))
+
+
 def loss_at(loss: str, schedule: NoiseSchedule, z: torch.Tensor, **settings: float) -> torch.Tensor:
     """The loss of pairs whose `z` is given."""
     zeros = torch.zeros_like(z)
@@ -232,7 +245,7 @@ def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSched
     assert (objective(better).loss < objective(errors).loss).all()
 
 
-@pytest.mark.parametrize("loss", ["dspo", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["dspo", "linear-dpo", *PAIRWISE, *LINKS])
 def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: NoiseSchedule) -> None:
     """Autograd's `|dL/dD|`: D moves with policy_w one to one, and the table is a constant."""
     objective = objective_with_history(loss, schedule)
@@ -257,7 +270,7 @@ def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     )
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "linear-dpo", *PAIRWISE, *LINKS])
 def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(9, 13)
@@ -268,7 +281,7 @@ def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: Noise
     for name in ("loss", "logit", "gradient_weight"):
         values = getattr(whole, name)
         if values is None:
-            assert name == "logit" and loss in ("sft", "mapo", "dspo", *LINKS)
+            assert name == "logit" and loss not in PAIRWISE
             continue
         assert values.shape == (13,)
         one_by_one = torch.cat([getattr(single, name) for single in singles])
