@@ -88,7 +88,7 @@ class Objective(ABC):
         return None
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that was observed, for checkpoint and credit.npz; empty if nothing ever is."""
+        """All that was observed, for the checkpoint, and a delayed table for credit.npz; empty if nothing ever is."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:  # noqa: B027

@@ -127,7 +127,9 @@ class RunRecord:
 
     def _leave(self, summary: TrainSummary, weights: dict[str, torch.Tensor]) -> None:
         trainer, settings, out = self.trainer, self.settings, self.settings.folder
-        trainer.credit.save(out / "credit.npz", trainer.objective.state_dict())
+        objective = trainer.objective
+        has_table = objective.corrections() is not None
+        trainer.credit.save(out / "credit.npz", objective.state_dict() if has_table else {})
         measured = {
             name: round(value, 2)
             for name in ("pairs_per_second", "seconds", "peak_memory_mb")

@@ -177,6 +177,28 @@ def test_sdpo_keeps_its_share_of_the_winners_descent() -> None:
     assert bounded > 40
 
 
+def test_kto_agrees_with_single_pictures_and_a_mean_of_the_step_before() -> None:
+    chance = random.Random("kto")
+    beta, baseline = 4.0, 0.0
+    objective = build_objective("kto", NoiseSchedule(torch.tensor([0.9, 0.1])), beta)
+    above = 0
+    for _step in range(8):
+        rows = [[float(np.float32(chance.uniform(0, 0.5))) for _ in range(4)] for _ in range(5)]
+        output = objective(as_errors(rows, [1] * 5))
+        for i, (policy_w, policy_l, reference_w, reference_l) in enumerate(rows):
+            values = []
+            for label, gain in ((1, reference_w - policy_w), (-1, reference_l - policy_l)):
+                values.append(1 - 1 / (1 + math.exp(-label * beta * (gain - baseline))))
+            assert output.loss[i].item() == pytest.approx(sum(values) / 2, rel=1e-9)
+            weight = beta * values[0] * (1 - values[0]) / 2
+            assert output.gradient_weight[i].item() == pytest.approx(weight, rel=1e-9)
+        objective.observe(as_errors(rows, [1] * 5))
+        gains = [row[2 + side] - row[side] for row in rows for side in (0, 1)]
+        baseline = max(0.0, mean(gains))
+        above += baseline > 0
+    assert 0 < above < 8
+
+
 @pytest.mark.parametrize(
     "loss", ["sft", "mapo", "linear-dpo", "uniform", "dde-single", "dde-step", "dde", *LINKS]
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.base import Objective, PairErrors
 from ddecli.objectives.registry import build_objective
@@ -206,6 +207,27 @@ def test_linear_dpo_weighs_the_policys_errors(schedule: NoiseSchedule) -> None:
         torch.testing.assert_close(far, torch.full((12,), 0.5 - sign * 0.499))
 
 
+def test_kto_begins_at_one_half_and_keeps_its_baseline(schedule: NoiseSchedule) -> None:
+    objective = build_objective("kto", schedule, BETA)
+    errors = random_errors(5)
+    same = replace(errors, reference_w=errors.policy_w, reference_l=errors.policy_l)
+    assert (objective(same).loss == 0.5).all() and objective.corrections() is None
+    torch.testing.assert_close(objective(same).gradient_weight, torch.full((12,), BETA / 8))
+    objective.observe(replace(same, reference_w=errors.policy_w + 0.3))  # a gain of 0.15 on the whole
+    # what one picture loses the other wins
+    torch.testing.assert_close(objective(same).loss, torch.full((12,), 0.5))
+    assert (objective(same).gradient_weight < BETA / 8).all()
+    again = build_objective("kto", schedule, BETA)
+    again.load_state_dict(objective.state_dict())
+    assert torch.equal(again(errors).loss, objective(errors).loss)
+    objective.observe(replace(same, reference_w=errors.policy_w - 0.3))  # never below 0
+    assert objective.state_dict()["baseline"] == 0
+    with pytest.raises(UserError, match="no baseline"):
+        again.load_state_dict({})
+    with pytest.raises(ValueError, match="both images"):
+        again(PairErrors(errors.policy_w, None, None, None, errors.t))
+
+
 def loss_at(loss: str, schedule: NoiseSchedule, z: torch.Tensor, **settings: float) -> torch.Tensor:
     """The loss of pairs whose `z` is given."""
     zeros = torch.zeros_like(z)
@@ -245,7 +267,7 @@ def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSched
     assert (objective(better).loss < objective(errors).loss).all()
 
 
-@pytest.mark.parametrize("loss", ["dspo", "linear-dpo", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["dspo", "linear-dpo", "kto", *PAIRWISE, *LINKS])
 def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: NoiseSchedule) -> None:
     """Autograd's `|dL/dD|`: D moves with policy_w one to one, and the table is a constant."""
     objective = objective_with_history(loss, schedule)
@@ -258,7 +280,7 @@ def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: Nois
     assert not output.gradient_weight.requires_grad
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "kto", *PAIRWISE, *LINKS])
 def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(8, 6, torch.float64)
@@ -270,7 +292,7 @@ def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     )
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "linear-dpo", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "linear-dpo", "kto", *PAIRWISE, *LINKS])
 def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(9, 13)

@@ -35,6 +35,7 @@ def test_every_loss_can_be_built() -> None:
         "discounted",
         "spin",
         "robust",
+        "kto",
         "mapo",
         "dde",
         "dde-single",
@@ -129,7 +130,7 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
     expected = {
         "sft": None, "uniform": 5000, "discounted": 5000, "dde": 250, "dde-single": 250, "dde-step": 1100,
         "ipo": 5000, "hinge": 5000, "cdpo": 5000, "robust": 5000, "mapo": 0.1, "dspo": 0.001, "sdpo": 5000,
-        "linear-dpo": 100,
+        "linear-dpo": 100, "kto": 1000,
     }  # fmt: skip
     assert {name: LOSSES[name].usual_beta for name in expected} == expected
 

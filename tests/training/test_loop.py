@@ -92,6 +92,19 @@ def test_dspo_begins_with_the_winners_error(settings: Make) -> None:
     assert second["margin"] != 0 and second["loss"] != second["error_policy_w"]
 
 
+def test_kto_is_the_same_however_a_run_is_cut_and_stopped(settings: Make, tmp_path: Path) -> None:
+    """Its baseline is part of the checkpoint, and of no micro-batch."""
+    whole, halves, cut = (settings(loss="kto", steps=4, out=str(tmp_path / name)) for name in "abc")
+    cut = cut.model_copy(update={"micro_batch_size": 3})
+    for run in (whole, halves.model_copy(update={"steps": 2}), cut):
+        train(run)
+    train(halves, resume=True)
+    assert losses(whole.out) == losses(halves.out)
+    assert metrics(whole.out)[0]["loss"] == 0.5
+    np.testing.assert_allclose(losses(cut.out), losses(whole.out), rtol=ROUNDING)
+    assert "corrections" not in np.load(whole.folder / "credit.npz").files
+
+
 def test_sft_lowers_the_winners_error(settings: Make) -> None:
     run = settings(loss="sft", steps=30, lr=3e-3)
     train(run)
