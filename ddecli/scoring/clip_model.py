@@ -8,13 +8,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
 
 from ddecli.core.devices import exact_float32
 from ddecli.scoring.open_clip import load_open_clip
-from ddecli.scoring.pixels import read_processor
 from ddecli.scoring.scorer import Scorer
-from ddecli.scoring.towers import Clip, load_clip
 from ddecli.scoring.weights import Weights
 
 TEXT_BATCH = 256
@@ -24,18 +22,24 @@ class ClipEmbeddingScorer(Scorer):
     """A score that is computed from the picture's normalised embedding by a CLIP."""
 
     needs = "CLIPModel folder with a tokenizer and an image processor"
-    model: Clip
+    model: CLIPModel
 
     def load(self, weights: Weights) -> None:
-        given = weights.model
-        self.model = load_open_clip(given, weights.companion) if given.is_file() else load_clip(given)
-        self.image_processor = read_processor(weights.companion)
+        if weights.model.is_file():
+            self.model = load_open_clip(weights.model, weights.companion)
+        else:
+            self.model, found = CLIPModel.from_pretrained(
+                weights.model, dtype=torch.float32, output_loading_info=True
+            )
+            if found["missing_keys"]:  # transformers would go on with random ones
+                raise ValueError(f"{len(found['missing_keys'])} weights are missing")
+        self.image_processor = CLIPImageProcessorPil.from_pretrained(weights.companion)
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Preprocessed pixels (N, 3, height, width) to normalised embeddings (N, E) float32 on the CPU."""
         with exact_float32():
-            features = self.model.picture_features(pixels.to(self.device))
+            features = self.model.get_image_features(pixel_values=pixels.to(self.device)).pooler_output
         return functional.normalize(features, dim=-1).cpu()
 
     def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
@@ -74,7 +78,9 @@ class ClipScorer(ClipEmbeddingScorer):
                 max_length=self.max_tokens,
                 return_tensors="pt",
             ).to(self.device)
-            features = self.model.prompt_features(tokens.input_ids, tokens.attention_mask)
+            features = self.model.get_text_features(
+                input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+            ).pooler_output
             embeddings.append(functional.normalize(features, dim=-1).cpu())
         return torch.cat(embeddings)
 

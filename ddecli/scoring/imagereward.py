@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import BertTokenizer
+from transformers import BertTokenizer, CLIPImageProcessorPil
 
 from ddecli.core.devices import exact_float32
 from ddecli.scoring.blip import load_image_reward
-from ddecli.scoring.pixels import PictureProcessor
 from ddecli.scoring.published import METRICS
 from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.weights import Weights
@@ -46,7 +45,7 @@ class ImageReward(Scorer):
             )
         pixels = self.model.vision.config.image_size
         # Bicubic, CLIP's mean and std. A picture that is not square may be cropped one pixel beside torchvision's crop.
-        self.image_processor = PictureProcessor(
+        self.image_processor = CLIPImageProcessorPil(
             size={"shortest_edge": pixels}, crop_size={"height": pixels, "width": pixels}
         )
 

@@ -1,4 +1,4 @@
-"""Load a checkpoint of open_clip's two-tower CLIP as a CLIP by transformers' names.
+"""Load a checkpoint of open_clip's two-tower CLIP as a transformers `CLIPModel`.
 
 Both compute the same function; only names and shapes of the tensors differ. open_clip keeps the query, key and
 value projections of a block in one tensor, and its output projections transposed (features @ projection).
@@ -12,10 +12,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers.models.clip.configuration_clip import CLIPConfig
+from transformers import CLIPConfig, CLIPModel
 
 from ddecli.core.errors import UserError, read_by_others
-from ddecli.scoring.towers import Clip, clip_of
 
 TOP = {
     "logit_scale": "logit_scale",
@@ -46,7 +45,7 @@ BUFFERS = ("attn_mask",)
 """Tensors of a checkpoint that are no weights."""
 
 
-def load_open_clip(file: Path, architecture: Path) -> Clip:
+def load_open_clip(file: Path, architecture: Path) -> CLIPModel:
     """Load an open_clip checkpoint in float32.
 
     Args:
@@ -62,8 +61,14 @@ def load_open_clip(file: Path, architecture: Path) -> Clip:
         state = saved.get("state_dict", saved)
         weights = {name: tensor.float() for name, tensor in to_transformers(state).items()}
     try:
-        model, missing, others = clip_of(CLIPConfig.from_pretrained(architecture), weights)
-        fits = not missing and not others
+        model, found = CLIPModel.from_pretrained(
+            None,
+            config=CLIPConfig.from_pretrained(architecture),
+            state_dict=weights,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        fits = not found["missing_keys"] and not found["unexpected_keys"]
     except RuntimeError:  # a tensor of another shape
         fits = False
     if not fits:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from transformers import CLIPImageProcessorPil
 
 from ddecli.core.errors import read_by_others
 from ddecli.models.quiet import hide_progress_bars
-from ddecli.scoring.pixels import PictureProcessor
 from ddecli.scoring.published import ScorerSource
 from ddecli.scoring.weights import Weights, find_weights
 
@@ -38,7 +38,7 @@ class Scorer(ABC):
     example: ClassVar[str] = "a picture"
     part_scales: ClassVar[dict[str, str]] = {}
     model: nn.Module
-    image_processor: PictureProcessor
+    image_processor: CLIPImageProcessorPil
 
     def __init__(self, source: ScorerSource, device: str | torch.device) -> None:
         """Load the model.
@@ -83,7 +83,7 @@ class Scorer(ABC):
             width, height = (min(side, MAX_ASPECT * shorter) for side in image.size)
             left, top = (image.width - width) // 2, (image.height - height) // 2
             image = image.crop((left, top, left + width, top + height))
-        return self.image_processor(image)
+        return self.image_processor(image, return_tensors="pt").pixel_values[0]
 
     def _try(self) -> None:
         """Score one picture: parts that do not fit together show when they are used.

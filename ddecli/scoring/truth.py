@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import CLIPImageProcessorPil
 
 from ddecli.core.devices import exact_float32
 from ddecli.core.errors import UserError
-from ddecli.scoring.pixels import read_processor
 from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.weights import Weights
 from ddecli.tinyworld.judge import SceneJudge, attributes_right, expected_utility
@@ -35,7 +35,7 @@ class JudgeScorer(Scorer):
         )
         if found["missing_keys"]:  # transformers would go on with random ones
             raise ValueError(f"{len(found['missing_keys'])} weights are missing")
-        self.image_processor = read_processor(weights.companion)
+        self.image_processor = CLIPImageProcessorPil.from_pretrained(weights.companion)
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
         self._read(prompts)

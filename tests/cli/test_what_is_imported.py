@@ -49,7 +49,7 @@ def pictures(tmp_path: Path) -> str:
 def test_sample_imports_no_other_command_s_libraries() -> None:
     found = imported(*SAMPLE)
     assert {"torch", "diffusers", "transformers"} <= found
-    assert found & {*NOT_AT_ALL, "pandas", "pyarrow", "ddecli.scoring.score", "ddecli.training.loop"} == set()
+    assert found & {*NOT_AT_ALL, "pandas", "pyarrow", "ddecli.scoring", "ddecli.training.loop"} == set()
 
 
 def test_inception_imports_no_other_command_s_libraries(pictures: str) -> None:
@@ -58,23 +58,12 @@ def test_inception_imports_no_other_command_s_libraries(pictures: str) -> None:
     assert found & {*NOT_AT_ALL, "diffusers", "peft", "matplotlib", "pandas", "pyarrow"} == set()
 
 
-def test_score_imports_no_library_of_models_and_the_scorers_that_are_asked_for(pictures: str) -> None:
-    """What loads and compiles any model there is takes as long as torch itself."""
-    found = imported(
-        "score", f"{pictures}/a1e4a280d27c-00.png", "--prompt", "a red circle", "--metric", "clip"
-    )
-    assert {"torch", "tokenizers", "ddecli.scoring.clip"} <= found
-    large = {
-        "transformers.modeling_utils",
-        "torch._dynamo",
-        "accelerate",
-        "scipy",
-        "sympy",
-        "peft",
-        "diffusers",
-    }
+def test_score_imports_the_scorers_that_are_asked_for(pictures: str) -> None:
+    found = imported("score", pictures, "--metric", "clip")
+    assert "ddecli.scoring.clip" in found
     assert (
-        found & {*NOT_AT_ALL, *large, "matplotlib", "ftfy", "pandas", "ddecli.scoring.imagereward"} == set()
+        found & {*NOT_AT_ALL, "diffusers", "peft", "matplotlib", "ftfy", "ddecli.scoring.imagereward"}
+        == set()
     )
 
 
@@ -84,4 +73,4 @@ def test_train_imports_no_other_command_s_libraries() -> None:
     subprocess.run([sys.executable, "-m", "ddecli", *store], check=True, capture_output=True)
     found = imported("train", "--data", "store", "--batch-size", "4", "--steps", "1", "--out", "run")
     assert {"torch", "diffusers"} <= found
-    assert found & {*NOT_AT_ALL, "matplotlib", "ddecli.sampling", "ddecli.scoring.score"} == set()
+    assert found & {*NOT_AT_ALL, "matplotlib", "ddecli.sampling", "ddecli.scoring"} == set()

@@ -173,8 +173,8 @@ def test_mapped_model_has_the_same_features(
     for row, length in zip(tokens, (4, 9, 15), strict=True):
         row[length] = end
     with torch.no_grad():
-        image = mapped.picture_features(pixels)
-        text = mapped.prompt_features(tokens, torch.ones_like(tokens))
+        image = mapped.get_image_features(pixel_values=pixels).pooler_output
+        text = mapped.get_text_features(input_ids=tokens).pooler_output
         torch.testing.assert_close(image, open_clip.visual(pixels), rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(text, open_clip.encode_text(tokens), rtol=1e-5, atol=1e-5)
     assert mapped.logit_scale == open_clip.logit_scale
