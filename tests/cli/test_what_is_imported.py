@@ -49,7 +49,7 @@ def pictures(tmp_path: Path) -> str:
 def test_sample_imports_no_other_command_s_libraries() -> None:
     found = imported(*SAMPLE)
     assert {"torch", "diffusers", "transformers"} <= found
-    assert found & {*NOT_AT_ALL, "pandas", "pyarrow", "ddecli.scoring", "ddecli.training.loop"} == set()
+    assert found & {*NOT_AT_ALL, "pandas", "pyarrow", "ddecli.scoring.score", "ddecli.training.loop"} == set()
 
 
 def test_inception_imports_no_other_command_s_libraries(pictures: str) -> None:
@@ -73,4 +73,4 @@ def test_train_imports_no_other_command_s_libraries() -> None:
     subprocess.run([sys.executable, "-m", "ddecli", *store], check=True, capture_output=True)
     found = imported("train", "--data", "store", "--batch-size", "4", "--steps", "1", "--out", "run")
     assert {"torch", "diffusers"} <= found
-    assert found & {*NOT_AT_ALL, "matplotlib", "ddecli.sampling", "ddecli.scoring"} == set()
+    assert found & {*NOT_AT_ALL, "matplotlib", "ddecli.sampling", "ddecli.scoring.score"} == set()
