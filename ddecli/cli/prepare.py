@@ -121,7 +121,7 @@ def prepare(
         typer.Option(
             min=1,
             max=MAX_BATCH,
-            help="Pictures encoded at once: speed and memory only. 64 up to 256 pixels, 16 at 512, 4 at "
+            help="Pictures encoded at once: speed and memory only. 32 up to 256 pixels, 16 at 512, 4 at "
             "1024, if not given.",
         ),
     ] = None,

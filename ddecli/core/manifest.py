@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from importlib import metadata
@@ -14,6 +15,11 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "torchme
 
 def versions() -> dict[str, str]:
     """Versions of ddecli, Python and the packages that decide numbers."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     found = {"ddecli": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

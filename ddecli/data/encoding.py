@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from ddecli.core.errors import BadRow, UserError, first_sentence, read_by_others
+from ddecli.core.errors import UserError, first_sentence, read_by_others
 from ddecli.data.index import Encoded
-from ddecli.data.pairs import NOT_FINITE
 from ddecli.data.pictures import Picture
 from ddecli.data.shards import EMBEDDINGS, LATENTS, ShardWriter
 from ddecli.data.tables import TableWriter
@@ -32,7 +31,11 @@ PROMPTS = pa.schema([("text", pa.string()), ("long", pa.bool_())])
 
 
 class EncodedImages:
-    """Pictures encoded into a folder: their latents in shards, their sizes in `images.parquet`."""
+    """Pictures encoded into a folder: their latents in shards, their sizes in `images.parquet`.
+
+    A picture waits until a batch of new ones is together: what is encoded together depends on the pictures and on what
+    was encoded before, never on timing.
+    """
 
     def __init__(
         self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int, encoded: Encoded
@@ -41,35 +44,35 @@ class EncodedImages:
         self.writer = ShardWriter(folder, LATENTS, dtype)
         self.table = TableWriter(folder / "images.parquet", IMAGES)
         self.not_finite: list[bytes] = []  # pixel digests
+        self._waiting: dict[bytes, Picture] = {}
 
-    def add(self, pictures: Sequence[Picture]) -> None:
-        """Encode the pictures that are new; each new one gets the next row.
+    def add(self, picture: Picture) -> bytes:
+        """Encode a picture if it is new, at the latest with the next `encode`; each new one gets the next row.
 
-        What is encoded together depends on the pictures and on what was encoded before, never on timing.
+        Returns:
+            Its pixel digest: its name in a part's tables.
         """
-        new: dict[bytes, Picture] = {}
-        for picture in pictures:
-            if picture.pixel_digest is None:  # known by its file, so it was not decoded
-                continue
-            if self.encoded.is_finite(picture.pixel_digest) is None:
-                new.setdefault(picture.pixel_digest, picture)
-        waiting = list(new.values())
-        for start in range(0, len(waiting), self.batch_size):
-            self._encode(waiting[start : start + self.batch_size])
-        for picture in pictures:
-            if picture.pixel_digest is not None:
-                self.encoded.add_file(picture.digest, picture.pixel_digest)
-
-    def pixels_of(self, picture: Picture) -> bytes:
-        """Pixel digest of an added picture: its name in a part's tables.
-
-        Raises:
-            BadRow: its latent is not finite.
-        """
-        pixels = self.encoded.pixels_of(picture.digest)
-        if not self.encoded.is_finite(pixels):
-            raise BadRow(NOT_FINITE, f"picture with SHA-256 {picture.digest.hex()}")
+        pixels = picture.pixel_digest
+        if pixels is None:  # known by its file, so it was not decoded
+            return self.encoded.pixels_of(picture.digest)
+        self.encoded.add_file(picture.digest, pixels)
+        if pixels not in self._waiting and self.encoded.is_finite(pixels) is None:
+            self._waiting[pixels] = replace(picture, for_scorer=None)  # it was scored; that takes more memory
+            if len(self._waiting) == self.batch_size:
+                self.encode()
         return pixels
+
+    def encode(self) -> None:
+        """Encode the pictures that wait."""
+        waiting, self._waiting = list(self._waiting.values()), {}
+        if waiting:
+            self._encode(waiting)
+
+    def close(self) -> None:
+        """Finish the files."""
+        self.encode()
+        self.table.close()
+        self.writer.close()
 
     @torch.inference_mode()
     def _encode(self, pictures: list[Picture]) -> None:
@@ -100,7 +103,7 @@ class EncodedImages:
 
 
 class EncodedPrompts:
-    """Prompts encoded into a folder: their embeddings in shards, their texts in `prompts.parquet`."""
+    """Prompts encoded into a folder, in batches of new ones: embeddings in shards, texts in `prompts.parquet`."""
 
     def __init__(
         self, model: DiffusionModel, folder: Path, dtype: torch.dtype, batch_size: int, encoded: Encoded
@@ -108,20 +111,35 @@ class EncodedPrompts:
         self.model, self.batch_size, self.encoded = model, batch_size, encoded
         self.writer = ShardWriter(folder, EMBEDDINGS, dtype)
         self.table = TableWriter(folder / "prompts.parquet", PROMPTS)
+        self._waiting: list[str] = []
 
-    def add(self, prompts: Iterable[str]) -> None:
-        """Encode the prompts that are new; each new one gets the next row."""
-        new = [prompt for prompt in dict.fromkeys(prompts) if not self.encoded.has_prompt(prompt)]
-        for start in range(0, len(new), self.batch_size):
-            some = new[start : start + self.batch_size]
-            self.add_encoded(some, embed(self.model, some, self.writer.dtype))
+    def add(self, prompt: str) -> None:
+        """Encode a prompt if it is new, at the latest in the end; each new one gets the next row."""
+        if self.encoded.add_prompt(prompt):
+            self._waiting.append(prompt)
+            if len(self._waiting) == self.batch_size:
+                self._encode()
 
-    def add_encoded(self, prompts: Sequence[str], rows: dict[str, Tensor]) -> None:
-        """Add new prompts whose embeddings are at hand."""
+    def add_encoded(self, prompt: str, rows: dict[str, Tensor]) -> None:
+        """Add a prompt whose embedding is at hand, unless it is known."""
+        if self.encoded.add_prompt(prompt):
+            self._append([prompt], rows)
+
+    def close(self) -> None:
+        """Finish the files."""
+        if self._waiting:
+            self._encode()
+        self.table.close()
+        self.writer.close()
+
+    def _encode(self) -> None:
+        prompts, self._waiting = self._waiting, []
+        self._append(prompts, embed(self.model, prompts, self.writer.dtype))
+
+    def _append(self, prompts: list[str], rows: dict[str, Tensor]) -> None:
         self.writer.append(rows)
         for prompt, is_truncated in zip(prompts, self.model.truncated(prompts), strict=True):
             self.table.add(prompt, is_truncated)
-            self.encoded.add_prompt(prompt)
 
 
 @torch.inference_mode()

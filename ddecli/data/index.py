@@ -68,7 +68,7 @@ class Encoded:
         return self._tables.get("files", file_digest)
 
     def is_finite(self, pixel_digest: bytes) -> bool | None:
-        """Whether a picture's latent is finite; None if it was not encoded."""
+        """Whether a picture's latent is finite; None if it was not encoded yet."""
         value = self._tables.get("pictures", pixel_digest)
         return None if value is None else bool(value)
 
@@ -80,10 +80,6 @@ class Encoded:
         """Note that a picture was encoded, and whether its latent is finite."""
         self._tables.add("pictures", pixel_digest, int(finite))
 
-    def has_prompt(self, prompt: str) -> bool:
-        """Whether a prompt was encoded."""
-        return self._tables.get("prompts", prompt_key(prompt)) is not None
-
-    def add_prompt(self, prompt: str) -> None:
-        """Note that a prompt was encoded."""
-        self._tables.add("prompts", prompt_key(prompt), 1)
+    def add_prompt(self, prompt: str) -> bool:
+        """Note that a prompt is encoded; whether it was not yet."""
+        return self._tables.add("prompts", prompt_key(prompt), 1)

@@ -11,13 +11,13 @@ train/, holdout/              for each split:
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import torch
@@ -31,8 +31,8 @@ from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.core.text import printable
 from ddecli.data.encoding import EncodedImages, EncodedPrompts
 from ddecli.data.index import Encoded
-from ddecli.data.pairs import SAME_PICTURE, Pair, Rejects
-from ddecli.data.pictures import Picture, read_picture
+from ddecli.data.pairs import NOT_FINITE, SAME_PICTURE, Pair, Rejects
+from ddecli.data.pictures import InMemory, Picture, read_picture
 from ddecli.data.read_ahead import read_ahead
 from ddecli.data.relabel import Relabel, first_won
 from ddecli.data.shards import EMBEDDINGS, LATENTS
@@ -91,7 +91,18 @@ class Encoder:
 
 
 Watch = Callable[[int, Rejects], None]
+WAITING = 512
+"""Rows that may wait until the batch that one of their pictures is in is full."""
 Read = tuple[Pair, tuple[str, tuple[Picture, Picture]] | BadRow]
+
+
+class _Row(NamedTuple):
+    """A pair whose pictures could be read: digests of their files and pixels, and the gap between their scores."""
+
+    split: str
+    files: tuple[bytes, bytes]
+    pixels: tuple[bytes, bytes]
+    gap: float | None
 
 
 def encode_part(
@@ -116,31 +127,24 @@ def encode_part(
     """
     of_source, rejects = Rejects(), Rejects()
     writers = {name: _SplitWriter(folder / name, encoder, encoded[name]) for name in encoder.split.names}
+    rows = _Rows(writers, rejects)
     taken = 0
     notes: Counter[str] = Counter()
     pairs = islice(part.read(of_source), limit)
-    decode = partial(_decode, encoder, encoded)
+    decode = partial(_decode, encoder, encoded, InMemory())
     for chunk in read_ahead(pairs, max(1, encoder.batch_size // 2), decode, encoder.workers):
         taken += len(chunk)
         notes.update(pair.note for pair, _ in chunk if pair.note)
-        readable: list[tuple[Pair, str, tuple[Picture, Picture]]] = []
-        for pair, seen in chunk:
-            if isinstance(seen, BadRow):
-                rejects.add(pair.pair_id, seen)
-            else:
-                readable.append((pair, *seen))
-        gaps: Sequence[float | None] = [None] * len(readable)
+        gaps: Iterable[float | None] = repeat(None)
         if encoder.relabel is not None:
-            gaps = encoder.relabel.score_gaps([(pair, pictures) for pair, _, pictures in readable])
-        for name, writer in writers.items():
-            own = [
-                (pair, pictures, gap)
-                for (pair, split, pictures), gap in zip(readable, gaps, strict=True)
-                if split == name
-            ]
-            writer.add(own, rejects)
-        so_far = of_source.with_those_of(rejects)
-        watch(sum(writer.pairs.count for writer in writers.values()) + so_far.counts.total(), so_far)
+            gaps = encoder.relabel.score_gaps(
+                [(pair, seen[1]) for pair, seen in chunk if not isinstance(seen, BadRow)]
+            )
+        rows.add(chunk, iter(gaps))
+        rows.settle(WAITING)
+        watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+    rows.settle(0)
+    watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
     rejects = of_source.with_those_of(rejects)
     if rejects.bad_rows:
         write_text(folder / BAD_ROWS, rejects.lines())
@@ -200,6 +204,47 @@ def recall_part(folder: Path, encoded: Mapping[str, Encoded]) -> None:
             index.add_prompt(row["text"])
 
 
+class _Rows:
+    """Rows in the source's order, each until it is known whether its pictures' latents are finite."""
+
+    def __init__(self, writers: Mapping[str, _SplitWriter], rejects: Rejects) -> None:
+        self.writers, self.rejects = writers, rejects
+        self.settled = 0
+        self._waiting: deque[tuple[Pair, _Row | BadRow]] = deque()
+
+    def add(self, chunk: Iterable[Read], gaps: Iterator[float | None]) -> None:
+        """Add rows; their pictures that are new are encoded, a batch at a time.
+
+        Args:
+            gaps: between the scores of each pair's pictures, if it is relabelled; none for bad rows.
+        """
+        for pair, seen in chunk:
+            if isinstance(seen, BadRow):
+                self._waiting.append((pair, seen))
+                continue
+            split, pictures = seen
+            (chosen, rejected), images = pictures, self.writers[split].images
+            pixels = images.add(chosen), images.add(rejected)
+            self._waiting.append((pair, _Row(split, (chosen.digest, rejected.digest), pixels, next(gaps))))
+
+    def settle(self, most: int) -> None:
+        """Write or reject the first rows, until one waits for its pictures and no more than `most` are left."""
+        while self._waiting:
+            pair, row = self._waiting[0]
+            try:
+                if isinstance(row, BadRow):
+                    self.rejects.add(pair.pair_id, row)
+                elif not self.writers[row.split].write(pair, row):
+                    if len(self._waiting) <= most:
+                        return
+                    self.writers[row.split].images.encode()
+                    continue
+            except BadRow as error:
+                self.rejects.add(pair.pair_id, error)
+            self._waiting.popleft()
+            self.settled += 1
+
+
 class _SplitWriter:
     """The pairs of one split in one part."""
 
@@ -208,35 +253,35 @@ class _SplitWriter:
         how = (encoder.model, folder, encoder.dtype, encoder.batch_size, encoded)
         self.images, self.prompts = EncodedImages(*how), EncodedPrompts(*how)
         self.pairs = TableWriter(folder / "pairs.parquet", PAIRS)
-        if not encoded.has_prompt(""):
-            self.prompts.add_encoded([""], encoder.empty)
+        self.prompts.add_encoded("", encoder.empty)
 
-    def add(
-        self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture], float | None]], rejects: Rejects
-    ) -> None:
-        """Encode what is new in some pairs and add them."""
-        self.images.add([picture for _, pictures, _ in pairs for picture in pictures])
-        usable = []
-        for pair, pictures, gap in pairs:
-            try:
-                chosen, rejected = (self.images.pixels_of(picture) for picture in pictures)
-                if chosen == rejected:
-                    raise BadRow(SAME_PICTURE)
-                if gap is not None and not first_won(gap):
-                    chosen, rejected, gap = rejected, chosen, -gap
-                usable.append((pair, chosen, rejected, gap))
-            except BadRow as error:
-                rejects.add(pair.pair_id, error)
-        self.prompts.add([pair.prompt for pair, *_ in usable])
-        for pair, chosen, rejected, gap in usable:
-            names = printable(pair.pair_id), printable(pair.source)  # files' names need not be UTF-8
-            self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap)
+    def write(self, pair: Pair, row: _Row) -> bool:
+        """Write a pair; whether its pictures are encoded, so that it could be.
+
+        Raises:
+            BadRow: it is of no use.
+        """
+        (chosen, rejected), gap = row.pixels, row.gap
+        finite = list(map(self.images.encoded.is_finite, row.pixels))
+        if None in finite:
+            return False
+        for file, is_finite in zip(row.files, finite, strict=True):
+            if not is_finite:
+                raise BadRow(NOT_FINITE, f"picture with SHA-256 {file.hex()}")
+        if chosen == rejected:
+            raise BadRow(SAME_PICTURE)
+        if gap is not None and not first_won(gap):
+            chosen, rejected, gap = rejected, chosen, -gap
+        self.prompts.add(pair.prompt)
+        names = printable(pair.pair_id), printable(pair.source)  # files' names need not be UTF-8
+        self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap)
+        return True
 
     def close(self) -> dict[str, Any]:
         """Finish the files; what they hold."""
-        latents, embeddings = self.images.writer, self.prompts.writer
-        for file in (self.pairs, self.images.table, self.prompts.table, latents, embeddings):
+        for file in (self.pairs, self.images, self.prompts):
             file.close()
+        latents, embeddings = self.images.writer, self.prompts.writer
         return {
             "pairs": self.pairs.count,
             "shard_rows": {LATENTS: latents.shard_rows, EMBEDDINGS: embeddings.shard_rows},
@@ -245,7 +290,7 @@ class _SplitWriter:
         }
 
 
-def _decode(encoder: Encoder, encoded: Mapping[str, Encoded], pair: Pair) -> Read:
+def _decode(encoder: Encoder, encoded: Mapping[str, Encoded], in_memory: InMemory, pair: Pair) -> Read:
     """A pair's split and pictures; the pair itself lets go of their bytes."""
     light = replace(pair, chosen=b"", rejected=b"")
     relabel = encoder.relabel
@@ -256,7 +301,7 @@ def _decode(encoder: Encoder, encoded: Mapping[str, Encoded], pair: Pair) -> Rea
         known = () if relabel else encoded[split]
         for_scorer = relabel.preprocess if relabel else None
         chosen, rejected = (
-            read_picture(image, encoder.model.resolution, known, for_scorer)
+            read_picture(image, encoder.model.resolution, known, for_scorer, in_memory)
             for image in (pair.chosen, pair.rejected)
         )
         return light, (split, (chosen, rejected))

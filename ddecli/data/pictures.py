@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from PIL import Image
@@ -33,11 +35,28 @@ class Picture:
     for_scorer: Any = None  # what a scorer needs of the whole picture, if one is asked
 
 
+class InMemory:
+    """Pictures that somebody still holds, by their files' digests: none is decoded twice at a time, by any thread."""
+
+    def __init__(self) -> None:
+        self._pictures: WeakValueDictionary[bytes, Picture] = WeakValueDictionary()
+        self._locks = [threading.Lock() for _ in range(256)]
+
+    def get(self, digest: bytes, decode: Callable[[], Picture]) -> Picture:
+        """A picture, decoded if it is not there."""
+        with self._locks[digest[0]]:  # who needs the same picture waits, and few others
+            found = self._pictures.get(digest)
+            if found is None:
+                found = self._pictures[digest] = decode()
+            return found
+
+
 def read_picture(
     image: ImageRef,
     resolution: int,
     known: Container[bytes] = (),
     for_scorer: Callable[[Image.Image], Any] | None = None,
+    in_memory: InMemory | None = None,
 ) -> Picture:
     """Read, decode and crop a picture, unless its bytes are `known`.
 
@@ -49,6 +68,7 @@ def read_picture(
         resolution: the model's, in pixels.
         known: SHA-256 digests of the files already encoded; those are not decoded again.
         for_scorer: makes of the whole picture what a scorer needs of it.
+        in_memory: pictures read with the same resolution and scorer, this one among them after it.
 
     Raises:
         BadRow: missing, unreadable, too large or too small.
@@ -57,6 +77,16 @@ def read_picture(
     digest = hashlib.sha256(content).digest()
     if digest in known:
         return Picture(digest)
+
+    def decode() -> Picture:
+        return _decode(content, digest, resolution, for_scorer)
+
+    return decode() if in_memory is None else in_memory.get(digest, decode)
+
+
+def _decode(
+    content: bytes, digest: bytes, resolution: int, for_scorer: Callable[[Image.Image], Any] | None
+) -> Picture:
     with loaded_image(content) as picture:
         width, height = picture.size
         side = min(width, height)

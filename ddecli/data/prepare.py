@@ -10,10 +10,10 @@ renamed, not copied (unless some of them are there twice), and their tables put 
   joins them. They talk through the folder alone. A process without a share does all parts that are missing.
   The store is the same for any N up to rounding; a picture or prompt that occurs in the parts of several
   processes is encoded by each of them, and stored once;
-* memory does not grow with the data: it holds a few batches of pictures, up to two shards of tensors a split
-  (`shards.SHARD_BYTES` each), a row group of the parquet file that is read, and up to 64 MiB of index, which
-  otherwise lies in a temporary file (some 150 bytes a picture). Growing with the data are the names of the
-  parts, and of a folder without an index its file names.
+* memory does not grow with the data: it holds a few batches of pictures, some hundred rows that wait for
+  theirs, up to two shards of tensors a split (`shards.SHARD_BYTES` each), a row group of the parquet file that
+  is read, and up to 64 MiB of index, which otherwise lies in a temporary file (some 150 bytes a picture).
+  Growing with the data are the names of the parts, and of a folder without an index its file names.
 """
 
 from __future__ import annotations
@@ -89,10 +89,11 @@ def prepare_with(
     console.print(f"{data}: {source.layout}{rows}")
     if source.left_out:
         console.print(f"Left out of {data}: {say_left_out(source.left_out)}.")
-    with quiet_libraries():  # long prompts are counted; the libraries would print each of them
+    with quiet_libraries():
         return prepare_source(source, load_model(model, device, precision), out, **options)
 
 
+@quiet_libraries()  # long prompts are counted; the libraries would print each of them
 def prepare_source(
     source: Source,
     model: DiffusionModel,
@@ -118,7 +119,7 @@ def prepare_source(
         max_bad: largest share of bad rows (damaged or incomplete); ties and duplicates do not count.
         split: which prompts are held out, and which excluded; all are trained on if not given.
         relabel: a scorer that decides which picture was preferred, instead of the data.
-        batch_size: pictures encoded together; default 64 up to 256 pixels, 16 at 512, 4 at 1024.
+        batch_size: pictures encoded together; default 32 up to 256 pixels, 16 at 512, 4 at 1024.
         dtype: of stored latents and embeddings; default float32 up to 1,024 numbers a latent, else float16.
         workers: threads that read and decode pictures; default one a core, at most 16.
         shard: (I, N) does the I-th of N shares of the parts, and the join if the others are done.
@@ -136,7 +137,7 @@ def prepare_source(
     encoder = Encoder(
         model=model,
         dtype=dtype,
-        batch_size=batch_size or max(1, min(64, 64 * 256**2 // model.resolution**2)),
+        batch_size=batch_size or max(1, min(32, 64 * 256**2 // model.resolution**2)),
         workers=workers or min(16, os.cpu_count() or 1),
         split=split or PromptSplit(),
         relabel=relabel,

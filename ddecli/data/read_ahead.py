@@ -38,26 +38,36 @@ def read_ahead(
         held.wait()
         return list(_chunk(source, size, held))
 
-    def decoded(pair: Pair) -> T:
-        try:
-            return decode(pair)
-        finally:
+    def decoded(some: list[Pair]) -> list[T]:
+        done = []
+        some.reverse()
+        while some:
+            pair = some.pop()  # nothing else holds its pictures' bytes
+            done.append(decode(pair))
             held.add(-_bytes(pair))
+        return done
+
+    def together(futures: list[Future[list[T]]]) -> list[T]:
+        shares = [future.result() for future in futures]
+        return [share[turn] for turn in range(len(shares[0])) for share in shares if turn < len(share)]
 
     depth = max(LOOK_AHEAD, READ_AHEAD // size)
     chunks: deque[Future[list[Pair]]] = deque()
-    waiting: deque[list[Future[T]]] = deque()
+    waiting: deque[list[Future[list[T]]]] = deque()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(workers) as decoders:
         try:
             for _ in range(depth):
                 chunks.append(reader.submit(read))
             while chunk := chunks.popleft().result():
                 chunks.append(reader.submit(read))
-                waiting.append([decoders.submit(decoded, pair) for pair in chunk])
+                shares = range(
+                    min(workers, len(chunk))
+                )  # a task a pair would cost as much as a small picture
+                waiting.append([decoders.submit(decoded, chunk[first::workers]) for first in shares])
                 if len(waiting) > LOOK_AHEAD:
-                    yield [future.result() for future in waiting.popleft()]
+                    yield together(waiting.popleft())
             while waiting:
-                yield [future.result() for future in waiting.popleft()]
+                yield together(waiting.popleft())
         finally:
             held.close()
             reader.shutdown(cancel_futures=True)

@@ -96,7 +96,8 @@ class DiffusionModel(ABC):
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1] to the latents' means (N, C, h, w) float32, scaled for the U-Net."""
         vae = self.pipeline.vae
-        pixels = pixels.to(vae.device, vae.dtype)
+        weight = next(vae.parameters())  # diffusers' own `device` and `dtype` look at all modules, each time
+        pixels = pixels.to(weight.device, weight.dtype)
         latents = vae.encode(pixels).latent_dist.mean.float()
         return (latents - (vae.config.get("shift_factor") or 0.0)) * vae.config.scaling_factor
 

@@ -20,10 +20,13 @@ def hide_progress_bars() -> None:
 @contextlib.contextmanager
 def quiet_libraries(shown: int = logging.ERROR) -> Iterator[None]:
     """Show what the libraries log from this level on, for as long as the block lasts; never more than before it."""
-    kept = [(library, library.get_verbosity()) for library in _libraries()]
+    levels = [(library, library.get_verbosity()) for library in _libraries()]
+    kept = [
+        (library, before) for library, before in levels if before < shown
+    ]  # setting a level looks at all loggers
     try:
-        for library, before in kept:
-            library.set_verbosity(max(shown, before))
+        for library, _ in kept:
+            library.set_verbosity(shown)
         yield
     finally:
         for library, before in kept:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from full_disk import full_disk
 from pair_data import png
 
 from ddecli.core.errors import BadRow, UserError
-from ddecli.data import job, join, parts, read_ahead, shards, tables, work
+from ddecli.core.images import loaded_image
+from ddecli.data import job, join, parts, pictures, read_ahead, shards, tables, work
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.prepare import prepare_source
 from ddecli.data.sources.base import Part, Source
@@ -96,6 +98,26 @@ def test_parts_change_nothing_and_encode_each_picture_once(tmp_path: Path) -> No
     assert first.dropped["tie"] == 4
     assert_same_pairs(tmp_path / "whole", tmp_path / "parts")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "whole"]
+
+
+def test_duplicates_are_out_before_batches_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = Counter[bytes]()
+
+    def loaded(content: bytes) -> Any:
+        decoded[content] += 1
+        return loaded_image(content)
+
+    monkeypatch.setattr(pictures, "loaded_image", loaded)
+    model = Averaging()
+    run(tmp_path / "whole", in_parts(some_pairs(40), 100), model)
+    assert model.batches == [4, 4, 4, 4]
+    assert set(decoded.values()) == {1}
+    monkeypatch.setattr(parts, "WAITING", 0)  # no row waits until its batch is full
+    hasty = Averaging()
+    run(tmp_path / "hasty", in_parts(some_pairs(40), 100), hasty)
+    assert sum(hasty.batches) == 16
+    assert len(hasty.batches) > 4
+    assert_same_pairs(tmp_path / "whole", tmp_path / "hasty")
 
 
 def killed(work: Callable[[], object]) -> None:

@@ -206,7 +206,7 @@ def test_too_little_memory_names_the_way_out(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(type(model), "encode_images", fail)
-    with pytest.raises(UserError, match="--batch-size 64; halve it"):
+    with pytest.raises(UserError, match="--batch-size 32; halve it"):
         run(model, tmp_path / "store", pairs(2))
 
 
