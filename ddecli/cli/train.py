@@ -113,6 +113,7 @@ def train(
         raise UserError("--reference-only needs pairs that are there before training: leave out self-play.")
     if dry_run:
         _print_settings(settings.model_dump(), origins(given, config))
+        _print_kept(settings)
         return
     from ddecli.core.imports import importing
 
@@ -154,6 +155,17 @@ def _print_settings(settings: dict[str, Any], origins: dict[str, str]) -> None:
     for name, value in settings.items():
         line = yaml.safe_dump({name: value}, width=math.inf).rstrip("\n")
         echo(f"{line:<36}  # {one_line(origins[name])}")
+
+
+def _print_kept(settings: TrainSettings) -> None:
+    """Say what the reference's errors that are kept will save; not on stdout, which holds settings alone."""
+    from ddecli.core.console import console
+    from ddecli.core.text import one_line
+    from ddecli.training.kept import say_kept
+
+    text = say_kept(settings, Path(settings.data) if settings.data else default_store(settings.model))
+    if text:
+        console.print(one_line(text), highlight=False, soft_wrap=True)
 
 
 def _with_pairs(settings: TrainSettings, as_json: bool) -> TrainSettings:

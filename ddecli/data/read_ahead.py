@@ -43,7 +43,11 @@ def read_ahead(
         some.reverse()
         while some:
             pair = some.pop()  # nothing else holds its pictures' bytes
-            done.append(decode(pair))
+            try:
+                done.append(decode(pair))
+            except BaseException:
+                held.close()  # the rest is not decoded, and nobody may wait for it
+                raise
             held.add(-_bytes(pair))
         return done
 

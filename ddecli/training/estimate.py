@@ -11,7 +11,9 @@ import torch
 
 from ddecli.core.console import progress
 from ddecli.training.errors import errors_by_row
+from ddecli.training.kept import kept_beside, said
 from ddecli.training.record import Alarm
+from ddecli.training.run_folder import with_model, with_pairs
 from ddecli.training.run_record import peak_memory_mb
 from ddecli.training.settings import TrainSettings
 from ddecli.training.trainer import Trainer
@@ -21,7 +23,14 @@ WARM_UP, MEASURED = 1, 3
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a run would take. Shares are of the time of one step."""
+    """What a run would take.
+
+    Attributes:
+        hours: of all steps, without the reference's forward passes on the draws that are read.
+        data_share, reference_share: of the time of one step that asks the reference.
+        draws_read: of the run, those for which the reference's errors are kept already.
+        draws_computed: the others.
+    """
 
     steps: int
     seconds_per_step: float
@@ -30,6 +39,8 @@ class CostEstimate:
     peak_memory_mb: float
     data_share: float
     reference_share: float
+    draws_read: int
+    draws_computed: int
     advice: list[str]
 
 
@@ -42,6 +53,7 @@ def estimate(settings: TrainSettings) -> CostEstimate:
         update={
             "batch_size": min(settings.batch_size, 8 * settings.micro_batch_size),
             "steps": WARM_UP + MEASURED,
+            "reference": "compute",
         }
     )
     trainer = Trainer(measured)
@@ -60,15 +72,27 @@ def estimate(settings: TrainSettings) -> CostEstimate:
     seconds = (time.monotonic() - began) / MEASURED
     data, reference = _parts(trainer)
     seconds_per_step = seconds * settings.batch_size / measured.batch_size
+    asks = trainer.objective.needs_reference
+    kept = None
+    if asks and settings.pairs == "data":  # those of self-play are still to be drawn
+        kept = trainer.kept_errors(with_model(with_pairs(settings), resume=False))
+    draws = settings.steps * settings.batch_size if asks else 0
+    read = kept.there if kept else 0
+    saved = read * reference / measured.batch_size
+    advice = _advice(settings, trainer, data / seconds)
+    if read:
+        advice.append(said(read, draws, kept_beside(Path(str(settings.data))), settings))
     return CostEstimate(
         steps=settings.steps,
         seconds_per_step=seconds_per_step,
-        hours=settings.steps * seconds_per_step / 3600,
+        hours=(settings.steps * seconds_per_step - saved) / 3600,
         pairs_per_second=measured.batch_size / seconds,
         peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
         data_share=data / seconds,
-        reference_share=reference / seconds if trainer.objective.needs_reference else 0.0,
-        advice=_advice(settings, trainer, data / seconds),
+        reference_share=reference / seconds if asks else 0.0,
+        draws_read=read,
+        draws_computed=draws - read,
+        advice=advice,
     )
 
 

@@ -23,17 +23,12 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, make_folder, sha256_text, write_json
 from ddecli.models.base import DiffusionModel
 from ddecli.objectives.base import Objective
-from ddecli.objectives.registry import known_loss
+from ddecli.training.kept import first_and_end, kept_beside, of_settings
 from ddecli.training.settings import TrainSettings
 
 FORMAT = 1
 MOST = 2**27
 """Draws of a run that are held in memory, 8 bytes each; of one that makes more nothing is kept."""
-
-
-def kept_beside(store: Path) -> Path:
-    """The folder of all errors of references on the draws from a pair store."""
-    return store.with_name(f"{store.name}-reference")
 
 
 def key_of(
@@ -47,18 +42,14 @@ def key_of(
         model: of the run. The settings tell of its weights, and not of its schedule and its U-Net's settings.
         share: pairs of a batch that are this process's, which it cuts into micro-batches.
     """
-    loss, schedule = known_loss(settings.loss), model.schedule
+    schedule = model.schedule
     unet = {name: value for name, value in model.pipeline.unet.config.items() if not name.startswith("_")}
     on = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "format": FORMAT,
         "model_sha256": settings.model_sha256,
         "pairs_sha256": settings.pairs_sha256,
-        "seed": settings.seed,
-        "timesteps": [loss.timesteps, settings.gamma if loss.timesteps == "discounted" else None],
-        "segment": settings.segment,
-        "prompt": [settings.prompt_dropout, settings.dropped_prompt],
-        "size_condition": settings.size_condition,
+        **of_settings(settings),
         "unet_sha256": sha256_text(json.dumps(unet, sort_keys=True, default=str)),
         "schedule_sha256": _digest(schedule.alphas_cumprod.numpy(force=True).tobytes()),
         "error": [schedule.prediction_type, schedule.error_of],
@@ -118,7 +109,12 @@ class ReferenceErrors:
     @property
     def is_whole(self) -> bool:
         """Whether no draw of the run is missing."""
-        return not bool(np.isnan(self._errors).any())
+        return self.there == len(self._errors)
+
+    @property
+    def there(self) -> int:
+        """How many of the run's draws have their errors."""
+        return int((~np.isnan(self._errors).any(axis=1)).sum())
 
     def __call__(self, draws: range) -> Tensor | None:
         """(2, B) float32 of these draws, on the CPU; None if one is missing."""
@@ -167,14 +163,14 @@ class ReferenceErrors:
             return
         for file in files:
             try:
-                start, stop, digest = file.stem.split("-")
+                start, stop = first_and_end(file)
                 data = file.read_bytes()
-                if _digest(data) != digest:
+                if _digest(data) != file.stem.rpartition("-")[2]:
                     raise ValueError
                 values = np.load(io.BytesIO(data), allow_pickle=False)
-                if values.shape != (int(stop) - int(start), 2) or values.dtype != np.float32:
+                if values.shape != (stop - start, 2) or values.dtype != np.float32:
                     raise ValueError
-                yield int(start), values
+                yield start, values
             except (OSError, ValueError):
                 console.print(f"{file} is damaged: what it held is computed again.", highlight=False)
 

@@ -54,7 +54,7 @@ class Trainer:
         self.store = open_pairs(settings.data, settings, self.model)
         self.objective = build_objective(schedule=self.model.schedule, **settings.model_dump())
         self.batches = open_batches(settings, self.model, self.store, device)
-        self.kept = self._kept_errors()
+        self.kept = self.kept_errors(settings)
         self.base = self.model.reference(self.dtype) if self._needs_base() else None
         if settings.compile:
             compile_blocks([self.model] if self.base is None else [self.model, self.base])
@@ -67,13 +67,13 @@ class Trainer:
         self.credit = CreditMap(settings.steps, T, self.model.schedule.to_noise_errors)
         self.first_step = 0
 
-    def _kept_errors(self) -> ReferenceErrors | None:
-        """Errors of the reference that other runs left, and where this one's go."""
-        if not can_be_kept(self.objective, self.settings):
+    def kept_errors(self, settings: TrainSettings) -> ReferenceErrors | None:
+        """Errors of the reference that other runs left, and where those of a run with this model go."""
+        if not can_be_kept(self.objective, settings):
             return None
-        draws = range(self.settings.steps * self.settings.batch_size)
-        key = self.model, self.share, self.accelerator.device, self.dtype
-        return ReferenceErrors.of(self.settings, draws, *key)
+        draws = range(settings.steps * settings.batch_size)
+        share = settings.batch_size // self.accelerator.num_processes
+        return ReferenceErrors.of(settings, draws, self.model, share, self.accelerator.device, self.dtype)
 
     def _needs_base(self) -> bool:
         """Whether the model that training starts from is held at all: full training of SDXL without takes 5 GB less.

@@ -156,6 +156,13 @@ def test_a_loss_of_pairs_without_a_logit_is_told_from_one_without_pairs(
         assert_one_sentence(ddecli("figure", "log-sigmoid", f"A={run}", "--out", "z"), f"{run} has no", why)
 
 
+def test_a_dry_run_says_what_is_kept_and_stays_settings(ddecli: Callable[..., Typed], sd_store: Path) -> None:
+    typed = ddecli("train", "--data", sd_store, "--batch-size", 4, "--steps", 3, "--dry-run")
+    assert typed.code == 0
+    assert typed.error.startswith("Of the reference's errors on 12 draws none is kept: all will be computed")
+    assert yaml.safe_load(typed.out)["steps"] == 3
+
+
 def test_estimate_keeps_nothing(
     ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +181,7 @@ def test_estimate_keeps_nothing(
     )
     assert typed.code == 0
     found = json.loads(typed.out)
+    assert (found["draws_read"], found["draws_computed"] % 4) == (0, 0) and found["draws_computed"]
     assert found["seconds_per_step"] > 0 and 0 < found["reference_share"] < 1
     assert not (tmp_path / "runs").exists()
 

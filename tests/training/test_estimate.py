@@ -33,6 +33,9 @@ class SlowTrainer:
     def nothing(self) -> Iterator[None]:
         yield
 
+    def kept_errors(self, settings: TrainSettings) -> Any:
+        return SimpleNamespace(there=90) if settings.reference == "keep" else None
+
     def autocast(self) -> None:
         return None
 
@@ -68,6 +71,20 @@ def test_seconds_are_those_of_a_step_without_the_first(
     assert found.data_share == pytest.approx(2 * 0.5 / 8)
     assert found.reference_share == pytest.approx(0 if loss == "sft" else 2 * 1 / 8)
     assert found.peak_memory_mb > 0
+
+
+def test_draws_that_are_kept_take_no_pass_of_the_reference(
+    settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reference(*_: Any) -> None:
+        SlowTrainer.clock += 1
+
+    monkeypatch.setattr(module, "Trainer", SlowTrainer)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: SlowTrainer.clock))
+    monkeypatch.setattr(module, "errors_by_row", reference)
+    found = module.estimate(settings(steps=10, batch_size=20, micro_batch_size=4, reference="keep"))
+    assert (found.draws_read, found.draws_computed) == (90, 110)
+    assert found.hours == pytest.approx((10 * 8 - 90 * 2 / 20) / 3600)
 
 
 def advice(settings: TrainSettings, device: str, data_share: float = 0.0, dtype: Any = torch.bfloat16) -> str:

@@ -16,8 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from ddecli.models.base import DiffusionModel
 from ddecli.training import reference as kept
+from ddecli.training.estimate import estimate
+from ddecli.training.kept import kept_beside, say_kept
 from ddecli.training.loop import train
-from ddecli.training.reference import ReferenceErrors, kept_beside
+from ddecli.training.reference import ReferenceErrors
 from ddecli.training.run_folder import with_model, with_pairs
 from ddecli.training.settings import TrainSettings
 from ddecli.training.trainer import Trainer
@@ -273,3 +275,34 @@ def test_what_looks_at_predictions_reads_no_errors(make: Make) -> None:
         train(each)
     assert draws_of(run)["read"] == 0
     assert_same(run, alone)
+
+
+def test_what_is_kept_is_said_before_training(make: Make) -> None:
+    """In a dry run, which sees names of files, and in the estimate, which compares all that errors depend on."""
+    first, store = make("first"), Path(str(make("first").data))
+    made = first.steps * first.batch_size
+    before = estimate(first)
+    assert (before.draws_read, before.draws_computed) == (0, made)
+    assert say_kept(first, store) == (
+        f"Of the reference's errors on {made} draws none is kept: all will be computed and kept for later runs."
+    )
+    train(first)
+    again, longer = make("again", beta=3.0), make("longer", steps=6)
+    said = f"The reference's errors on all {made} draws are kept in {kept_beside(store)} and will be read: "
+    assert say_kept(again, store) == said + "no reference is loaded."
+    assert estimate(again).advice[-1] == said + "no reference is loaded."
+    held_out = again.model_copy(update={"holdout": str(store)})
+    assert say_kept(held_out, store) == said + "for held-out pairs and gradients alone a reference is loaded."
+    assert f" {made} are kept in " in str(say_kept(longer, store))
+    assert str(say_kept(longer, store)).endswith(" and will be read, 16 will be computed.")
+    found = estimate(longer)
+    assert (found.draws_read, found.draws_computed) == (made, 16)
+    assert found.hours < longer.steps * found.seconds_per_step / 3600
+    for changed in ({"seed": 5}, {"micro_batch_size": 2}, {"segment": "0.3-0.6"}):
+        assert "none is kept" in str(say_kept(make("other", **changed), store)), changed
+        assert estimate(make("other", **changed)).draws_read == 0, changed
+    assert say_kept(make("alone", reference="compute"), store) is None
+    assert say_kept(make("winners", loss="sft"), store) is None
+    (kept_beside(store) / "other").mkdir()
+    (kept_beside(store) / "other" / "key.json").write_text("[]")
+    assert say_kept(again, store) == said + "no reference is loaded."
