@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
+from ddecli.selfplay.iterations import play
 from ddecli.training.loop import train
 from ddecli.training.settings import resolve_settings
 
 for file in sys.argv[1:]:
-    train(resolve_settings({}, Path(file)), resume=True)
+    settings = resolve_settings({}, Path(file))
+    run = play if settings.pairs == "self-play" else train
+    run(settings, resume=True)

@@ -22,6 +22,8 @@ import yaml
 from safetensors.torch import load_file
 
 import ddecli.training
+from ddecli.data.store import PairStore
+from ddecli.selfplay.iterations import play
 from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings
 
@@ -95,6 +97,25 @@ def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> 
     np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)
     np.testing.assert_allclose(left["gradient_norm_sum"], right["gradient_norm_sum"], rtol=1e-3)
     assert right["gradient_norm_count"].sum() == 8  # of the draws 0 to 23
+
+
+def test_two_processes_train_as_one_does_what_is_not_alike(make: Make) -> None:
+    """Losses with a memory of their own, that look at more than errors, or have no reference; and self-play."""
+    names = ("kto", "linear-dpo", "dspo", "sdpo", "mapo")
+    runs = [[make(f"{name}-{count}", loss=name, steps=2) for count in (1, 2)] for name in names]
+    games = [
+        make(f"spin-{count}", loss="spin", steps=2, iterations=2, batch_size=4, micro_batch_size=2)
+        for count in (1, 2)
+    ]
+    launch("8-gpus-ddp.yaml", 29615, *(two for _, two in runs), games[1])
+    for one, two in runs:
+        train(one)
+        np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING, err_msg=one.loss)
+    play(games[0])
+    np.testing.assert_allclose(losses(games[1]), losses(games[0]), rtol=ROUNDING)
+    pairs = [PairStore.open(game.folder / "pairs-1") for game in games]
+    everything = torch.arange(len(pairs[0]) * 2)
+    torch.testing.assert_close(pairs[0].latents(everything), pairs[1].latents(everything), rtol=0, atol=1e-3)
 
 
 def test_two_processes_with_a_shard_each(make: Make, tmp_path: Path) -> None:
