@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ddecli.cli.feedback import GENERATED, draw, drawing_of, pairs_of_sample, refuse_options
 from ddecli.cli.options import Device, SummaryAsJson, parse_shard
 from ddecli.cli.prompts import named_prompts
 from ddecli.cli.relabel import deciding_metrics, load_relabel, thresholds_of
 from ddecli.cli.stores import WORLD, default_data, default_store, print_store
+from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_SEED, MAX_WORKERS
 from ddecli.core.world import WORLD_PAIRS
+
+if TYPE_CHECKING:
+    from ddecli.data.relabel import Decided, Relabel
 
 
 def prepare(
@@ -29,7 +34,8 @@ def prepare(
             help="world (pairs of the built-in world); a folder with metadata.jsonl or metadata.csv beside its "
             "pictures, with w/ and l/ (pictures of equal names, prompts in .txt), of parquet shards, WebDataset tars, "
             "or HPDv2's or HPDv3's train.json; a .parquet, .jsonl, .csv, .json or .tar file; pickapic, or any data "
-            "set of the Hugging Face hub as owner/name, streamed. world for tiny models if not given."
+            "set of the Hugging Face hub as owner/name, streamed; or, with --relabel, a folder of ddecli sample that "
+            "was scored: its images are set against each other. world for tiny models if not given."
         ),
     ] = None,
     split: Annotated[
@@ -91,6 +97,42 @@ def prepare(
             help="Scores that differ by less than X are equal to the scorer of --relabel; of several scorers "
             "METRIC=X, repeated. 0 if not given.",
         ),
+    ] = None,
+    pairs: Annotated[
+        Literal["best-worst", "all"] | None,
+        typer.Option(
+            help="Of a sample's images: the best of each prompt against the worst, or every two that are not equal; "
+            "best-worst if not given. Of several scorers the best wins most of all their comparisons."
+        ),
+    ] = None,
+    generate: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MAX_BATCH,
+            metavar="N",
+            help="Instead of --data: draw N images a prompt as ddecli sample does, into OUT-images, and score them "
+            "with --relabel. For other steps or guidance, run ddecli sample and ddecli score, and give --data.",
+        ),
+    ] = None,
+    from_model: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="What draws them: anything that ddecli sample takes; --model if not given.",
+        ),
+    ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[=PATH] or FILE",
+            help="What they are drawn for: as of ddecli sample, but not what you evaluate with. Tiny models take "
+            "world:train if not given.",
+        ),
+    ] = None,
+    num_prompts: Annotated[
+        int | None, typer.Option(min=1, max=MAX_COUNT, help="Draw for the first prompts only.")
     ] = None,
     scorer: Annotated[
         list[str] | None,
@@ -155,7 +197,13 @@ def prepare(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=MAX_SEED, help="Decides the pairs of the world; other data ignore it.")
+        int,
+        typer.Option(
+            min=0,
+            max=MAX_SEED,
+            help="Decides the pairs of the world, and the images of --generate, whose own seed is 1,000,000 more: no "
+            "evaluation has it by default. Other data ignore it.",
+        ),
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
     as_json: SummaryAsJson = False,
@@ -163,6 +211,8 @@ def prepare(
     """Encode every picture and prompt of preference pairs once, into a store that training reads.
 
     Example: `ddecli prepare --model sd15 --data my-pairs/ --holdout 0.1`
+
+    Example: `ddecli prepare --model sd15 --generate 4 --prompts train.txt --relabel pickscore`
 
     A stopped command goes on where it stopped when it is run again, and gives the same store.
     """
@@ -172,6 +222,7 @@ def prepare(
         import torch
 
         from ddecli.core.devices import choose_device
+        from ddecli.core.protocol import is_sample
         from ddecli.data.columns import parse_mapping
         from ddecli.data.prepare import prepare_with
         from ddecli.data.sources.base import Wanted
@@ -182,19 +233,36 @@ def prepare(
         from ddecli.tinyworld.pairs import world_source
 
     encoder = resolve(model)
+    decide = thresholds_of(deciding_metrics(relabel or []), relabel_threshold or [])
+    drawing = None
+    if generate is None:
+        refuse_options("without", {"from": from_model, "prompts": prompts, "num-prompts": num_prompts})
+    else:
+        refuse_options("with", {"data": data, "split": split, "subset": subset, "columns": columns})
+        drawing = drawing_of(from_model or model, generate, prompts, num_prompts, tuple(decide), seed)
+        data = GENERATED
     data = data or default_data(encoder)
     out = out or default_store(model, data, subset)
     share = parse_shard(shard)
     refuse_other_content(out)  # whether a store that is there may stay is known when the data are
-    decide = thresholds_of(deciding_metrics(relabel or []), relabel_threshold or [])
-    prompts = PromptSplit.make(holdout, _excluded(exclude_prompts or []))
-    if data == WORLD:
+    kept = PromptSplit.make(holdout, _excluded(exclude_prompts or []))
+    where = choose_device(device)
+    if drawing is not None:
+        data = draw(drawing, out, where, share, scorer or [], overwrite)
+        scorer = None
+    decides: Relabel | Decided | None = None
+    if data != WORLD and not columns and is_sample(Path(data)):
+        source, decides = pairs_of_sample(data, decide, pairs == "all", scorer or [])
+    elif pairs is not None:
+        raise UserError(f"--pairs {pairs} is for the images of a sample, which {data} is not: leave it out.")
+    elif data == WORLD:
         source = world_source(limit or WORLD_PAIRS, seed)
         limit = None
     else:
         wanted = Wanted(parse_mapping(columns or []), split, subset, labelled=not decide)
         source = open_source(data, wanted)
-    where = choose_device(device)
+    if decide and decides is None:
+        decides = load_relabel(decide, scorer or [], encoder.is_tiny, where)
     summary = prepare_with(
         model,
         where,
@@ -204,8 +272,8 @@ def prepare(
         out,
         limit=limit,
         max_bad=max_bad,
-        split=prompts,
-        relabel=load_relabel(decide, scorer or [], encoder.is_tiny, where) if decide else None,
+        split=kept,
+        relabel=decides,
         batch_size=batch_size,
         dtype=None if latent_dtype == "auto" else getattr(torch, latent_dtype),
         workers=workers,

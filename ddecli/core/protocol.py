@@ -42,6 +42,15 @@ def prompts_sha256(prompts: Sequence[str]) -> str:
     return sha256_text("\n".join(prompts))
 
 
+def is_sample(folder: Path) -> bool:
+    """Whether a folder is one of `ddecli sample`, finished or not, and not one that has somebody else's protocol.
+
+    Raises:
+        UserError: the protocol is damaged.
+    """
+    return (folder / PROTOCOL).is_file() and all(key in read_protocol(folder) for key in OF_LISTING)
+
+
 def read_protocol(folder: Path) -> dict[str, Any]:
     """The protocol of a sample folder.
 

@@ -105,9 +105,7 @@ class Job:
         encoder = plan.encoder
         for split in reversed(encoder.split.names):
             folder = work.path / split
-            entries, duplicates = join_split(
-                parts, split, folder, encoder.model.resolution, encoder.relabel is not None
-            )
+            entries, duplicates = join_split(parts, split, folder, encoder.model.resolution, plan.of_pairs)
             if not entries["counts"]["pairs"]:  # no prompt fell among the held-out ones
                 shutil.rmtree(folder)
                 continue

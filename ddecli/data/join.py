@@ -33,14 +33,15 @@ PAIRS = pa.schema(
     ]
 )
 TABLES = ("pairs", "images", "prompts")
-SCORE_GAP = pa.field("margin", pa.float32())
+MORE = {"margin": pa.float32(), "chosen_noise": pa.int64(), "rejected_noise": pa.int64()}
+"""Columns of the pairs of some stores: those that a scorer decided, and those of a model's own images."""
 SIZES = ("width", "height", "crop_top", "crop_left")
 IMAGES = pa.schema([("sha256", pa.string()), *((name, pa.int32()) for name in SIZES)])
 PROMPTS = pa.schema([("text", pa.string())])
 
 
 def join_split(
-    parts: Sequence[Path], split: str, folder: Path, resolution: int, relabelled: bool
+    parts: Sequence[Path], split: str, folder: Path, resolution: int, more: Sequence[str]
 ) -> tuple[dict[str, Any], int]:
     """Join one split of some parts into `folder`. May be stopped anywhere and started again.
 
@@ -49,7 +50,7 @@ def join_split(
     Args:
         parts: folders of `encode_part`, in the source's order.
         resolution: the model's, to count pictures that are smaller.
-        relabelled: whether the pairs were relabelled, and have the gap between two scores.
+        more: columns of `MORE` that the pairs have.
 
     Returns:
         The manifest's entries that follow from the parts, and how many pairs were there twice.
@@ -64,7 +65,7 @@ def join_split(
         pairs, images, prompts = (
             stack.enter_context(atomic_file(folder / f"{table}.parquet")) for table in TABLES
         )
-        tables = _Tables(pairs, images, prompts, resolution, relabelled)
+        tables = _Tables(pairs, images, prompts, resolution, more)
         new = [tables.add(part / split) for part in parts]
         tables.close()
     shard_rows: dict[str, list[int]] = {LATENTS: [], EMBEDDINGS: []}
@@ -107,12 +108,14 @@ def join_split(
 class _Tables:
     """The three tables of a store, and where each digest lies in them."""
 
-    def __init__(self, pairs: Path, images: Path, prompts: Path, resolution: int, relabelled: bool) -> None:
-        self.pairs = TableWriter(pairs, PAIRS.append(SCORE_GAP) if relabelled else PAIRS)
+    def __init__(
+        self, pairs: Path, images: Path, prompts: Path, resolution: int, more: Sequence[str]
+    ) -> None:
+        self.pairs = TableWriter(pairs, pa.schema([*PAIRS, *(pa.field(name, MORE[name]) for name in more)]))
         self.images = TableWriter(images, IMAGES)
         self.prompts = TableWriter(prompts, PROMPTS)
         self.rows = DiskTables("images", "prompts", "pairs")
-        self.resolution, self.relabelled = resolution, relabelled
+        self.resolution, self.more = resolution, more
         self.upscaled = self.long = self.duplicates = 0
 
     def add(self, part: Path) -> dict[str, Tensor]:
@@ -139,7 +142,7 @@ class _Tables:
                 self.duplicates += 1
                 continue
             values = (row["pair_id"], prompt, chosen, rejected, row["source"])
-            self.pairs.add(*values, *((row["margin"],) if self.relabelled else ()))
+            self.pairs.add(*values, *(row[name] for name in self.more))
         return {
             LATENTS: torch.tensor(images, dtype=torch.bool),
             EMBEDDINGS: torch.tensor(prompts, dtype=torch.bool),

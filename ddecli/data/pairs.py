@@ -21,7 +21,8 @@ class Pair:
     """One human (or annotator's) choice: for `prompt`, `chosen` was preferred to `rejected`.
 
     `pair_id` names the row in its source ("metadata.jsonl:12"), `source` the source itself; `note` is what the summary
-    counts of it.
+    counts of it. Where a scorer decided already, `score_gap` is by how much (`relabel.gaps_of`); `noise` are the seeds
+    of the noise that a model drew the chosen and the rejected picture from, where that is known.
     """
 
     prompt: str
@@ -30,6 +31,8 @@ class Pair:
     pair_id: str
     source: str
     note: str = ""
+    score_gap: float | None = None
+    noise: tuple[int, int] | None = None
 
 
 def read_image_bytes(image: ImageRef) -> bytes:
@@ -53,13 +56,17 @@ NOT_DIFFERENT = "pictures marked as not different"
 SAME_PICTURE = "chosen and rejected are the same picture"
 DUPLICATE = "duplicate of another pair"
 EXCLUDED = "prompt of an excluded set"
+NO_SCORE = "image without a score"
+ONE_IMAGE = "prompt with fewer than two scored images"
 
 VOTES_CONTRADICT = "votes contradict the order of the pictures, and decide"
 """Of a pair whose winner by votes stands in the loser's column."""
 
 NOT_FINITE = "latent not finite"
 
-EXPECTED_REASONS = frozenset({TIE, NOT_LABELLED, NOT_DIFFERENT, SAME_PICTURE, DUPLICATE, EXCLUDED})
+EXPECTED_REASONS = frozenset(
+    {TIE, NOT_LABELLED, NOT_DIFFERENT, SAME_PICTURE, DUPLICATE, EXCLUDED, NO_SCORE, ONE_IMAGE}
+)
 """Rows that carry no preference (or one already counted). They are dropped, but the data are not at fault."""
 
 

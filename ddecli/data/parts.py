@@ -3,7 +3,7 @@
 part.json                     counts, dropped rows by reason, the files' sizes and SHA-256
 bad-rows.jsonl                rows that could not be used, if any
 train/, holdout/              for each split:
-    pairs.parquet             pair_id, prompt (text), chosen, rejected (pixel digests), source, margin
+    pairs.parquet             pair_id, prompt (text), chosen, rejected (pixel digests), source, margin, noise seeds
     images.parquet            pictures first seen in this part
     prompts.parquet           prompts first seen in this part
     latents-*, prompt-embeddings-*
@@ -34,7 +34,7 @@ from ddecli.data.index import Encoded
 from ddecli.data.pairs import NOT_FINITE, SAME_PICTURE, Pair, Rejects
 from ddecli.data.pictures import InMemory, Picture, read_picture
 from ddecli.data.read_ahead import read_ahead
-from ddecli.data.relabel import Relabel, first_won
+from ddecli.data.relabel import Decided, Relabel, first_won
 from ddecli.data.shards import EMBEDDINGS, LATENTS
 from ddecli.data.sources.base import Part
 from ddecli.data.splits import PromptSplit
@@ -53,6 +53,8 @@ PAIRS = pa.schema(
         ("rejected", pa.binary()),
         ("source", pa.string()),
         ("margin", pa.float32()),
+        ("chosen_noise", pa.int64()),
+        ("rejected_noise", pa.int64()),
     ]
 )
 
@@ -86,7 +88,7 @@ class Encoder:
     batch_size: int
     workers: int
     split: PromptSplit
-    relabel: Relabel | None
+    relabel: Relabel | Decided | None
     empty: dict[str, Tensor]
 
 
@@ -261,7 +263,7 @@ class _SplitWriter:
         Raises:
             BadRow: it is of no use.
         """
-        (chosen, rejected), gap = row.pixels, row.gap
+        (chosen, rejected), gap, noise = row.pixels, row.gap, pair.noise or (None, None)
         finite = list(map(self.images.encoded.is_finite, row.pixels))
         if None in finite:
             return False
@@ -272,9 +274,10 @@ class _SplitWriter:
             raise BadRow(SAME_PICTURE)
         if gap is not None and not first_won(gap):
             chosen, rejected, gap = rejected, chosen, -gap
+            noise = noise[::-1]
         self.prompts.add(pair.prompt)
         names = printable(pair.pair_id), printable(pair.source)  # files' names need not be UTF-8
-        self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap)
+        self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap, *noise)
         return True
 
     def close(self) -> dict[str, Any]:
@@ -298,8 +301,8 @@ def _decode(encoder: Encoder, encoded: Mapping[str, Encoded], in_memory: InMemor
         if not pair.prompt.strip():
             raise BadRow("empty prompt")
         split = encoder.split.of(pair.prompt)
-        known = () if relabel else encoded[split]
         for_scorer = relabel.preprocess if relabel else None
+        known = () if for_scorer else encoded[split]
         chosen, rejected = (
             read_picture(image, encoder.model.resolution, known, for_scorer, in_memory)
             for image in (pair.chosen, pair.rejected)

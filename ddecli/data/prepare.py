@@ -36,7 +36,7 @@ from ddecli.data.encoding import embed
 from ddecli.data.job import Job
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.parts import Encoder
-from ddecli.data.relabel import Relabel
+from ddecli.data.relabel import Decided, Relabel
 from ddecli.data.sources.base import Source, of_pairs
 from ddecli.data.splits import PromptSplit
 from ddecli.data.store_plan import StorePlan
@@ -102,7 +102,7 @@ def prepare_source(
     limit: int | None = None,
     max_bad: float = 0.01,
     split: PromptSplit | None = None,
-    relabel: Relabel | None = None,
+    relabel: Relabel | Decided | None = None,
     batch_size: int | None = None,
     dtype: torch.dtype | None = None,
     workers: int | None = None,
@@ -118,7 +118,7 @@ def prepare_source(
         limit: take only the first pairs.
         max_bad: largest share of bad rows (damaged or incomplete); ties and duplicates do not count.
         split: which prompts are held out, and which excluded; all are trained on if not given.
-        relabel: a scorer that decides which picture was preferred, instead of the data.
+        relabel: scorers that decide which picture was preferred, instead of the data, or that have decided.
         batch_size: pictures encoded together; default 32 up to 256 pixels, 16 at 512, 4 at 1024.
         dtype: of stored latents and embeddings; default float32 up to 1,024 numbers a latent, else float16.
         workers: threads that read and decode pictures; default one a core, at most 16.

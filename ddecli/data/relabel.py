@@ -68,6 +68,18 @@ class Relabel:
         return gaps_of(values[..., 0], values[..., 1], thresholds).tolist()
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What decided pairs that come with the gap between their scores; their pictures need not be scored."""
+
+    card: dict[str, Any]
+    preprocess: None = None
+
+    def score_gaps(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float | None]:
+        """The gaps that the pairs came with."""
+        return [pair.score_gap for pair, _ in pairs]
+
+
 def deciding_card(scorers: Sequence[tuple[dict[str, Any], float]]) -> dict[str, Any]:
     """What decides: the card of the only scorer, or those of all; each with its threshold where that is not 0."""
     cards = [card | ({"threshold": threshold} if threshold else {}) for card, threshold in scorers]
@@ -81,12 +93,13 @@ def gaps_of(first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) 
     minus the share of those for the second, which needs no common scale and no other pair to be known.
 
     Args:
-        first, second: scores by S scorers, (S, ...) each.
+        first, second: scores by S scorers, (S, ...) each; they are broadcast.
         thresholds: of the scorers, S of them.
 
     Returns:
         (...): above 0 the first is better, 0 is a tie, NaN where a score is no number.
     """
+    first, second = np.broadcast_arrays(first, second)
     gaps = first - second
     known = np.isfinite(gaps)
     votes = np.zeros(gaps.shape, dtype=int)

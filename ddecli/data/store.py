@@ -1,7 +1,9 @@
 """The pair store: what `ddecli prepare` writes and training reads.
 
     manifest.json                        format, model, source, counts, dropped rows, versions, files
-    pairs.parquet                        pair_id, prompt, chosen, rejected (indices), source; margin if relabelled
+    pairs.parquet                        pair_id, prompt, chosen, rejected (indices), source; margin if relabelled;
+                                         chosen_noise, rejected_noise of a sample's images: what a CPU generator is
+                                         seeded with (torch.manual_seed) to draw the noise (C, H, W) they began as
     images.parquet                       sha256, width, height, crop_top, crop_left
     prompts.parquet                      text
     latents-NNNNN.safetensors            latents (N, C, H, W)
@@ -69,7 +71,10 @@ class StoredPair:
     chosen_sha256: str
     rejected_sha256: str
     source: str
-    score_gap: float | None = None  # score of chosen minus rejected, where a scorer decided
+    score_gap: float | None = None  # score of chosen minus rejected, or lead in votes, where scorers decided
+    noise: tuple[int, int] | None = (
+        None  # seeds of the noise that chosen and rejected were drawn from, if known
+    )
 
 
 class PairStore:
@@ -195,6 +200,7 @@ class PairStore:
             rejected_sha256=self.image_sha256(row["rejected"]),
             source=row["source"],
             score_gap=row.get("margin"),
+            noise=(row["chosen_noise"], row["rejected_noise"]) if "chosen_noise" in row else None,
         )
 
 

@@ -59,6 +59,12 @@ class StorePlan:
             "relabel": encoder.relabel.card if encoder.relabel else None,
         }
 
+    @property
+    def of_pairs(self) -> tuple[str, ...]:
+        """Columns that the pairs have besides those that all stores have: see `join.MORE`."""
+        gap = ("margin",) if self.encoder.relabel else ()
+        return (*gap, "chosen_noise", "rejected_noise") if self.source.with_noise else gap
+
     @cached_property
     def inputs_sha256(self) -> str:
         """Names the content and that of the parts: a store of the same name need not be made again."""

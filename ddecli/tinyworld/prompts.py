@@ -1,4 +1,4 @@
-"""The world's prompts: captions of the validation and test splits, and of the classifier's classes."""
+"""The world's prompts: captions of the training, validation and test splits, and of the classifier's classes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from ddecli.core.seeds import numpy_rng
 from ddecli.tinyworld.scenes import class_descriptions, plain_caption, random_description
 
 NUM_PROMPTS = 400
-SPLITS = ("validation", "test", "classes")
+SPLITS = ("train", "validation", "test", "classes")
 
 
 def world_prompts(split: str) -> list[str]:
-    """Distinct prompts: 400 of `validation` or `test`, or the 36 of `classes`; always the same.
+    """Distinct prompts: 400 of `train`, `validation` or `test`, or the 36 of `classes`; always the same.
 
     Raises:
         UserError: no such split.

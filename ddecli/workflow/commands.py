@@ -35,13 +35,15 @@ def check_prepare(source: ModelSource, options: Options, place: str) -> None:
 
     values = check_options("prepare", options, place)
     with at(f"{place}.data"):
-        data = values.get("data") or default_data(source)
+        data = values.get("data") or (default_data(source) if values.get("generate") is None else WORLD)
         if data != WORLD:
             check_source(data)
     with at(f"{place}.columns"):
         parse_mapping(values.get("columns") or [])
     for prompts in values.get("exclude_prompts") or []:
         _check_prompts(prompts, f"{place}.exclude-prompts")
+    if values.get("prompts"):
+        _check_prompts(values["prompts"], f"{place}.prompts")
     with at(f"{place}.relabel"):
         metrics = deciding_metrics(values.get("relabel") or [])
         thresholds_of(metrics, values.get("relabel_threshold") or [])

@@ -18,7 +18,7 @@ from ddecli.sampling.prompt_sets import NAMES as PROMPT_SETS
 from ddecli.workflow.options import Options
 
 READ = {
-    "prepare": {"data", "exclude-prompts", "scorer"},
+    "prepare": {"data", "exclude-prompts", "scorer", "from", "prompts"},
     "train": {"config", "holdout"},
     "sample": {"prompts"},
     "score": {"scorer"},

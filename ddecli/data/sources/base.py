@@ -61,6 +61,7 @@ class Source:
     repeatable: whether the parts can be read again after a crash.
     rows: rows of all parts, if the source says so although the parts do not.
     left_out: how many files of a folder are neither pictures nor texts, by their ending.
+    with_noise: whether its pairs know the noise that their pictures were drawn from.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Source:
     repeatable: bool = True
     rows: int | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    with_noise: bool = False
 
     @property
     def total(self) -> int | None:

@@ -1,0 +1,1 @@
+"""Preference pairs of images that a model draws itself and scorers judge."""
