@@ -39,7 +39,7 @@ def first_and_end(file: Path) -> tuple[int, int]:
 
 
 def say_kept(settings: TrainSettings, store: Path) -> str | None:
-    """How many draws of a run have their reference's errors kept; None for a run that asks for none.
+    """How many draws of a run have their reference's errors kept; None if none have, or the run asks for none.
 
     The names of files are looked at, and neither the weights of the base nor what the machine computes with.
     """
@@ -54,14 +54,11 @@ def say_kept(settings: TrainSettings, store: Path) -> str | None:
         wanted = of_settings(settings) | {"pairs_sha256": sha256_file(manifest)}
         found = max((_draws(key.parent, draws) for key in folder.glob("*/key.json") if _fits(key, wanted, settings)),
                     default=0)  # fmt: skip
-    return said(found, draws, folder, settings)
+    return said(found, draws, folder, settings) if found else None
 
 
 def said(found: int, draws: int, folder: Path, settings: TrainSettings) -> str:
     """One sentence: what the errors that are kept save."""
-    if not found:
-        kept = " and kept for later runs" if settings.reference == "keep" else ""
-        return f"Of the reference's errors on {draws:,} draws none is kept: all will be computed{kept}."
     if found < draws:
         rest = f"{draws - found:,} will be computed"
         return f"Of the reference's errors on {draws:,} draws {found:,} are kept in {folder} and will be read, {rest}."

@@ -6,14 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from cli_checks import assert_one_sentence, contents
 
+from ddecli.core.files import make_folder, sha256_text, write_json, write_text
 from ddecli.objectives.base import Objective, ObjectiveOutput, PairErrors
-from ddecli.training.settings import TrainSettings
+from ddecli.training.kept import of_settings
+from ddecli.training.settings import TrainSettings, resolve_settings
 
 if TYPE_CHECKING:
     from conftest import Typed
@@ -156,10 +158,21 @@ def test_a_loss_of_pairs_without_a_logit_is_told_from_one_without_pairs(
         assert_one_sentence(ddecli("figure", "log-sigmoid", f"A={run}", "--out", "z"), f"{run} has no", why)
 
 
-def test_a_dry_run_says_what_is_kept_and_stays_settings(ddecli: Callable[..., Typed], sd_store: Path) -> None:
-    typed = ddecli("train", "--data", sd_store, "--batch-size", 4, "--steps", 3, "--dry-run")
+def test_a_dry_run_says_what_is_kept_and_stays_settings(ddecli: Callable[..., Typed]) -> None:
+    given: dict[str, Any] = {"data": "store", "batch_size": 4, "steps": 3}
+    dry = [each for name, value in given.items() for each in (f"--{name.replace('_', '-')}", value)]
+    settings = resolve_settings(given)
+    key = of_settings(settings) | {"pairs_sha256": sha256_text("{}"), "model_sha256": "of the base"}
+    write_text(make_folder(Path("store")) / "manifest.json", "{}")
+    assert ddecli("train", *dry, "--dry-run").error == ""
+    kept = make_folder(Path("store-reference/0123"))
+    write_json(kept / "key.json", key | {"micro_batch": [4, settings.micro_batch_size]})
+    (kept / "0000000000-0000000008-0123.npy").touch()
+    typed = ddecli("train", *dry, "--dry-run")
     assert typed.code == 0
-    assert typed.error.startswith("Of the reference's errors on 12 draws none is kept: all will be computed")
+    assert typed.error == (
+        "Of the reference's errors on 12 draws 8 are kept in store-reference and will be read, 4 will be computed.\n"
+    )
     assert yaml.safe_load(typed.out)["steps"] == 3
 
 
