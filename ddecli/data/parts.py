@@ -25,7 +25,7 @@ from pydantic import BaseModel, NonNegativeInt
 from torch import Tensor
 
 from ddecli.core.digests import check_files, file_entry
-from ddecli.core.errors import BadRow
+from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import write_text
 from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.core.text import printable
@@ -144,7 +144,12 @@ def encode_part(
             )
         rows.add(chunk, iter(gaps))
         rows.settle(WAITING)
-        watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+        try:
+            watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+        except UserError:  # too many bad rows: those that wait are named, too
+            rows.settle(0)
+            watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+            raise
     rows.settle(0)
     watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
     rejects = of_source.with_those_of(rejects)

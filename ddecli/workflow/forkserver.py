@@ -160,7 +160,9 @@ def _follow(connection: socket.socket, words: Sequence[str]) -> int:
                 signal.signal(each, forward)
         answer = answers.readline()
     if not answer:
-        print("Error: the server that this command was a fork of was killed.", file=sys.stderr)
+        from ddecli.core.console import console
+
+        console.print("Error: the server that this command was a fork of was killed.")
         return 1
     code = int(answer)
     if code < 0:  # ended by a signal: so do we

@@ -98,7 +98,7 @@ def test_prepare_uses_every_kind_of_picture_and_lists_every_bad_row(
     assert {bad["row"]: bad["reason"] for bad in listed} == expected
 
     before = contents("store")
-    typed = ddecli(*arguments, "--overwrite")
+    typed = ddecli(*arguments, "--overwrite", "--batch-size", 64)  # which are read at once
     assert_one_sentence(typed, f"{len(reasons)} of {len(rows)} rows are bad", "store.bad-rows.jsonl")
     assert contents("store") == before
 

@@ -108,7 +108,7 @@ def test_inception_scores(run, tmp_path):
         (tmp_path / name / "inception.json").write_text(json.dumps(INCEPTION | {"mean": mean}))
     code, out, _ = run(4, f"SD15={tmp_path}/before", f"SD15+DDE={tmp_path}/after")
     assert code == 0
-    assert "| SD15+DDE | +25.0 | not available |" in out
+    assert "| SD15+DDE | **+25.0 [22.3, 27.7]** | not available |" in out  # Welch's interval of a ratio
     (tmp_path / "after" / "inception.json").write_text("{}")
     assert "measure it again" in refused(run(4, f"SD15={tmp_path}/before", f"DDE={tmp_path}/after"))
     assert "ddecli inception" in refused(run(4, f"SD15={tmp_path}"))

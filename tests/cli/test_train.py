@@ -189,12 +189,14 @@ def test_estimate_keeps_nothing(
         4,
         "--device",
         "cpu",
+        "--seed",
+        977,  # of which no other test keeps errors
         "--estimate",
         "--json",
     )
     assert typed.code == 0
     found = json.loads(typed.out)
-    assert (found["draws_read"], found["draws_computed"] % 4) == (0, 0) and found["draws_computed"]
+    assert found["draws_read"] == 0 and found["draws_computed"] % 4 == 0 < found["draws_computed"]
     assert found["seconds_per_step"] > 0 and 0 < found["reference_share"] < 1
     assert not (tmp_path / "runs").exists()
 

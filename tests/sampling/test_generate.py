@@ -24,9 +24,9 @@ from ddecli.models.load import load_for_sampling, load_model
 from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import (
     SamplingSettings,
-    _prepare,
     image_seed,
     initial_latents,
+    prepare_sampler,
     sample_images,
     weights_sha256,
 )
@@ -282,7 +282,7 @@ def test_no_checker_no_watermark_no_bars() -> None:
     given: dict[str, Any] = {"scheduler": "old", "set_progress_bar_config": lambda **how: bars.update(how)}
     for parts in ({}, {"safety_checker": "checker"}, {"watermark": "mark"}):
         pipeline = SimpleNamespace(**given, **parts)
-        _prepare(pipeline, SimpleNamespace(scheduler="new"))
+        prepare_sampler(SimpleNamespace(pipeline=pipeline), SimpleNamespace(scheduler="new"))
         assert vars(pipeline) == given | dict.fromkeys(parts) | {"scheduler": "new"}
         assert bars == {"disable": True}
 

@@ -83,7 +83,8 @@ def make(settings: Make, tmp_path: Path) -> Make:
 def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> None:
     held_out = {"holdout": str(sd_store), "holdout_pairs": 6, "evaluate_every": 2}
     one, two = (make(name, credit_gradients=3) for name in ("one", "two"))
-    lora_one, lora_two = (make(name, lora=2, lr=1e-3, **held_out) for name in ("lora-one", "lora-two"))
+    # A rate at which margins of held-out pairs are well above the rounding of the errors that they are differences of.
+    lora_one, lora_two = (make(name, lora=2, lr=5e-3, **held_out) for name in ("lora-one", "lora-two"))
     launch("8-gpus-ddp.yaml", 29611, two, lora_two)
     train(one)
     train(lora_one)
