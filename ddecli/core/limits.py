@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MAX_STEPS = 1_000_000
 """Optimizer steps, whose credit map takes up to 3.2 GB then."""
+MAX_ITERATIONS = 100
+"""Of self-play, each of which leaves a model and its pairs."""
 MAX_BATCH = 1_000_000
 """Pairs or images that are worked on together, and images of one prompt."""
 MAX_COUNT = 1_000_000_000

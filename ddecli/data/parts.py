@@ -134,6 +134,10 @@ def encode_part(
     notes: Counter[str] = Counter()
     pairs = islice(part.read(of_source), limit)
     decode = partial(_decode, encoder, encoded, InMemory())
+
+    def tell() -> None:
+        watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+
     for chunk in read_ahead(pairs, max(1, encoder.batch_size // 2), decode, encoder.workers):
         taken += len(chunk)
         notes.update(pair.note for pair, _ in chunk if pair.note)
@@ -145,13 +149,13 @@ def encode_part(
         rows.add(chunk, iter(gaps))
         rows.settle(WAITING)
         try:
-            watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+            tell()
         except UserError:  # too many bad rows: those that wait are named, too
             rows.settle(0)
-            watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+            tell()
             raise
     rows.settle(0)
-    watch(rows.settled + of_source.counts.total(), of_source.with_those_of(rejects))
+    tell()
     rejects = of_source.with_those_of(rejects)
     if rejects.bad_rows:
         write_text(folder / BAD_ROWS, rejects.lines())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from accelerate import PartialState
+from accelerate import Accelerator
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
@@ -27,7 +27,7 @@ from ddecli.models.load import load_for_sampling
 from ddecli.selfplay.store import Opponent, SelfPlayStore
 from ddecli.training.loop import train
 from ddecli.training.precision import start_processes, training_dtype
-from ddecli.training.run_folder import MAY_CHANGE
+from ddecli.training.run_folder import MAY_CHANGE, begun_otherwise
 from ddecli.training.run_record import TrainSummary
 from ddecli.training.settings import TrainSettings, read_settings
 
@@ -47,14 +47,14 @@ def play(settings: TrainSettings, resume: bool = False, overwrite: bool = False)
     Raises:
         UserError: as `train`; or the folder holds a self-play of other settings.
     """
-    state = PartialState(cpu=settings.device == "cpu")
-    _claim(settings, resume, overwrite, state.is_main_process)
-    state.wait_for_everyone()
+    accelerator = start_processes(settings, training_dtype(settings))
+    _claim(settings, resume, overwrite, accelerator.is_main_process)
+    accelerator.wait_for_everyone()
     for iteration in range(1, settings.iterations + 1):
         own = _of_iteration(settings, iteration)
-        if state.is_main_process:
+        if accelerator.is_main_process:
             console.print(f"Self-play, iteration {iteration} of {settings.iterations}: from {own.model}.")
-        _make_pairs(settings, own, iteration, state)
+        _make_pairs(settings, own, iteration, accelerator)
         summary = train(own, resume or overwrite, overwrite)
     return summary
 
@@ -81,26 +81,26 @@ def _of_iteration(settings: TrainSettings, iteration: int) -> TrainSettings:
     return settings.model_copy(update=changed)
 
 
-def _make_pairs(settings: TrainSettings, own: TrainSettings, iteration: int, state: PartialState) -> None:
+def _make_pairs(
+    settings: TrainSettings, own: TrainSettings, iteration: int, accelerator: Accelerator
+) -> None:
     """Make the pairs of an iteration, every process its share."""
-    dtype = training_dtype(settings)
-    start_processes(settings, dtype)
-    model = load_for_sampling(own.model, state.device, dtype)
+    model = load_for_sampling(own.model, accelerator.device, training_dtype(settings))
     winners = PairStore.open(Path(settings.data or ""), model.fingerprints)
     opponent = Opponent(settings.seed, iteration, min(len(winners), settings.steps * settings.batch_size))
     store = SelfPlayStore(winners, model, opponent, Path(own.data or ""))
     if not store.is_made():
-        if state.is_main_process:
+        if accelerator.is_main_process:
             store.begin()
-        state.wait_for_everyone()
-        store.draw((state.process_index + 1, state.num_processes))
-        state.wait_for_everyone()
-        if state.is_main_process:
+        accelerator.wait_for_everyone()
+        store.draw((accelerator.process_index + 1, accelerator.num_processes))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
             store.join()
-        state.wait_for_everyone()
+        accelerator.wait_for_everyone()
     del store, model
     gc.collect()
-    if state.device.type == "cuda":
+    if accelerator.device.type == "cuda":
         torch.cuda.empty_cache()
 
 
@@ -119,9 +119,6 @@ def _claim(settings: TrainSettings, resume: bool, overwrite: bool, is_main: bool
         before = read_settings(file)
         for name, value in before.model_dump(exclude=MAY_CHANGE - {"steps"}).items():
             if name != "pairs_sha256" and getattr(settings, name) != value:
-                raise UserError(
-                    f"{folder} was started with {name} {value!r}, not {getattr(settings, name)!r}: resume with the "
-                    "same settings, choose another --out, or replace it with --overwrite."
-                )
+                raise begun_otherwise(settings, name, value)
     if is_main:
         write_text(file, yaml.safe_dump(settings.model_dump(), sort_keys=False))

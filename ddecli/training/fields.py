@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_RANK, MAX_SEED, MAX_STEPS
+from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_ITERATIONS, MAX_RANK, MAX_SEED, MAX_STEPS
 from ddecli.objectives.registry import LOSSES
 
 DATA, OBJECTIVE, OPTIMIZATION = "Model and data", "Objective", "Optimization"
 MEMORY, RUN = "Memory and speed", "Run"
-MAX_ITERATIONS = 100
 PANELS = (DATA, OBJECTIVE, OPTIMIZATION, MEMORY, RUN)
 """In which the help shows the options, in their order."""
 

@@ -81,12 +81,17 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
                     f"The weights of {settings.model} have changed since {out} was started from them: put the old ones "
                     "back, choose another --out, or start again with --overwrite."
                 )
-            raise UserError(
-                f"{out} was started with {name} {value!r}, not {getattr(settings, name)!r}: "
-                "resume with the same settings, choose another --out, or replace it with --overwrite."
-            )
+            raise begun_otherwise(settings, name, value)
     _check_steps(settings)
     return False
+
+
+def begun_otherwise(settings: TrainSettings, name: str, before: object) -> UserError:
+    """What to say where a run was started with another value of a setting."""
+    return UserError(
+        f"{settings.folder} was started with {name} {before!r}, not {getattr(settings, name)!r}: "
+        "resume with the same settings, choose another --out, or replace it with --overwrite."
+    )
 
 
 def as_begun(settings: TrainSettings) -> TrainSettings:
