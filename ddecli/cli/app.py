@@ -14,7 +14,7 @@ from ddecli import __version__
 from ddecli.cli import choose, figure, inception, prepare, report, sample, score, table, train, world
 from ddecli.cli.stop import BY_CTRL_C, stoppable
 from ddecli.core.console import LIBRARY_NOTES
-from ddecli.core.errors import UserError
+from ddecli.core.errors import Stopped, UserError
 from ddecli.core.text import is_text, one_line
 
 app = typer.Typer(
@@ -100,6 +100,9 @@ def main() -> None:
             where = f"{error.filename}: " if error.filename else ""
             _complain(f"{where}{error.strerror or error}.")
             sys.exit(2)
+        except Stopped as stopped:
+            stop.tell(stopped.what)
+            sys.exit(128 + stopped.signal)
         except (KeyboardInterrupt, Abort):
             stop.tell()
             sys.exit(stop.code)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
+
+from ddecli.core.text import one_line
 
 BY_CTRL_C = 128 + signal.SIGINT
 """The exit code after Ctrl-C; what typer makes of a KeyboardInterrupt."""
@@ -25,10 +29,10 @@ class Stop:
         self.code = 128 + number
         raise KeyboardInterrupt
 
-    def tell(self) -> None:
-        """Say how to go on; of several processes that were launched together, the main one alone does."""
+    def tell(self, what: str = "") -> None:
+        """Say how far it came and how to go on; of several processes launched together, the main one alone does."""
         if os.environ.get("RANK", "0") == "0":
-            print(f"Stopped. {way_on(sys.argv[1:])}", file=sys.stderr)
+            print(f"Stopped{what and ' '}{what}. {way_on(sys.argv)}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -44,15 +48,19 @@ def stoppable() -> Iterator[Stop]:
         signal.signal(signal.SIGTERM, before)
 
 
-def way_on(words: list[str]) -> str:
-    """How to go on after a command, given as it was typed, was stopped."""
+def way_on(typed: list[str]) -> str:
+    """How to go on after a command, given as it was typed with the program's name, was stopped."""
+    words = typed[1:]
     command = next((word for word in words if not word.startswith("-")), "")
     if command == "world" and "build" in words:
         command = "world build"
-    if command in KEEPING:
+    if command in KEEPING or (command == "train" and "--reference-only" in words):
         return "What was finished is kept; run the same command again to go on."
     if command != "train" or "--estimate" in words:
         return "Run the same command again to start over."
-    if "--resume" in words or "--overwrite" in words:
-        return "To go on from the last checkpoint, run the same command again."
-    return "To go on from the last checkpoint, add --resume to the same command."
+    more = [] if "--resume" in words or "--overwrite" in words else ["--resume"]
+    again = one_line(shlex.join([*words, *more]))
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return f"To go on from the last checkpoint, launch as before with: -m ddecli {again}"
+    program = "python -m ddecli" if Path(typed[0]).name == "__main__.py" else "ddecli"
+    return f"To go on from the last checkpoint: {program} {again}"

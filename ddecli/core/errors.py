@@ -1,4 +1,4 @@
-"""The two ways in which input can be wrong."""
+"""The ways in which a command ends before its end: input that cannot be used, and being told to."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ class UserError(Exception):
 
 class NotPermitted(UserError):
     """What is there and may not be read: it is neither missing nor damaged, and must not be called so."""
+
+
+class Stopped(Exception):
+    """A command was told to end by `signal`, and has put away what it did: `what` says how far it came."""
+
+    def __init__(self, signal: int, what: str) -> None:
+        super().__init__(what)
+        self.signal = signal
+        self.what = what
 
 
 class BadRow(Exception):

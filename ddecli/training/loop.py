@@ -6,6 +6,7 @@ import os
 import time
 
 from ddecli.core.console import console
+from ddecli.core.errors import Stopped
 from ddecli.training.record import Alarm
 from ddecli.training.run_folder import (
     as_begun,
@@ -17,6 +18,7 @@ from ddecli.training.run_folder import (
 )
 from ddecli.training.run_record import RunRecord, TrainSummary
 from ddecli.training.settings import TrainSettings
+from ddecli.training.stop import stop_after_step
 from ddecli.training.trainer import Trainer
 
 
@@ -31,6 +33,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
 
     Raises:
         UserError: unusable settings or data, a run folder that holds another run, or a run that breaks the model.
+        Stopped: Ctrl-C or SIGTERM came, and the step that was being made is in a checkpoint.
     """
     out, checkpoints = settings.folder, settings.folder / "checkpoints"
     settings = with_model(with_pairs(settings), resume)
@@ -48,13 +51,40 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     trainer.accelerator.wait_for_everyone()
     if resume or overwrite:
         trainer.resume(checkpoints)
+        if trainer.is_main:
+            _say_from_where(settings, trainer.first_step, replaces, resume)
     trainer.accelerator.wait_for_everyone()
     alarm = Alarm(checkpoints, settings.max_winner_error, settings.loss)
-    with RunRecord(trainer) as record:
+    told = 0
+    with RunRecord(trainer) as record, stop_after_step() as stop:
         for step in range(trainer.first_step, settings.steps):
             began = time.monotonic()
             metrics = trainer.step(step, alarm)
             record.add(step, metrics, time.monotonic() - began, trainer.evaluate(step))
-            if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
+            told = stop.told(trainer.accelerator)
+            if (told or (step + 1) % settings.checkpoint_every == 0) and step + 1 < settings.steps:
                 trainer.save(checkpoints, step + 1)
-    return record.finish()
+            if told:
+                break
+    if told and step + 1 < settings.steps:
+        trainer.accelerator.wait_for_everyone()  # a launcher ends the others when one process has ended
+        raise Stopped(told, f"after step {step + 1} of {settings.steps}; its checkpoint is written")
+    summary = record.finish()
+    if told:
+        raise Stopped(told, f"after the last of {settings.steps} steps; the model is written")
+    return summary
+
+
+def _say_from_where(settings: TrainSettings, first_step: int, replaces: bool, resume: bool) -> None:
+    """Say from which step a run goes on that was asked to, and why if it is the first."""
+    out = settings.folder
+    if first_step:
+        console.print(f"{out} goes on from step {first_step} of {settings.steps}.")
+    elif replaces:
+        console.print(
+            f"{out} held a run of other settings or pairs and is replaced: training begins at step 0."
+        )
+    elif (out / "run.yaml").exists():
+        console.print(f"{out} holds no checkpoint: training begins at step 0.")
+    elif resume:
+        console.print(f"{out} holds no run yet: training begins at step 0.")
