@@ -15,7 +15,7 @@ from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.data.cells import image_of, prompt_of
-from ddecli.data.labels import Names, first_won, first_won_by_votes, number, says_no, side_of, votes_of
+from ddecli.data.labels import Names, number, says_no, share_of_first, share_of_votes, side_of, votes_of
 from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, VOTES_CONTRADICT, Pair
 
 LISTED = 20
@@ -121,6 +121,12 @@ DATA_SETS = (
 """Data sets, and the columns that give them away."""
 
 
+Cell = tuple[Any, str]
+"""A picture's cell, and its column."""
+Order = tuple[Cell, Cell, str, float | None]
+"""The preferred and the rejected picture, what is to be noted of the pair, and its label's strength."""
+
+
 @dataclass(frozen=True)
 class Columns:
     """Where each canonical column is found in one table: canonical name -> actual name."""
@@ -161,39 +167,49 @@ class Columns:
             raise BadRow(NOT_DIFFERENT)
         prompt = prompt_of(values["prompt"])
         orders = list(self._orders(values))
-        for count, (chosen, rejected, note) in enumerate(orders):
+        for count, (chosen, rejected, note, strength) in enumerate(orders):
             pair_id = row_id if len(orders) == 1 else f"{row_id}#{count}"
-            yield Pair(prompt, image_of(*chosen, folder), image_of(*rejected, folder), pair_id, source, note)
+            images = image_of(*chosen, folder), image_of(*rejected, folder)
+            yield Pair(prompt, *images, pair_id, source, note, strength=strength)
 
-    def _orders(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str], str]]:
-        """Pairs of (cell, column), the preferred one first, and what is to be noted of each."""
+    def _orders(self, values: dict[str, Any]) -> Iterator[Order]:
         if "images" in values:
             yield from self._of_list(values)
             return
         first, second = ("chosen", "rejected") if "chosen" in values else ("image_0", "image_1")
         both = [(values[name], self.actual[name]) for name in (first, second)]
-        if not self.labelled or self._first_won(values):
-            yield both[0], both[1], ""
+        share = self._share_of_first(values) if self.labelled else None
+        if share is None:
+            won, strength = not self.labelled or self._first_is_named(values), None
         else:
-            yield both[1], both[0], VOTES_CONTRADICT if first == "chosen" else ""
+            won, strength = share > 0.5, max(share, 1 - share)
+        if won:
+            yield both[0], both[1], "", strength
+        else:
+            yield both[1], both[0], VOTES_CONTRADICT if first == "chosen" else "", strength
 
-    def _first_won(self, values: dict[str, Any]) -> bool:
+    def _share_of_first(self, values: dict[str, Any]) -> float | None:
+        """How far the first picture won, by a label or votes; None where there are none."""
         if "label_0" in values:
-            won = first_won(values["label_0"], self.actual["label_0"])
+            share = share_of_first(values["label_0"], self.actual["label_0"])
+            won = share > 0.5
             if "label_1" in values and won == _also_won(values["label_1"], self.actual["label_1"], not won):
                 raise BadRow("labels contradict", f"{values['label_0']} and {values['label_1']}")
-            return won
+            return share
         if "votes_0" in values:
-            return first_won_by_votes((values["votes_0"], values["votes_1"]), self.actual["votes_0"])
+            return share_of_votes((values["votes_0"], values["votes_1"]), self.actual["votes_0"])
+        if "votes" in values:
+            votes = votes_of(values["votes"], self.actual["votes"], self._names(values))
+            if votes is not None:
+                return share_of_votes(votes, self.actual["votes"])
+        return None
+
+    def _first_is_named(self, values: dict[str, Any]) -> bool:
         if "winner" in values:
             side = side_of(values["winner"], self._names(values), self.actual["winner"])
             if side is None:
                 raise BadRow(TIE)
             return side == 0
-        if "votes" in values:
-            votes = votes_of(values["votes"], self.actual["votes"], self._names(values))
-            if votes is not None:
-                return first_won_by_votes(votes, self.actual["votes"])
         if "chosen" not in values:
             raise BadRow(NOT_LABELLED)
         return True
@@ -209,7 +225,7 @@ class Columns:
             names.append((self.actual[picture], *others))
         return names[0], names[1]
 
-    def _of_list(self, values: dict[str, Any]) -> Iterator[tuple[tuple[Any, str], tuple[Any, str], str]]:
+    def _of_list(self, values: dict[str, Any]) -> Iterator[Order]:
         images = values["images"]
         if not isinstance(images, Sequence) or isinstance(images, str | bytes) or len(images) < 2:
             raise BadRow("missing image", f"column {self.actual['images']} lists no two pictures")
@@ -229,7 +245,7 @@ class Columns:
         if not chosen:
             raise BadRow(TIE)
         for better, worse in chosen:
-            yield cells[better], cells[worse], ""
+            yield cells[better], cells[worse], "", None
 
     def _order(self, values: dict[str, Any], count: int) -> list[float]:
         """A number for each of a list's pictures; the smallest is the best."""
@@ -243,7 +259,7 @@ class Columns:
 def _also_won(label: Any, column: str, otherwise: bool) -> bool:
     """Whether the second picture won by its own label; where that is missing, what goes with the first's."""
     try:
-        return first_won(label, column)
+        return share_of_first(label, column) > 0.5
     except BadRow as error:
         if error.reason == NOT_LABELLED:
             return otherwise

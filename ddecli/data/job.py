@@ -103,9 +103,12 @@ class Job:
             work.remove()
             raise UserError(f"{plan.source.name} has no usable pair: {_reasons(dropped)}.")
         encoder = plan.encoder
+        of_splits = [split for about in abouts for split in about["splits"].values()]
+        has_strengths = any(split.get("strengths") for split in of_splits)
+        more = (*plan.of_pairs, "strength") if has_strengths else plan.of_pairs
         for split in reversed(encoder.split.names):
             folder = work.path / split
-            entries, duplicates = join_split(parts, split, folder, encoder.model.resolution, plan.of_pairs)
+            entries, duplicates = join_split(parts, split, folder, encoder.model.resolution, more)
             if not entries["counts"]["pairs"]:  # no prompt fell among the held-out ones
                 shutil.rmtree(folder)
                 continue

@@ -33,8 +33,13 @@ PAIRS = pa.schema(
     ]
 )
 TABLES = ("pairs", "images", "prompts")
-MORE = {"margin": pa.float32(), "chosen_noise": pa.int64(), "rejected_noise": pa.int64()}
-"""Columns of the pairs of some stores: those that a scorer decided, and those of a model's own images."""
+MORE = {
+    "margin": pa.float32(),
+    "chosen_noise": pa.int64(),
+    "rejected_noise": pa.int64(),
+    "strength": pa.float32(),
+}
+"""Columns of the pairs of some stores: of those that a scorer decided, of a model's own images, of votes."""
 SIZES = ("width", "height", "crop_top", "crop_left")
 IMAGES = pa.schema([("sha256", pa.string()), *((name, pa.int32()) for name in SIZES)])
 PROMPTS = pa.schema([("text", pa.string())])
@@ -142,7 +147,7 @@ class _Tables:
                 self.duplicates += 1
                 continue
             values = (row["pair_id"], prompt, chosen, rejected, row["source"])
-            self.pairs.add(*values, *(row[name] for name in self.more))
+            self.pairs.add(*values, *(row.get(name) for name in self.more))  # earlier versions had fewer
         return {
             LATENTS: torch.tensor(images, dtype=torch.bool),
             EMBEDDINGS: torch.tensor(prompts, dtype=torch.bool),

@@ -79,8 +79,8 @@ def number(value: Any, column: str, words: Mapping[str, float] = {}) -> float:
     return found
 
 
-def first_won(label: Any, column: str) -> bool:
-    """Whether the first picture won, by a label for it: a number from 0 to 1, True or False, win or lose.
+def share_of_first(label: Any, column: str) -> float:
+    """How far the first picture won, 0 to 1 and not 1/2, by a label for it: such a number, True or False, win or lose.
 
     Raises:
         BadRow: it is a tie, or no such label.
@@ -90,11 +90,11 @@ def first_won(label: Any, column: str) -> bool:
         raise BadRow("label outside 0 to 1", f"{value:g}")
     if value == 0.5:
         raise BadRow(TIE)
-    return value > 0.5
+    return value
 
 
-def first_won_by_votes(votes: tuple[Any, Any], column: str) -> bool:
-    """Whether the first picture has more votes.
+def share_of_votes(votes: tuple[Any, Any], column: str) -> float:
+    """The first picture's share of the votes, not 1/2.
 
     Raises:
         BadRow: it is a tie, or nobody voted.
@@ -106,7 +106,10 @@ def first_won_by_votes(votes: tuple[Any, Any], column: str) -> bool:
         raise BadRow(NOT_LABELLED)
     if first == second:
         raise BadRow(TIE)
-    return first > second
+    most = max(first, second)
+    share = first / most / (first / most + second / most)
+    # Numbers that differ by less than a share can tell are no tie.
+    return max(share, math.nextafter(0.5, 1)) if first > second else min(share, math.nextafter(0.5, 0))
 
 
 def votes_of(cell: Any, column: str, names: Names) -> tuple[Any, Any] | None:

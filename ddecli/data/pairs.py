@@ -22,7 +22,8 @@ class Pair:
 
     `pair_id` names the row in its source ("metadata.jsonl:12"), `source` the source itself; `note` is what the summary
     counts of it. Where a scorer decided already, `score_gap` is by how much (`relabel.gaps_of`); `noise` are the seeds
-    of the noise that a model drew the chosen and the rejected picture from, where that is known.
+    of the noise that a model drew the chosen and the rejected picture from, where that is known. `strength` is the
+    probability that `chosen` is preferred, 0.5 to 1, by votes or a label that is one; None where a winner is named.
     """
 
     prompt: str
@@ -33,6 +34,7 @@ class Pair:
     note: str = ""
     score_gap: float | None = None
     noise: tuple[int, int] | None = None
+    strength: float | None = None
 
 
 def read_image_bytes(image: ImageRef) -> bytes:

@@ -3,7 +3,8 @@
 part.json                     counts, dropped rows by reason, the files' sizes and SHA-256
 bad-rows.jsonl                rows that could not be used, if any
 train/, holdout/              for each split:
-    pairs.parquet             pair_id, prompt (text), chosen, rejected (pixel digests), source, margin, noise seeds
+    pairs.parquet             pair_id, prompt (text), chosen, rejected (pixel digests), source, margin, noise seeds,
+                              strength
     images.parquet            pictures first seen in this part
     prompts.parquet           prompts first seen in this part
     latents-*, prompt-embeddings-*
@@ -55,6 +56,7 @@ PAIRS = pa.schema(
         ("margin", pa.float32()),
         ("chosen_noise", pa.int64()),
         ("rejected_noise", pa.int64()),
+        ("strength", pa.float32()),
     ]
 )
 
@@ -265,6 +267,7 @@ class _SplitWriter:
         self.images, self.prompts = EncodedImages(*how), EncodedPrompts(*how)
         self.pairs = TableWriter(folder / "pairs.parquet", PAIRS)
         self.prompts.add_encoded("", encoder.empty)
+        self.strengths = 0  # pairs that have one
 
     def write(self, pair: Pair, row: _Row) -> bool:
         """Write a pair; whether its pictures are encoded, so that it could be.
@@ -286,7 +289,8 @@ class _SplitWriter:
             noise = noise[::-1]
         self.prompts.add(pair.prompt)
         names = printable(pair.pair_id), printable(pair.source)  # files' names need not be UTF-8
-        self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap, *noise)
+        self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap, *noise, pair.strength)
+        self.strengths += pair.strength is not None
         return True
 
     def close(self) -> dict[str, Any]:
@@ -296,6 +300,7 @@ class _SplitWriter:
         latents, embeddings = self.images.writer, self.prompts.writer
         return {
             "pairs": self.pairs.count,
+            "strengths": self.strengths,
             "shard_rows": {LATENTS: latents.shard_rows, EMBEDDINGS: embeddings.shard_rows},
             "conditioning": embeddings.shapes,
             "not_finite": [pixels.hex() for pixels in self.images.not_finite],

@@ -3,7 +3,8 @@
     manifest.json                        format, model, source, counts, dropped rows, versions, files
     pairs.parquet                        pair_id, prompt, chosen, rejected (indices), source; margin if relabelled;
                                          chosen_noise, rejected_noise of a sample's images: what a CPU generator is
-                                         seeded with (torch.manual_seed) to draw the noise (C, H, W) they began as
+                                         seeded with (torch.manual_seed) to draw the noise (C, H, W) they began as;
+                                         strength, the probability that chosen is preferred, where the data have it
     images.parquet                       sha256, width, height, crop_top, crop_left
     prompts.parquet                      text
     latents-NNNNN.safetensors            latents (N, C, H, W)
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from pydantic import BaseModel, NonNegativeInt, PositiveInt
@@ -75,6 +77,7 @@ class StoredPair:
     noise: tuple[int, int] | None = (
         None  # seeds of the noise that chosen and rejected were drawn from, if known
     )
+    strength: float | None = None  # probability that chosen is preferred, if known
 
 
 class PairStore:
@@ -171,6 +174,18 @@ class PairStore:
         )
 
     @cached_property
+    def strengths(self) -> Tensor | None:
+        """Probability of each pair that its chosen picture is preferred, (pairs,) float32 in 0.5..1.
+
+        1 where the data do not say; None where they say it of no pair.
+        """
+        file = self.folder / "pairs.parquet"
+        if "strength" not in pq.read_schema(file).names:
+            return None
+        column = pc.fill_null(_read_table(file, ["strength"])["strength"], 1.0)
+        return torch.from_numpy(column.to_numpy().copy())
+
+    @cached_property
     def _prompt_texts(self) -> pa.ChunkedArray:
         return _read_table(self.folder / "prompts.parquet", ["text"])["text"]
 
@@ -201,6 +216,7 @@ class PairStore:
             source=row["source"],
             score_gap=row.get("margin"),
             noise=(row["chosen_noise"], row["rejected_noise"]) if "chosen_noise" in row else None,
+            strength=row.get("strength"),
         )
 
 

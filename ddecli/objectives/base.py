@@ -23,6 +23,8 @@ class PairErrors:
     distance: (B,) float32, the mean square between the predictions of policy and reference on the preferred image.
     overlap: (B,) float32 without gradient, the mean product of what the policy is off by on both images, which is as
         the gradients of its two errors in its predictions lie to each other.
+    strength: (B,) float32, the probability that the preferred image is preferred, 0.5 to 1 (`--labels soft`); None
+        where every label is taken to be certain.
     """
 
     policy_w: Tensor
@@ -32,6 +34,7 @@ class PairErrors:
     t: Tensor
     distance: Tensor | None = None
     overlap: Tensor | None = None
+    strength: Tensor | None = None
 
     @property
     def margin(self) -> Tensor:
@@ -64,12 +67,14 @@ class Objective(ABC):
     needs_reference: whether errors of the reference are. With both there is a margin, of which training tells.
     needs_distance, needs_overlap: whether these are, see `PairErrors`. With a distance the reference's errors alone,
         as other runs have left them, are not enough.
+    takes_strengths: whether labels may be probabilities, see `PairErrors`.
     """
 
     needs_losers: bool = True
     needs_reference: bool = True
     needs_distance: bool = False
     needs_overlap: bool = False
+    takes_strengths: bool = False
 
     @abstractmethod
     def __call__(self, errors: PairErrors) -> ObjectiveOutput:
@@ -101,10 +106,16 @@ class PairObjective(Objective):
     A loss gives the weight, and its link if it has another; logit, loss and gradient weight follow from them. `C(t)` is
     a number without gradient.
 
-    is_log_sigmoid: whether the link is that one. Of another `z` is no logit, and is not told.
+    Of a pair whose label has a strength `p` it is `L = p link(z) + (1 - p) link(-z)`, the mean over both labels that it
+    may have. With `-log sigmoid` that is the cross-entropy of E. Mitchell, "A note on DPO with noisy preferences"
+    (2023), with a share of wrong labels that is each pair's own: it is least where `sigmoid(z) = p`. With IPO's squared
+    link it is least at `z = p - 1/2`, the regression that arXiv 2310.12036 derives it from.
+
+    is_log_sigmoid: whether the link is that one. Of another, and of soft labels, `z` is no logit, and is not told.
     """
 
     is_log_sigmoid: bool = True
+    takes_strengths = True
 
     def __init__(self, beta: float) -> None:
         self.beta = beta
@@ -118,17 +129,21 @@ class PairObjective(Objective):
         return None
 
     def link(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of `z` and its slope `|dL/dz|`. z: (B,) -> (B,) each."""
+        """The loss of `z` and its slope `dL/dz`. z: (B,) -> (B,) each."""
         import torch
         import torch.nn.functional as F
 
-        return -F.logsigmoid(z), torch.sigmoid(-z)
+        return -F.logsigmoid(z), -torch.sigmoid(-z)
 
     def __call__(self, errors: PairErrors) -> ObjectiveOutput:
         weight, correction = self.weight(errors.t), self.correction(errors.t)
         term = weight * errors.margin
         z = -self.beta * (term if correction is None else term + correction)
         loss, slope = self.link(z)
+        if errors.strength is not None:
+            p, (other_loss, other_slope) = errors.strength, self.link(-z)
+            loss, slope = p * loss + (1 - p) * other_loss, p * slope - (1 - p) * other_slope
 
-        gradient_weight = slope * (self.beta * weight)
-        return ObjectiveOutput(loss, z if self.is_log_sigmoid else None, gradient_weight.detach())
+        gradient_weight = slope.abs() * (self.beta * weight)
+        is_logit = self.is_log_sigmoid and errors.strength is None
+        return ObjectiveOutput(loss, z if is_logit else None, gradient_weight.detach())

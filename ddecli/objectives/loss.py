@@ -71,6 +71,11 @@ class Loss:
         return bool(getattr(self.objective, "needs_losers", True))
 
     @property
+    def has_soft_labels(self) -> bool:
+        """Whether a label may be a probability."""
+        return bool(getattr(self.objective, "takes_strengths", False))
+
+    @property
     def has_reference(self) -> bool:
         """Whether a reference is looked at."""
         return bool(getattr(self.objective, "needs_reference", True))

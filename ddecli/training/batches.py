@@ -20,6 +20,9 @@ class Batch:
     t: Tensor  # (2B,) long
     conditioning: dict[str, Tensor]  # each (2B, ...)
     sizes: Tensor  # (2B, 6) long
+    strength: Tensor | None = (
+        None  # (2B,) float32, of the label of the row's pair; None where labels are certain
+    )
 
     def winners(self) -> Batch:
         """The winners' half, (B, ...)."""
@@ -31,7 +34,10 @@ class Batch:
 
     def _rows(self, rows: slice) -> Batch:
         conditioning = {key: value[rows] for key, value in self.conditioning.items()}
-        return Batch(self.latents[rows], self.eps[rows], self.t[rows], conditioning, self.sizes[rows])
+        strength = None if self.strength is None else self.strength[rows]
+        return Batch(
+            self.latents[rows], self.eps[rows], self.t[rows], conditioning, self.sizes[rows], strength
+        )
 
 
 class Batches:
@@ -44,15 +50,18 @@ class Batches:
         device: torch.device,
         own_sizes: bool = False,
         zeros_for_no_prompt: bool = False,
+        strengths: Tensor | None = None,
     ) -> None:
         """Set up the reading.
 
         Args:
             own_sizes: condition each picture on its own size and crop; else both of a pair on the model's resolution.
             zeros_for_no_prompt: where the prompt is dropped the conditioning is zero; else the encoded empty prompt.
+            strengths: of the labels of the store's pairs, (pairs,) float32; None where labels are taken to be certain.
         """
         self.store, self.draws, self.device = store, draws, device
         self.own_sizes, self.zeros_for_no_prompt = own_sizes, zeros_for_no_prompt
+        self.strengths = strengths
 
     def __call__(self, numbers: range) -> Batch:
         """The pairs of draws `numbers`, on the device."""
@@ -73,6 +82,7 @@ class Batches:
             t=self._both(drawn.t),
             conditioning={key: self._both(value) for key, value in conditioning.items()},
             sizes=self._moved(sizes),
+            strength=None if self.strengths is None else self._both(self.strengths[drawn.pair_index]),
         )
 
     def _both(self, rows: Tensor) -> Tensor:

@@ -76,7 +76,8 @@ def pair_errors(
         winner, loser = off_policy.detach().chunk(2)
         overlap = (winner * loser).flatten(1).mean(1)
     t = rows.t.chunk(sides)[0]
-    return PairErrors(policy_w, policy_l, reference_w, reference_l, t, distance, overlap)
+    strength = None if rows.strength is None else rows.strength.chunk(sides)[0]
+    return PairErrors(policy_w, policy_l, reference_w, reference_l, t, distance, overlap, strength)
 
 
 def _sides(errors: tuple[Tensor, ...]) -> tuple[Tensor | None, Tensor | None]:

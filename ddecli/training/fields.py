@@ -54,6 +54,8 @@ LOSS_HELP = "What is optimised; {default} if not given.\n" + "\n".join(
     f"- {loss.name}: {loss.summary}" for loss in LOSSES.values()
 )
 
+WITHOUT_LOGIT = ", ".join(loss.name for loss in LOSSES.values() if not loss.has_soft_labels)
+
 
 class TrainFields:
     """Every setting of `ddecli train`; what has no default has one in every recipe."""
@@ -177,6 +179,16 @@ class TrainFields:
             "Share of the labels that cdpo and robust take to be wrong, 0 to 0.5. Default: {default}.",
         ),
     ] = 0.1
+    labels: Annotated[
+        Literal["hard", "soft"],
+        Option(
+            OBJECTIVE,
+            "hard: the preferred picture of a pair is so for certain. soft: with the probability p that the pair store "
+            "has for it, such as 0.7 for seven votes to three; a pair's loss is then p loss(z) + (1 - p) loss(-z), "
+            f"z its logit. Not for {WITHOUT_LOGIT}, which have none. Default: {{default}}.",
+            metavar="hard|soft",
+        ),
+    ] = "hard"
     reference_ema: Annotated[
         float | None,
         Gt(0),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
@@ -78,7 +79,21 @@ def open_batches(
         device,
         own_sizes=settings.size_condition == "own",
         zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and model.zeros_for_no_prompt,
+        strengths=_strengths(store) if settings.labels == "soft" else None,
     )
+
+
+def _strengths(store: PairStore) -> Tensor:
+    """Those of the labels of a store. Raises UserError where it has none."""
+    if store.strengths is None:
+        raise UserError(
+            f"{store.folder} holds no strengths of labels, which --labels soft needs: its data name winners and no "
+            "votes, or it was prepared by an earlier version. Prepare data that have votes or shares, or leave out "
+            "--labels soft."
+        )
+    if bool((store.strengths == 1).all()) and os.environ.get("RANK", "0") == "0":
+        console.print(f"Every label of {store.folder} is certain: --labels soft is the same as hard.")
+    return store.strengths
 
 
 def micro_batches(settings: TrainSettings, step: int, process: int, processes: int) -> list[range]:

@@ -55,6 +55,7 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     except ValidationError as error:
         raise UserError(_one_sentence(error)) from error
     _check_pairs(found)
+    _check_labels(found)
     if found.reference_ema is not None and not known_loss(found.loss).has_reference:
         raise UserError(f"--reference-ema: the loss {found.loss} looks at no reference; leave it out.")
     return found
@@ -69,6 +70,18 @@ def _check_pairs(settings: TrainSettings) -> None:
             f"The loss {settings.loss} looks at no rejected pictures: there is nothing to play against; leave "
             "--pairs self-play out, or choose another --loss."
         )
+
+
+def _check_labels(settings: TrainSettings) -> None:
+    if settings.labels == "hard":
+        return
+    if not known_loss(settings.loss).has_soft_labels:
+        raise UserError(
+            f"--labels soft: the loss {settings.loss} has no logit that a label could be wrong about; leave it out, or "
+            "choose another --loss."
+        )
+    if settings.pairs == "self-play":
+        raise UserError("--labels soft: nobody has voted on pictures of self-play; leave it out.")
 
 
 def origins(given: dict[str, Any], config: Path | None = None) -> dict[str, str]:
@@ -156,6 +169,7 @@ def run_name(settings: dict[str, Any]) -> str:
     parts = [short_name(settings["model"]), settings["loss"]]
     is_usual = known_loss(settings["loss"]).defaults.get("pairs", "data") == settings.get("pairs", "data")
     parts += [] if is_usual else [settings["pairs"]]
+    parts += ["soft"] if settings.get("labels") == "soft" else []
     parts += [settings["segment"]] if settings.get("segment") else []
     parts += [f"lora{settings['lora']}"] if settings.get("lora") else []
     return "-".join(parts)

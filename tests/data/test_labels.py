@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ddecli.core.errors import BadRow
-from ddecli.data.labels import Names, first_won, first_won_by_votes, number, says_no, side_of, votes_of
+from ddecli.data.labels import Names, number, says_no, share_of_first, share_of_votes, side_of, votes_of
 
 COLUMNS: Names = (("image_0",), ("image_1",))
 
@@ -25,8 +25,9 @@ def outcome(read: Any, *arguments: Any) -> Any:
 @pytest.mark.parametrize(
     ("label", "expected"),
     [
-        *((label, True) for label in (1, 1.0, "1", "1.0", True, "True", "true", "win", "Won ", 0.51, "0.7")),
-        *((label, False) for label in (0, 0.0, "0", False, "False", "FALSE", "lose", "lost", 0.49)),
+        *((label, 1.0) for label in (1, 1.0, "1", "1.0", True, "True", "true", "win", "Won ")),
+        *((label, 0.0) for label in (0, 0.0, "0", False, "False", "FALSE", "lose", "lost")),
+        *((label, float(label)) for label in (0.51, "0.7", 0.49)),
         *((label, "tie") for label in (0.5, "0.5", "tie", "draw")),
         *((label, "not labelled") for label in (None, "", "  ", math.nan, "nan", "NaN", "null", "None")),
         *((label, "label outside 0 to 1") for label in (2, -1, "2", 1.01, 10**30)),
@@ -35,7 +36,7 @@ def outcome(read: Any, *arguments: Any) -> Any:
     ],
 )
 def test_labels_of_the_first_picture(label: Any, expected: Any) -> None:
-    assert outcome(first_won, label, "label_0") == expected
+    assert outcome(share_of_first, label, "label_0") == expected
 
 
 @pytest.mark.parametrize(
@@ -116,9 +117,14 @@ def test_votes_in_one_cell(cell: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     ("votes", "expected"),
     [
-        ((9, 3), True),
-        ((3, 9), False),
-        (("10", "9"), True),
+        ((9, 3), 0.75),
+        ((3, 9), 0.25),
+        (("10", "9"), 10 / 19),
+        ((7, 0), 1.0),
+        ((0, 0.5), 0.0),
+        ((2**53 + 2, 2**53), math.nextafter(0.5, 1)),
+        ((2**53, 2**53 + 2), math.nextafter(0.5, 0)),
+        ((1.5e308, 0.5e308), 0.75),
         ((5, 5), "tie"),
         ((0, 0), "not labelled"),
         ((None, 3), "not labelled"),
@@ -128,7 +134,9 @@ def test_votes_in_one_cell(cell: Any, expected: Any) -> None:
     ],
 )
 def test_the_winner_by_votes(votes: tuple[Any, Any], expected: Any) -> None:
-    assert outcome(first_won_by_votes, votes, "votes") == expected
+    assert outcome(share_of_votes, votes, "votes") == (
+        expected if isinstance(expected, str) else pytest.approx(expected, rel=1e-15)
+    )
 
 
 def test_a_long_label_is_not_printed_whole() -> None:

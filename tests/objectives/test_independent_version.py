@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,10 +61,36 @@ def step_weight(k: int, abar: list[float]) -> float:
     return beta / (2 * alpha * (1 - abar[k - 1]))
 
 
+def slow_link(loss: str, z: float) -> tuple[float, float]:
+    """A loss of `z`, and its derivative."""
+    value = math.log1p(math.exp(-z)) if z > 0 else -z + math.log1p(math.exp(z))
+    towards = math.exp(-z) / (1 + math.exp(-z)) if z > 0 else 1 / (1 + math.exp(z))
+    wrong, other = 0.1, value + z  # -log sigmoid(-z)
+    if loss == "ipo":
+        return (z - 0.5) ** 2, 2 * (z - 0.5)
+    if loss == "hinge":
+        return max(0.0, 1 - z), -float(z < 1)
+    if loss == "cdpo":
+        return (1 - wrong) * value + wrong * other, -(1 - wrong) * towards + wrong * (1 - towards)
+    if loss == "robust":
+        slope = -((1 - wrong) * towards + wrong * (1 - towards)) / (1 - 2 * wrong)
+        return ((1 - wrong) * value - wrong * other) / (1 - 2 * wrong), slope
+    return value, -towards
+
+
 def slow(
-    loss: str, four: list[float], k: int, beta: float, abar: list[float], table: SlowTable
+    loss: str,
+    four: list[float],
+    k: int,
+    beta: float,
+    abar: list[float],
+    table: SlowTable,
+    p: float | None = None,
 ) -> tuple[float, float | None, float, float]:
-    """Loss, logit, gradient weight, and the size of the terms of the logit (for the tolerance)."""
+    """Loss, logit, gradient weight, and the size of the terms of the logit (for the tolerance).
+
+    p: probability that the label is right; None where it is certain.
+    """
     policy_w, policy_l, reference_w, reference_l = four
     if loss == "sft":
         return policy_w, None, 1.0, 0.0
@@ -87,21 +114,13 @@ def slow(
         front = 0.5 * (1 - abar[k]) / abar[k]
         correction = table.correction(k, abar) if loss == "dde" else 0.0
     z = -beta * (front * margin + correction)
-    value = math.log1p(math.exp(-z)) if z > 0 else -z + math.log1p(math.exp(z))
-    towards = math.exp(-z) / (1 + math.exp(-z)) if z > 0 else 1 / (1 + math.exp(z))
-    if loss in LINKS:
-        wrong, other = 0.1, value + z  # -log sigmoid(-z)
-        value, slope = {
-            "ipo": ((z - 0.5) ** 2, 2 * abs(z - 0.5)),
-            "hinge": (max(0.0, 1 - z), float(z < 1)),
-            "cdpo": ((1 - wrong) * value + wrong * other, abs((1 - wrong) * towards - wrong * (1 - towards))),
-            "robust": (
-                ((1 - wrong) * value - wrong * other) / (1 - 2 * wrong),
-                ((1 - wrong) * towards + wrong * (1 - towards)) / (1 - 2 * wrong),
-            ),
-        }[loss]
-        return value, None, slope * beta * front, (1 + abs(z)) * beta * front
-    return value, z, towards * beta * front, beta * (front + abs(correction))
+    value, slope = slow_link(loss, z)
+    if p is not None:
+        turned, turned_slope = slow_link(loss, -z)
+        value, slope = p * value + (1 - p) * turned, p * slope - (1 - p) * turned_slope
+    size = (1 + abs(z)) * beta * front if loss in LINKS else beta * (front + abs(correction))
+    is_logit = loss not in LINKS and p is None
+    return value, z if is_logit else None, abs(slope) * beta * front, size
 
 
 def as_errors(rows: Sequence[list[float]], ks: Sequence[int]) -> PairErrors:
@@ -199,10 +218,13 @@ def test_kto_agrees_with_single_pictures_and_a_mean_of_the_step_before() -> None
     assert 0 < above < 8
 
 
+HARD = ["sft", "mapo", "linear-dpo", "uniform", "dde-single", "dde-step", "dde", *LINKS]
+
+
 @pytest.mark.parametrize(
-    "loss", ["sft", "mapo", "linear-dpo", "uniform", "dde-single", "dde-step", "dde", *LINKS]
+    ("loss", "is_soft"), [*((loss, False) for loss in HARD), *((loss, True) for loss in HARD[3:])]
 )
-def test_objectives_agree_with_the_slow_version(loss: str) -> None:
+def test_objectives_agree_with_the_slow_version(loss: str, is_soft: bool) -> None:
     chance = random.Random(loss)
     for _ in range(CASES // 5):
         T = chance.randint(2, 14)
@@ -221,9 +243,13 @@ def test_objectives_agree_with_the_slow_version(loss: str) -> None:
                 # Floats that a float32 holds, as the errors of a model are.
                 rows = [[float(np.float32(chance.uniform(0, 0.5))) for _ in range(4)] for _ in range(B)]
                 ks = [chance.randint(1, T) for _ in range(B)]
-                output = objective(as_errors(rows, ks))
+                errors, strengths = as_errors(rows, ks), [None] * B
+                if is_soft:
+                    strengths = [chance.choice([0.5, 0.7, chance.uniform(0.5, 1), 1.0]) for _ in range(B)]
+                    errors = replace(errors, strength=torch.tensor(strengths, dtype=torch.float64))
+                output = objective(errors)
                 for i, (four, k) in enumerate(zip(rows, ks, strict=True)):
-                    value, z, weight, size = slow(loss, four, k, beta, abar, table)
+                    value, z, weight, size = slow(loss, four, k, beta, abar, table, strengths[i])
                     close = {"rel": 1e-5, "abs": 1e-6 * (1 + size)}
                     assert float(output.loss[i]) == pytest.approx(value, **close)
                     assert float(output.gradient_weight[i]) == pytest.approx(weight, **close)

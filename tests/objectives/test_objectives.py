@@ -39,7 +39,8 @@ def random_errors(seed: int, B: int = 12, dtype: torch.dtype = torch.float32, t_
 
 
 def pick(errors: PairErrors, index: torch.Tensor) -> PairErrors:
-    return PairErrors(**{field.name: getattr(errors, field.name)[index] for field in fields(PairErrors)})
+    values = {field.name: getattr(errors, field.name) for field in fields(PairErrors)}
+    return PairErrors(**{name: value[index] for name, value in values.items() if value is not None})
 
 
 def swapped(errors: PairErrors) -> PairErrors:
@@ -228,10 +229,14 @@ def test_kto_begins_at_one_half_and_keeps_its_baseline(schedule: NoiseSchedule) 
         again(PairErrors(errors.policy_w, None, None, None, errors.t))
 
 
-def loss_at(loss: str, schedule: NoiseSchedule, z: torch.Tensor, **settings: float) -> torch.Tensor:
-    """The loss of pairs whose `z` is given."""
+def loss_at(
+    loss: str, schedule: NoiseSchedule, z: torch.Tensor, p: float | None = None, **settings: float
+) -> torch.Tensor:
+    """The loss of pairs whose `z` is given, and the probability that their labels are right."""
     zeros = torch.zeros_like(z)
-    errors = PairErrors(-2 * z / BETA, zeros, zeros, zeros, torch.zeros(len(z), dtype=torch.long))
+    strength = None if p is None else torch.full_like(z, p)
+    t = torch.zeros(len(z), dtype=torch.long)
+    errors = PairErrors(-2 * z / BETA, zeros, zeros, zeros, t, strength=strength)
     return build_objective(loss, schedule, BETA, **settings)(errors).loss
 
 
@@ -251,6 +256,51 @@ def test_without_wrong_labels_conservative_and_robust_are_diffusion_dpo(schedule
         torch.testing.assert_close(found, -F.logsigmoid(z))
 
 
+@pytest.mark.parametrize("p", [0.5, 0.7, 0.95])
+def test_soft_labels_are_least_where_the_vote_says(p: float, schedule: NoiseSchedule) -> None:
+    """The cross-entropy with a label of `p`, and IPO's regression to `p - 1/2`; both as the field writes them."""
+    z = torch.linspace(-4, 4, 8001, dtype=torch.float64)
+    found = loss_at("uniform", schedule, z, p)
+    torch.testing.assert_close(found, -p * F.logsigmoid(z) - (1 - p) * F.logsigmoid(-z))
+    assert float(torch.sigmoid(z[found.argmin()])) == pytest.approx(p, abs=2e-3)
+    assert float(z[loss_at("ipo", schedule, z, p).argmin()]) == pytest.approx(p - 0.5, abs=2e-3)
+    # One wrong label in ten for every pair is conservative DPO's smoothing.
+    conservative = loss_at("cdpo", schedule, z, label_smoothing=0.1)
+    torch.testing.assert_close(loss_at("uniform", schedule, z, 0.9), conservative)
+
+
+@pytest.mark.parametrize("loss", [*PAIRWISE, *LINKS])
+def test_a_certain_soft_label_is_a_hard_one_to_the_last_bit(loss: str, schedule: NoiseSchedule) -> None:
+    objective = objective_with_history(loss, schedule)
+    assert objective.takes_strengths
+    seen = []
+    for strength in (None, torch.ones(12)):
+        errors = random_errors(14)
+        sides = [getattr(errors, side).requires_grad_() for side in SIDES]
+        output = objective(PairErrors(*sides, errors.t, errors.distance, errors.overlap, strength))
+        gradients = torch.autograd.grad(output.loss.sum(), sides)
+        seen.append(torch.stack([output.loss, output.gradient_weight, *gradients]))
+    assert torch.equal(*seen)
+
+
+@pytest.mark.parametrize("loss", [*PAIRWISE, *LINKS])
+def test_an_even_vote_says_nothing_where_policy_and_reference_are_one(
+    loss: str, schedule: NoiseSchedule
+) -> None:
+    """And later it holds a pair back, on either side alike."""
+    errors = random_errors(15)
+    w = errors.policy_w.clone().requires_grad_()
+    even = torch.full((12,), 0.5)
+    output = build_objective(loss, schedule, BETA)(
+        replace(errors, policy_w=w, reference_w=errors.policy_w, reference_l=errors.policy_l, strength=even)
+    )
+    (gradient,) = torch.autograd.grad(output.loss.sum(), w)
+    assert (gradient == 0).all() and (output.gradient_weight == 0).all()
+    if loss not in PAIRWISE:
+        z = torch.linspace(-4, 4, 81, dtype=torch.float64)
+        torch.testing.assert_close(loss_at(loss, schedule, z, 0.5), loss_at(loss, schedule, -z, 0.5))
+
+
 @pytest.mark.parametrize("share", [0.1, 0.3])
 def test_robust_dpo_is_unbiased(share: float, schedule: NoiseSchedule) -> None:
     """Its mean over labels of which a share is turned round is Diffusion-DPO's loss on the right ones."""
@@ -267,16 +317,21 @@ def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSched
     assert (objective(better).loss < objective(errors).loss).all()
 
 
+@pytest.mark.parametrize("p", [None, 0.7])
 @pytest.mark.parametrize("loss", ["dspo", "linear-dpo", "kto", *PAIRWISE, *LINKS])
-def test_gradient_weight_is_the_gradient_by_the_margin(loss: str, schedule: NoiseSchedule) -> None:
+def test_gradient_weight_is_the_gradient_by_the_margin(
+    loss: str, p: float | None, schedule: NoiseSchedule
+) -> None:
     """Autograd's `|dL/dD|`: D moves with policy_w one to one, and the table is a constant."""
     objective = objective_with_history(loss, schedule)
     errors = random_errors(7, dtype=torch.float64)
+    if p is not None:
+        errors = replace(errors, strength=torch.full_like(errors.policy_w, p))
     w = errors.policy_w.clone().requires_grad_()
     output = objective(replace(errors, policy_w=w))
     (gradient,) = torch.autograd.grad(output.loss.sum(), w)
     torch.testing.assert_close(output.gradient_weight, gradient.abs(), rtol=1e-6, atol=1e-12)
-    assert (gradient > 0).all() or loss not in PAIRWISE
+    assert (gradient > 0).all() or loss not in PAIRWISE or p is not None
     assert not output.gradient_weight.requires_grad
 
 

@@ -48,6 +48,7 @@ def test_every_loss_can_be_built() -> None:
         objective = build_objective(name, SCHEDULE, 5000)
         assert (objective.corrections() is not None) == (name in ("dde", "dde-step"))
         assert objective.needs_losers == (name != "sft")
+        assert LOSSES[name].has_soft_labels == (name not in ("sft", "mapo", "dspo", "kto", "linear-dpo"))
         assert objective.needs_reference == (name not in ("sft", "mapo"))
         probabilities = build_sampler(name, 1000).probabilities
         assert (float(probabilities[999] / probabilities[0]) > 100) == (name == "discounted")

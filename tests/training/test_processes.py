@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pair_data import pairs
 from safetensors.torch import load_file
 
 import ddecli.training
+from ddecli.data.prepare import prepare
 from ddecli.data.store import PairStore
+from ddecli.models.load import load_model
 from ddecli.selfplay.iterations import play
 from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings
@@ -100,10 +104,16 @@ def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> 
     assert right["gradient_norm_count"].sum() == 8  # of the draws 0 to 23
 
 
-def test_two_processes_train_as_one_does_what_is_not_alike(make: Make) -> None:
-    """Losses with a memory of their own, that look at more than errors, or have no reference; and self-play."""
+def test_two_processes_train_as_one_does_what_is_not_alike(
+    make: Make, sd_folder: Path, tmp_path: Path
+) -> None:
+    """Losses with a memory of their own, that look at more than errors, or have no reference; votes; and self-play."""
     names = ("kto", "linear-dpo", "dspo", "sdpo", "mapo")
     runs = [[make(f"{name}-{count}", loss=name, steps=2) for count in (1, 2)] for name in names]
+    voted = [replace(pair, strength=0.5 + number / 40) for number, pair in enumerate(pairs(20))]
+    prepare(voted, load_model(str(sd_folder)), tmp_path / "votes", source="test")
+    of_votes = {"loss": "uniform", "labels": "soft", "data": str(tmp_path / "votes"), "beta": 500.0}
+    runs.append([make(f"votes-{count}", **of_votes) for count in (1, 2)])
     games = [
         make(f"spin-{count}", loss="spin", steps=2, iterations=2, batch_size=4, micro_batch_size=2)
         for count in (1, 2)
@@ -114,9 +124,11 @@ def test_two_processes_train_as_one_does_what_is_not_alike(make: Make) -> None:
         np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING, err_msg=one.loss)
     play(games[0])
     np.testing.assert_allclose(losses(games[1]), losses(games[0]), rtol=ROUNDING)
-    pairs = [PairStore.open(game.folder / "pairs-1") for game in games]
-    everything = torch.arange(len(pairs[0]) * 2)
-    torch.testing.assert_close(pairs[0].latents(everything), pairs[1].latents(everything), rtol=0, atol=1e-3)
+    stores = [PairStore.open(game.folder / "pairs-1") for game in games]
+    everything = torch.arange(len(stores[0]) * 2)
+    torch.testing.assert_close(
+        stores[0].latents(everything), stores[1].latents(everything), rtol=0, atol=1e-3
+    )
 
 
 def test_two_processes_with_a_shard_each(make: Make, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class ConservativeDPO(Uniform):
         import torch.nn.functional as F
 
         s = self.label_smoothing
-        return -(1 - s) * F.logsigmoid(z) - s * F.logsigmoid(-z), (torch.sigmoid(z) - (1 - s)).abs()
+        return -(1 - s) * F.logsigmoid(z) - s * F.logsigmoid(-z), torch.sigmoid(z) - (1 - s)
 
 
 LOSS = Loss(

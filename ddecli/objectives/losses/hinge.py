@@ -18,7 +18,7 @@ class Hinge(Uniform):
 
     def link(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The part of `z` that is missing to 1."""
-        return (1 - z).relu(), (z < 1).to(z.dtype)
+        return (1 - z).relu(), -(z < 1).to(z.dtype)
 
 
 LOSS = Loss(

@@ -22,7 +22,7 @@ class IPO(Uniform):
 
     def link(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The squared distance to 1/2."""
-        return (z - 0.5).square(), 2 * (z - 0.5).abs()
+        return (z - 0.5).square(), 2 * (z - 0.5)
 
 
 LOSS = Loss(

@@ -24,7 +24,7 @@ class RobustDPO(ConservativeDPO):
 
         s = self.label_smoothing
         loss = (s * F.logsigmoid(-z) - (1 - s) * F.logsigmoid(z)) / (1 - 2 * s)
-        return loss, ((1 - s) * torch.sigmoid(-z) + s * torch.sigmoid(z)) / (1 - 2 * s)
+        return loss, -((1 - s) * torch.sigmoid(-z) + s * torch.sigmoid(z)) / (1 - 2 * s)
 
 
 LOSS = Loss(
