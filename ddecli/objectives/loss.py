@@ -61,6 +61,11 @@ class Loss:
         return "beta" in self.settings
 
     @property
+    def scales_margin(self) -> bool:
+        """Whether beta is a factor before the margin, within the link."""
+        return self.mean_weight is not None
+
+    @property
     def has_logit(self) -> bool:
         """Whether it is a `-log sigmoid(z)`."""
         return bool(getattr(self.objective, "is_log_sigmoid", False))

@@ -49,7 +49,7 @@ def estimate(settings: TrainSettings) -> CostEstimate:
 
     Large batches are measured on at most eight micro-batches and scaled.
     """
-    measured = settings.model_copy(
+    measured = settings.with_any_beta().model_copy(
         update={
             "batch_size": min(settings.batch_size, 8 * settings.micro_batch_size),
             "steps": WARM_UP + MEASURED,

@@ -150,15 +150,28 @@ class TrainFields:
         ),
     ] = "noise"
     beta: Annotated[
-        float,
-        Gt(0),
-        Finite(),
+        Annotated[float, Gt(0), Finite()] | Literal["auto"],
         Option(
             OBJECTIVE,
             "Strength of the preference term; larger stays closer to the base model. Errors are means over a "
-            "latent's numbers, so 5000 means for uniform what it means in Diffusion-DPO. Default: the recipe.",
+            "latent's numbers, so 5000 means for uniform what it means in Diffusion-DPO. auto: what leaves "
+            "--beta-share of the gradient at a typical margin, measured before the first step; the number is in "
+            "run.yaml. Default: the recipe.",
+            metavar="NUMBER|auto",
         ),
     ] = 1.0
+    beta_share: Annotated[
+        float | None,
+        Gt(0),
+        Lt(1),
+        Option(
+            OBJECTIVE,
+            "With --beta auto: the share of a pair's gradient that is left where its margin is typical, which is the "
+            "weighted difference of the reference's errors on the two pictures, on average over the first 512 draws. "
+            "Default: 0.5.",
+            metavar="SHARE",
+        ),
+    ] = None
     ema_decay: Annotated[
         float,
         Ge(0),

@@ -56,7 +56,7 @@ def make_reference_errors(settings: TrainSettings, shard: tuple[int, int] = (1, 
         )
     settings = with_model(with_pairs(settings), resume=False)
     model = load_policy(settings, device, dtype)
-    objective = build_objective(schedule=model.schedule, **settings.model_dump())
+    objective = build_objective(schedule=model.schedule, **settings.with_any_beta().model_dump())
     if not objective.needs_losers or not can_be_kept(objective, settings):
         raise UserError(
             f"The loss {settings.loss} asks for no errors of a reference that could be kept: train at once."

@@ -73,6 +73,8 @@ def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool
     for name, value in before.model_dump(exclude=may_change).items():
         if name in OF_MODEL and (value is None or name == "model_revision"):
             continue  # not noted by earlier versions; and another revision may hold the same weights
+        if name == "beta" and settings.beta == "auto" and before.beta_share is not None:
+            continue  # it came to this
         if getattr(settings, name) != value:
             if overwrite:
                 return True
@@ -95,9 +97,12 @@ def begun_otherwise(settings: TrainSettings, name: str, before: object) -> UserE
 
 
 def as_begun(settings: TrainSettings) -> TrainSettings:
-    """A run that began before there was some setting goes on as it began."""
+    """A run that began before there was some setting goes on as it began, and one that set its beta with that."""
     out = settings.folder
-    return settings.model_copy(update={name: BEFORE[name] for name in _unnamed(out)})
+    changed = {name: BEFORE[name] for name in _unnamed(out)}
+    if settings.beta == "auto" and (out / "run.yaml").exists():
+        changed["beta"] = read_settings(out / "run.yaml").beta
+    return settings.model_copy(update=changed)
 
 
 def _unnamed(out: Path) -> set[str]:

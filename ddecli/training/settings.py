@@ -23,6 +23,8 @@ OF_MODEL = ("model_revision", "model_sha256")
 WORDS = ("model", "model_revision", "loss", "data", "out", "segment", "holdout")
 """Settings that are looked at as texts before all are checked together."""
 
+BETA_SHARE = 0.5
+"""With `beta` "auto"; in the built-in world it comes to betas that its grids chose: see `auto_beta`."""
 FAMILY_RECIPES = {"sd": "sd15", "sdxl": "sdxl"}
 BEFORE: dict[str, Any] = {"error": "noise", "dropped_prompt": "encoded", "size_condition": "own"}
 """What was done before there was a setting for it: the run.yaml of a run that began then does not name it."""
@@ -37,6 +39,10 @@ class TrainSettings(TrainFields, BaseModel):
     def folder(self) -> Path:
         """The run folder."""
         return Path(self.out)
+
+    def with_any_beta(self) -> TrainSettings:
+        """With some beta where it is still to be measured, for what does not depend on it."""
+        return self.model_copy(update={"beta": 1.0}) if self.beta == "auto" else self
 
 
 def resolve_settings(given: dict[str, Any], config: Path | None = None) -> TrainSettings:
@@ -56,6 +62,7 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
         raise UserError(_one_sentence(error)) from error
     _check_pairs(found)
     _check_labels(found)
+    _check_beta(found, given)
     if found.reference_ema is not None and not known_loss(found.loss).has_reference:
         raise UserError(f"--reference-ema: the loss {found.loss} looks at no reference; leave it out.")
     return found
@@ -84,6 +91,20 @@ def _check_labels(settings: TrainSettings) -> None:
         raise UserError("--labels soft: nobody has voted on pictures of self-play; leave it out.")
 
 
+def _check_beta(settings: TrainSettings, given: dict[str, Any]) -> None:
+    if settings.beta != "auto":
+        if given.get("beta_share") is not None:
+            raise UserError(f"--beta-share {settings.beta_share:g} goes with --beta auto.")
+        return
+    loss = known_loss(settings.loss)
+    if not loss.has_beta:
+        raise UserError(f"--beta auto: the loss {settings.loss} has no beta; leave it out.")
+    if not loss.scales_margin:
+        raise UserError(
+            f"--beta auto: beta of the loss {settings.loss} is no factor before a margin; give --beta a number."
+        )
+
+
 def origins(given: dict[str, Any], config: Path | None = None) -> dict[str, str]:
     """Where `resolve_settings` has the value of each setting from: `option`, `--config FILE`, `recipe sd15/lora`,
     `loss dde` or `default`.
@@ -108,6 +129,9 @@ def _layers(given: dict[str, Any], config: Path | None) -> list[tuple[str, dict[
         parse_segment(chosen["segment"])
     name, entry = _entry(model, loss, source.is_tiny, source.family, chosen.get("lora") is not None)
     chosen = _of_loss(loss) | entry | chosen
+    if options.get("beta") not in (None, "auto"):  # what another one was set by
+        file.pop("beta_share", None)
+    share = {"beta_share": BETA_SHARE} if chosen.get("beta") == "auto" else {}
     if "lr" not in chosen:
         raise UserError(
             f"There is no recipe for the loss {loss!r} with --model {model}: give --lr (and --beta)."
@@ -115,7 +139,7 @@ def _layers(given: dict[str, Any], config: Path | None) -> list[tuple[str, dict[
     micro_batch_size = chosen["batch_size"] if source.is_small else 1
     out = {} if chosen.get("out") else {"out": str(Path("runs") / run_name(chosen))}
     return [
-        ("default", {"micro_batch_size": micro_batch_size}),
+        ("default", {"micro_batch_size": micro_batch_size} | share),
         (f"loss {loss}", _of_loss(loss)),
         (f"recipe {name}", entry),
         (f"--config {config}", file),

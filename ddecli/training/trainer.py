@@ -12,7 +12,9 @@ from torch import nn
 
 from ddecli.core.errors import UserError
 from ddecli.models.base import load_unet_weights
+from ddecli.objectives.base import PairObjective
 from ddecli.objectives.registry import build_objective
+from ddecli.training.auto_beta import measured_beta
 from ddecli.training.batches import Batch
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
@@ -52,7 +54,8 @@ class Trainer:
         device = self.accelerator.device
         self.model = load_policy(settings, device, self.dtype)
         self.store = open_pairs(settings.data, settings, self.model)
-        self.objective = build_objective(schedule=self.model.schedule, **settings.model_dump())
+        known = settings.with_any_beta()
+        self.objective = build_objective(schedule=self.model.schedule, **known.model_dump())
         self.batches = open_batches(settings, self.model, self.store, device)
         self.kept = self.kept_errors(settings)
         self.base = self.model.reference(self.dtype) if self._needs_base() else None
@@ -61,6 +64,8 @@ class Trainer:
         self.parameters: dict[str, nn.Parameter]
         self._distribute()
         self.reference = self._moving_reference() or self.base
+        if settings.beta == "auto":
+            self._set_beta()
         T = self.model.schedule.num_timesteps
         self.held_out = self._held_out(T)
         self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
@@ -84,11 +89,21 @@ class Trainer:
             return True
         if not self.objective.needs_reference or self.settings.reference_ema:
             return False
-        return self.settings.credit_gradients is not None or self.kept is None or not self.kept.is_whole
+        others = self.settings.credit_gradients is not None or self.settings.beta == "auto"
+        return others or self.kept is None or not self.kept.is_whole
 
     def _moving_reference(self) -> MovingReference | None:
         decay = self.settings.reference_ema
         return None if decay is None else MovingReference(self.model, self.parameters, decay)
+
+    def _set_beta(self) -> None:
+        """Measure beta, and go on as if it had been given."""
+        assert isinstance(self.objective, PairObjective)
+        assert self.settings.beta_share is not None
+        self.objective.beta = measured_beta(self, self.settings.beta_share)
+        self.settings = self.settings.model_copy(update={"beta": self.objective.beta})
+        if not self._needs_base() and self.reference is self.base:
+            self.reference = self.base = None  # its errors are all kept
 
     @property
     def share(self) -> int:

@@ -114,6 +114,8 @@ def test_two_processes_train_as_one_does_what_is_not_alike(
     prepare(voted, load_model(str(sd_folder)), tmp_path / "votes", source="test")
     of_votes = {"loss": "uniform", "labels": "soft", "data": str(tmp_path / "votes"), "beta": 500.0}
     runs.append([make(f"votes-{count}", **of_votes) for count in (1, 2)])
+    of_share = {"loss": "uniform", "beta": "auto", "steps": 2, "micro_batch_size": 8, "batch_size": 16}
+    runs.append([make(f"share-{count}", **of_share) for count in (1, 2)])
     games = [
         make(f"spin-{count}", loss="spin", steps=2, iterations=2, batch_size=4, micro_batch_size=2)
         for count in (1, 2)
@@ -122,6 +124,8 @@ def test_two_processes_train_as_one_does_what_is_not_alike(
     for one, two in runs:
         train(one)
         np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING, err_msg=one.loss)
+        betas = [yaml.safe_load((run.folder / "run.yaml").read_text())["beta"] for run in (one, two)]
+        assert betas[0] == betas[1] != "auto"
     play(games[0])
     np.testing.assert_allclose(losses(games[1]), losses(games[0]), rtol=ROUNDING)
     stores = [PairStore.open(game.folder / "pairs-1") for game in games]
