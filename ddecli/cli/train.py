@@ -109,8 +109,10 @@ def train(
         raise UserError(
             f"--shard {shard} goes with --reference-only: a training is shared by accelerate launch."
         )
-    if reference_only and settings.pairs == "self-play":
-        raise UserError("--reference-only needs pairs that are there before training: leave out self-play.")
+    if reference_only and settings.is_game:
+        raise UserError(
+            f"--reference-only needs pairs that are there before training: leave out {settings.pairs}."
+        )
     if dry_run:
         _print_settings(settings.model_dump(), origins(given, config))
         _print_kept(settings)
@@ -122,7 +124,7 @@ def train(
         from ddecli.training.hub import check_can_push, push
         from ddecli.training.reference_pass import make_reference_errors
 
-        if settings.pairs == "self-play":
+        if settings.is_game:
             from ddecli.selfplay.iterations import play as run
         else:
             from ddecli.training.loop import train as run
@@ -131,7 +133,7 @@ def train(
     if estimate:
         from ddecli.core.console import console
 
-        if settings.pairs == "self-play":
+        if settings.is_game:
             console.print("Of one iteration's training; drawing its losers comes on top.")
         _print(estimate_run(settings), as_json)
         return

@@ -1,11 +1,16 @@
-"""Self-play: train, let the trained model draw the losers, train again.
+"""Self-play and semi-policy: train, let a model of the run draw the losers, train again.
 
 SPIN-Diffusion (Yuan et al. 2024, arXiv 2402.10210): iteration `k` prefers the data's pictures to those of iteration
 `k - 1`, which is the reference as well. With other losses it is the same game with their logit.
 
+SePPO (Zhang et al. 2024, arXiv 2410.05255): iteration `k` goes on from the model of iteration `k - 1`, and one of the
+models saved so far, the first and those of iterations 1 to `k - 1`, each as likely, draws the losers and is the
+reference. Reconstructed from summaries, which have a checkpoint every 30 updates, and seven of them; there it is one
+training, here every iteration is a run of its own, whose optimizer and warm-up begin anew.
+
     RUN/pairs-K       the pairs of iteration K, see `store.py`
     RUN/iteration-K   the run of every iteration but the last, which is RUN itself
-    RUN/self-play.yaml  the settings of the whole
+    RUN/self-play.yaml  the settings of the whole, semi-policy or not
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, write_text
 from ddecli.core.limits import MAX_SEED
-from ddecli.core.seeds import seed_of
+from ddecli.core.seeds import numpy_rng, seed_of
 from ddecli.data.store import PairStore
 from ddecli.models.load import load_for_sampling
 from ddecli.selfplay.store import Opponent, SelfPlayStore
@@ -41,7 +46,7 @@ def play(settings: TrainSettings, resume: bool = False, overwrite: bool = False)
     the same model. Every iteration has the same settings, and draws of its own.
 
     Args:
-        settings: with `pairs` "self-play"; `data` is the store that the winners are of.
+        settings: with `pairs` "self-play" or "semi-policy"; `data` is the store that the winners are of.
         resume, overwrite: as of `train`.
 
     Raises:
@@ -53,7 +58,11 @@ def play(settings: TrainSettings, resume: bool = False, overwrite: bool = False)
     for iteration in range(1, settings.iterations + 1):
         own = _of_iteration(settings, iteration)
         if accelerator.is_main_process:
-            console.print(f"Self-play, iteration {iteration} of {settings.iterations}: from {own.model}.")
+            against = own.reference_model or own.model
+            console.print(
+                f"{settings.pairs.capitalize()}, iteration {iteration} of {settings.iterations}: from {own.model}"
+                + (f", against {against}." if settings.pairs == "semi-policy" else ".")
+            )
         _make_pairs(settings, own, iteration, accelerator)
         summary = train(own, resume or overwrite, overwrite)
     return summary
@@ -68,6 +77,8 @@ def _of_iteration(settings: TrainSettings, iteration: int) -> TrainSettings:
         "iterations": 1,
         "data": str(folder / f"pairs-{iteration}"),
         "pairs_sha256": None,
+        "reference_model": None,
+        "reference_sha256": None,
         "out": str(folder if last else folder / f"iteration-{iteration}"),
         "seed": settings.seed if first else seed_of("iteration", settings.seed, iteration) % (MAX_SEED + 1),
     }
@@ -78,14 +89,23 @@ def _of_iteration(settings: TrainSettings, iteration: int) -> TrainSettings:
             "model_sha256": None,
         }
         changed |= of_run
+    if settings.pairs == "semi-policy":
+        drawn = reference_of(settings.seed, iteration)
+        if drawn < iteration - 1:  # not the model that it starts from
+            changed["reference_model"] = str(folder / f"iteration-{drawn}") if drawn else settings.model
     return settings.model_copy(update=changed)
+
+
+def reference_of(seed: int, iteration: int) -> int:
+    """The model that draws the losers of an iteration of semi-policy: 0, the first, or that of an earlier iteration."""
+    return int(numpy_rng("semi-policy", seed, iteration).integers(iteration))
 
 
 def _make_pairs(
     settings: TrainSettings, own: TrainSettings, iteration: int, accelerator: Accelerator
 ) -> None:
     """Make the pairs of an iteration, every process its share."""
-    model = load_for_sampling(own.model, accelerator.device, training_dtype(settings))
+    model = load_for_sampling(own.reference_model or own.model, accelerator.device, training_dtype(settings))
     winners = PairStore.open(Path(settings.data or ""), model.fingerprints)
     opponent = Opponent(settings.seed, iteration, min(len(winners), settings.steps * settings.batch_size))
     store = SelfPlayStore(winners, model, opponent, Path(own.data or ""))

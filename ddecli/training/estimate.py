@@ -74,7 +74,7 @@ def estimate(settings: TrainSettings) -> CostEstimate:
     seconds_per_step = seconds * settings.batch_size / measured.batch_size
     asks = trainer.objective.needs_reference
     kept = None
-    if asks and settings.pairs == "data":  # those of self-play are still to be drawn
+    if asks and not settings.is_game:  # the losers of a game are still to be drawn
         kept = trainer.kept_errors(with_model(with_pairs(settings), resume=False))
     draws = settings.steps * settings.batch_size if asks else 0
     read = kept.there if kept else 0

@@ -54,7 +54,7 @@ LOSS_HELP = "What is optimised; {default} if not given.\n" + "\n".join(
     f"- {loss.name}: {loss.summary}" for loss in LOSSES.values()
 )
 
-WITHOUT_LOGIT = ", ".join(loss.name for loss in LOSSES.values() if not loss.has_soft_labels)
+WITHOUT_STRENGTHS = ", ".join(loss.name for loss in LOSSES.values() if not loss.has_soft_labels)
 
 
 class TrainFields:
@@ -79,13 +79,15 @@ class TrainFields:
         ),
     ] = None
     pairs: Annotated[
-        Literal["data", "self-play"],
+        Literal["data", "self-play", "semi-policy"],
         Option(
             DATA,
             "data: both pictures of a pair are those of --data. self-play: its preferred pictures, against pictures "
             "that the model draws for the same prompts; the model that draws is the reference as well, and the next "
-            "iteration's opponent is what it became. Default: self-play for spin, else data.",
-            metavar="data|self-play",
+            "iteration's opponent is what it became. semi-policy: the same, but the model that draws and is the "
+            "reference is drawn at random from the one that training starts from and those of all iterations so far. "
+            "Default: self-play for spin, semi-policy for seppo and sspo, else data.",
+            metavar="data|self-play|semi-policy",
         ),
     ] = "data"
     iterations: Annotated[
@@ -94,11 +96,15 @@ class TrainFields:
         Le(MAX_ITERATIONS),
         Option(
             DATA,
-            "Iterations of self-play, each of --steps steps. The model of every one is kept, all but the last in "
-            "OUT/iteration-K. Default: {default}; 3 for spin.",
+            "Iterations of self-play and semi-policy, each of --steps steps. The model of every one is kept, all but "
+            "the last in OUT/iteration-K. Default: {default}; 3 for spin, 7 for seppo and sspo.",
         ),
     ] = 1
     pairs_sha256: str | None = None  # of the pair store's manifest; filled in by the run
+    reference_model: str | None = (
+        None  # of an iteration of semi-policy, where it is not the model it starts from
+    )
+    reference_sha256: str | None = None  # of all its weights; filled in by the run
     out: Annotated[str, Option(RUN, "Run folder. Default: runs/MODEL-LOSS.", path=True)] = ""
     steps: Annotated[
         int,
@@ -192,13 +198,23 @@ class TrainFields:
             "Share of the labels that cdpo and robust take to be wrong, 0 to 0.5. Default: {default}.",
         ),
     ] = 0.1
+    anchor: Annotated[
+        Literal["push-pull", "switch", "none"],
+        Option(
+            OBJECTIVE,
+            "Of the losses seppo and sspo: what the reference's picture is where the policy draws the winner no better "
+            "than the reference does. push-pull: it is learned, too (SePPO). switch: it is left out, and the winner "
+            "alone learned (SSPO). none: a loser, as everywhere else. Default: {default}, for sspo switch.",
+            metavar="push-pull|switch|none",
+        ),
+    ] = "push-pull"
     labels: Annotated[
         Literal["hard", "soft"],
         Option(
             OBJECTIVE,
             "hard: the preferred picture of a pair is so for certain. soft: with the probability p that the pair store "
             "has for it, such as 0.7 for seven votes to three; a pair's loss is then p loss(z) + (1 - p) loss(-z), "
-            f"z its logit. Not for {WITHOUT_LOGIT}, which have none. Default: {{default}}.",
+            f"z its logit. Not for {WITHOUT_STRENGTHS}. Default: {{default}}.",
             metavar="hard|soft",
         ),
     ] = "hard"

@@ -52,6 +52,26 @@ def load_policy(settings: TrainSettings, device: torch.device, dtype: torch.dtyp
     return model
 
 
+def load_reference(
+    settings: TrainSettings, policy: DiffusionModel, device: torch.device, dtype: torch.dtype
+) -> DiffusionModel:
+    """A frozen reference that is another model than the run starts from; of the U-Net alone.
+
+    Raises:
+        UserError: none, or one of other latents, prompts or timesteps than the policy.
+    """
+    model = load_model(str(settings.reference_model), "cpu", encoders=False).with_errors_of(settings.error)
+    same = torch.equal(model.schedule.alphas_cumprod, policy.schedule.alphas_cumprod)
+    if not (same and model.fingerprints & policy.fingerprints and model.latent_shape == policy.latent_shape):
+        raise UserError(
+            f"{settings.reference_model} cannot be the reference of {settings.model}: its autoencoder, text encoders "
+            "or noise schedule are others."
+        )
+    hold_frozen_in(dtype, model.unet.requires_grad_(False).train())
+    model.unet.to(device, memory_format=torch.channels_last)
+    return model
+
+
 def open_pairs(folder: str | None, settings: TrainSettings, model: DiffusionModel) -> PairStore:
     """A pair store that a run trains or is evaluated on.
 

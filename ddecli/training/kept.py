@@ -44,7 +44,7 @@ def say_kept(settings: TrainSettings, store: Path) -> str | None:
     The names of files are looked at, and neither the weights of the base nor what the machine computes with.
     """
     loss, manifest = known_loss(settings.loss), store / "manifest.json"
-    moves = settings.reference_ema is not None or settings.pairs == "self-play"
+    moves = settings.reference_ema is not None or settings.is_game or settings.reference_model is not None
     asks_more = getattr(loss.objective, "needs_distance", False)  # and none are kept
     if settings.reference == "compute" or moves or asks_more or not loss.has_reference:
         return None

@@ -60,8 +60,9 @@ def key_of(
 
 
 def can_be_kept(objective: Objective, settings: TrainSettings) -> bool:
-    """Whether other runs could read the reference's errors: nothing else is asked of it, and it does not move."""
-    return objective.needs_reference and not objective.needs_distance and settings.reference_ema is None
+    """Whether other runs could read the reference's errors: nothing else is asked of it, and it is the run's start."""
+    is_start = settings.reference_ema is None and settings.reference_model is None
+    return objective.needs_reference and not objective.needs_distance and is_start
 
 
 class ReferenceErrors:

@@ -52,7 +52,16 @@ def with_model(settings: TrainSettings, resume: bool) -> TrainSettings:
             f"The weights of {settings.model} are not those of the run to repeat (its model_sha256): put the weights "
             "back that it was trained on, or give --model to start from others."
         )
-    return settings.model_copy(update={"model_sha256": found, "model_revision": revision_of(source, folder)})
+    noted = {"model_sha256": found, "model_revision": revision_of(source, folder)}
+    if settings.reference_model is not None:
+        other = resolve(settings.reference_model)
+        noted["reference_sha256"] = sha256_of(other, local_folder(other))
+        if settings.reference_sha256 not in (None, noted["reference_sha256"]):
+            raise UserError(
+                f"The weights of {settings.reference_model} are not those of the reference of the run to repeat (its "
+                "reference_sha256): put the weights back."
+            )
+    return settings.model_copy(update=noted)
 
 
 def is_other_run(settings: TrainSettings, resume: bool, overwrite: bool) -> bool:

@@ -40,6 +40,11 @@ class TrainSettings(TrainFields, BaseModel):
         """The run folder."""
         return Path(self.out)
 
+    @property
+    def is_game(self) -> bool:
+        """Whether rejected pictures are drawn by a model, in iterations."""
+        return self.pairs != "data"
+
     def with_any_beta(self) -> TrainSettings:
         """With some beta where it is still to be measured, for what does not depend on it."""
         return self.model_copy(update={"beta": 1.0}) if self.beta == "auto" else self
@@ -71,11 +76,15 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
 def _check_pairs(settings: TrainSettings) -> None:
     if settings.pairs == "data":
         if settings.iterations > 1:
-            raise UserError(f"--iterations {settings.iterations} goes with --pairs self-play.")
+            raise UserError(f"--iterations {settings.iterations} goes with --pairs self-play or semi-policy.")
     elif not known_loss(settings.loss).has_losers:
         raise UserError(
             f"The loss {settings.loss} looks at no rejected pictures: there is nothing to play against; leave "
-            "--pairs self-play out, or choose another --loss."
+            f"--pairs {settings.pairs} out, or choose another --loss."
+        )
+    elif settings.reference_ema is not None and settings.pairs == "semi-policy":
+        raise UserError(
+            "--reference-ema: in semi-policy the reference is one of the saved models; leave one of both out."
         )
 
 
@@ -84,11 +93,11 @@ def _check_labels(settings: TrainSettings) -> None:
         return
     if not known_loss(settings.loss).has_soft_labels:
         raise UserError(
-            f"--labels soft: the loss {settings.loss} has no logit that a label could be wrong about; leave it out, or "
-            "choose another --loss."
+            f"--labels soft: the loss {settings.loss} takes no strengths of labels; leave it out, or choose another "
+            "--loss."
         )
-    if settings.pairs == "self-play":
-        raise UserError("--labels soft: nobody has voted on pictures of self-play; leave it out.")
+    if settings.is_game:
+        raise UserError(f"--labels soft: nobody has voted on pictures of {settings.pairs}; leave it out.")
 
 
 def _check_beta(settings: TrainSettings, given: dict[str, Any]) -> None:

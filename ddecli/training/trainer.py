@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ddecli.core.errors import UserError
-from ddecli.models.base import load_unet_weights
+from ddecli.models.base import DiffusionModel, load_unet_weights
 from ddecli.objectives.base import PairObjective
 from ddecli.objectives.registry import build_objective
 from ddecli.training.auto_beta import measured_beta
@@ -19,7 +19,14 @@ from ddecli.training.batches import Batch
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
 from ddecli.training.holdout import HeldOut
-from ddecli.training.inputs import compile_blocks, load_policy, micro_batches, open_batches, open_pairs
+from ddecli.training.inputs import (
+    compile_blocks,
+    load_policy,
+    load_reference,
+    micro_batches,
+    open_batches,
+    open_pairs,
+)
 from ddecli.training.moving_reference import MovingReference
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.pair_gradients import pair_gradient_norms
@@ -58,7 +65,7 @@ class Trainer:
         self.objective = build_objective(schedule=self.model.schedule, **known.model_dump())
         self.batches = open_batches(settings, self.model, self.store, device)
         self.kept = self.kept_errors(settings)
-        self.base = self.model.reference(self.dtype) if self._needs_base() else None
+        self.base = self._load_base() if self._needs_base() else None
         if settings.compile:
             compile_blocks([self.model] if self.base is None else [self.model, self.base])
         self.parameters: dict[str, nn.Parameter]
@@ -91,6 +98,11 @@ class Trainer:
             return False
         others = self.settings.credit_gradients is not None or self.settings.beta == "auto"
         return others or self.kept is None or not self.kept.is_whole
+
+    def _load_base(self) -> DiffusionModel:
+        if self.settings.reference_model is None:
+            return self.model.reference(self.dtype)
+        return load_reference(self.settings, self.model, self.accelerator.device, self.dtype)
 
     def _moving_reference(self) -> MovingReference | None:
         decay = self.settings.reference_ema

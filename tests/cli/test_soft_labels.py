@@ -171,9 +171,9 @@ def test_what_cannot_be_soft_is_refused(train: Run, ddecli: Run, prepared: Calla
     typed = train("--labels", "soft", data="named")
     assert_one_sentence(typed, "named holds no strengths of labels, which --labels soft needs", "leave out")
     assert not contents("run")
-    for loss in ("sft", "mapo", "dspo", "kto", "linear-dpo"):
+    for loss in ("sft", "mapo", "dspo", "kto", "linear-dpo", "seppo"):
         typed = train("--labels", "soft", loss=loss)
-        assert_one_sentence(typed, f"--labels soft: the loss {loss} has no logit")
+        assert_one_sentence(typed, f"--labels soft: the loss {loss} takes no strengths of labels")
     assert_one_sentence(train("--labels", "soft", loss="spin"), "nobody has voted on pictures of self-play")
     assert_one_sentence(train("--labels", "half"), "--labels 'half'", "'hard' or 'soft'")
     assert not contents("run")

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from ddecli.core.errors import UserError
 from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.base import Objective, PairErrors
-from ddecli.objectives.registry import build_objective
+from ddecli.objectives.registry import LOSSES, build_objective
 
 T = 40
 BETA = 3.0
 PAIRWISE = ["uniform", "sdpo", "dde-single", "dde-step", "dde"]
+ANCHORED = ["seppo", "sspo"]
 LINKS = {"ipo": 1 / 4, "hinge": 1.0, "cdpo": math.log(2), "robust": math.log(2)}
 """Losses of Diffusion-DPO's margin with another link, and what each is where policy and reference are one."""
 SIDES = ("policy_w", "policy_l", "reference_w", "reference_l")
@@ -229,6 +230,37 @@ def test_kto_begins_at_one_half_and_keeps_its_baseline(schedule: NoiseSchedule) 
         again(PairErrors(errors.policy_w, None, None, None, errors.t))
 
 
+def test_an_anchor_has_the_references_picture_push_or_pull(schedule: NoiseSchedule) -> None:
+    """At the start ln 2 and the winner's half of Diffusion-DPO's gradient; then each pair by its own winner."""
+    w, l = random_errors(5).policy_w, random_errors(5).policy_l
+    t = torch.zeros(12, dtype=torch.long)
+    for loss in ANCHORED:
+        sides = [w.clone().requires_grad_(), l.clone().requires_grad_()]
+        output = build_objective(loss, schedule, BETA)(PairErrors(*sides, w, l, t))
+        assert (
+            output.loss.tolist() == pytest.approx([math.log(2)] * 12, abs=1e-7) and (output.logit == 0).all()
+        )
+        by_w, by_l = torch.autograd.grad(output.loss.sum(), sides)
+        torch.testing.assert_close(by_w, torch.full((12,), BETA / 4))
+        assert (by_l == 0).all()  # neither draws the winner better
+    errors = random_errors(16, 60)
+    better = errors.policy_w < errors.reference_w
+    assert 10 < better.sum() < 50
+    own_w, own_l = errors.policy_w - errors.reference_w, errors.policy_l - errors.reference_l
+    for loss, anchor, otherwise in (
+        ("seppo", None, -1.0), ("sspo", None, 0.0), ("seppo", "switch", 0.0), ("sspo", "push-pull", -1.0),
+        ("seppo", "none", 1.0), ("sspo", "none", 1.0),
+    ):  # fmt: skip
+        asked = LOSSES[loss].defaults["anchor"] if anchor is None else anchor
+        found = build_objective(loss, schedule, BETA, anchor=asked)(errors).loss
+        s = torch.where(better, 1.0, otherwise)
+        torch.testing.assert_close(found, -F.logsigmoid(-BETA / 2 * (own_w - s * own_l)))
+        if asked == "none":
+            assert torch.equal(found, build_objective("uniform", schedule, BETA)(errors).loss)
+    with pytest.raises(ValueError, match="both images"):
+        build_objective("seppo", schedule, BETA)(PairErrors(w, None, None, None, t))
+
+
 def loss_at(
     loss: str, schedule: NoiseSchedule, z: torch.Tensor, p: float | None = None, **settings: float
 ) -> torch.Tensor:
@@ -318,7 +350,7 @@ def test_learning_the_preference_lowers_the_loss(loss: str, schedule: NoiseSched
 
 
 @pytest.mark.parametrize("p", [None, 0.7])
-@pytest.mark.parametrize("loss", ["dspo", "linear-dpo", "kto", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", [*ANCHORED, "dspo", "linear-dpo", "kto", *PAIRWISE, *LINKS])
 def test_gradient_weight_is_the_gradient_by_the_margin(
     loss: str, p: float | None, schedule: NoiseSchedule
 ) -> None:
@@ -335,7 +367,7 @@ def test_gradient_weight_is_the_gradient_by_the_margin(
     assert not output.gradient_weight.requires_grad
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "kto", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "kto", *ANCHORED, *PAIRWISE, *LINKS])
 def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(8, 6, torch.float64)
@@ -347,7 +379,7 @@ def test_gradcheck(loss: str, schedule: NoiseSchedule) -> None:
     )
 
 
-@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "linear-dpo", "kto", *PAIRWISE, *LINKS])
+@pytest.mark.parametrize("loss", ["sft", "mapo", "dspo", "linear-dpo", "kto", *ANCHORED, *PAIRWISE, *LINKS])
 def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: NoiseSchedule) -> None:
     objective = objective_with_history(loss, schedule)
     errors = random_errors(9, 13)
@@ -358,7 +390,7 @@ def test_a_batch_is_its_pairs_one_by_one_in_any_order(loss: str, schedule: Noise
     for name in ("loss", "logit", "gradient_weight"):
         values = getattr(whole, name)
         if values is None:
-            assert name == "logit" and loss not in PAIRWISE
+            assert name == "logit" and loss not in PAIRWISE + ANCHORED
             continue
         assert values.shape == (13,)
         one_by_one = torch.cat([getattr(single, name) for single in singles])

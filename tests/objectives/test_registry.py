@@ -21,6 +21,7 @@ from ddecli.training.fields import LOSS_HELP
 from ddecli.training.settings import resolve_settings
 
 ROOT = Path(__file__).parents[2]
+HARD = ("sft", "mapo", "dspo", "kto", "linear-dpo", "seppo", "sspo")
 SCHEDULE = NoiseSchedule(torch.tensor([0.9, 0.5, 0.1]))
 
 
@@ -37,6 +38,8 @@ def test_every_loss_can_be_built() -> None:
         "robust",
         "kto",
         "mapo",
+        "seppo",
+        "sspo",
         "dde",
         "dde-single",
         "dde-step",
@@ -48,7 +51,7 @@ def test_every_loss_can_be_built() -> None:
         objective = build_objective(name, SCHEDULE, 5000)
         assert (objective.corrections() is not None) == (name in ("dde", "dde-step"))
         assert objective.needs_losers == (name != "sft")
-        assert LOSSES[name].has_soft_labels == (name not in ("sft", "mapo", "dspo", "kto", "linear-dpo"))
+        assert LOSSES[name].has_soft_labels == (name not in HARD)
         assert objective.needs_reference == (name not in ("sft", "mapo"))
         probabilities = build_sampler(name, 1000).probabilities
         assert (float(probabilities[999] / probabilities[0]) > 100) == (name == "discounted")
@@ -124,7 +127,9 @@ def test_the_mean_weight_is_that_of_stable_diffusion_s_schedule() -> None:
         DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     )
     weights = loss_weights(schedule)
-    assert set(weights) == {"uniform", "discounted", "spin", "sdpo", "dde", "dde-single", "dde-step"}
+    assert set(weights) == {
+        "uniform", "discounted", "spin", "seppo", "sspo", "sdpo", "dde", "dde-single", "dde-step",
+    }  # fmt: skip
     assert {weight.dtype for weight in weights.values()} == {torch.float64}
     for name, weight in weights.items():
         assert LOSSES[name].mean_weight == pytest.approx(float(weight.mean()), rel=3e-3), name

@@ -9,5 +9,5 @@ from ddecli.training.settings import resolve_settings
 
 for file in sys.argv[1:]:
     settings = resolve_settings({}, Path(file))
-    run = play if settings.pairs == "self-play" else train
+    run = play if settings.is_game else train
     run(settings, resume=True)

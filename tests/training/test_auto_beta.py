@@ -130,6 +130,8 @@ def test_whose_beta_can_be_measured(loss: str) -> None:
         "uniform",
         "discounted",
         "spin",
+        "seppo",
+        "sspo",
         "sdpo",
         "dde",
         "dde-single",

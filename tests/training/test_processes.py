@@ -120,7 +120,10 @@ def test_two_processes_train_as_one_does_what_is_not_alike(
         make(f"spin-{count}", loss="spin", steps=2, iterations=2, batch_size=4, micro_batch_size=2)
         for count in (1, 2)
     ]
-    launch("8-gpus-ddp.yaml", 29615, *(two for _, two in runs), games[1])
+    in_three = {"steps": 2, "iterations": 3, "batch_size": 4, "micro_batch_size": 2, "beta": 300.0}
+    # Of this seed the second iteration plays against the model at the start, the third against that of the first.
+    semi = [make(f"seppo-{count}", loss="seppo", seed=2, **in_three) for count in (1, 2)]
+    launch("8-gpus-ddp.yaml", 29615, *(two for _, two in runs), games[1], semi[1])
     for one, two in runs:
         train(one)
         np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING, err_msg=one.loss)
@@ -128,6 +131,10 @@ def test_two_processes_train_as_one_does_what_is_not_alike(
         assert betas[0] == betas[1] != "auto"
     play(games[0])
     np.testing.assert_allclose(losses(games[1]), losses(games[0]), rtol=ROUNDING)
+    play(semi[0])
+    np.testing.assert_allclose(losses(semi[1]), losses(semi[0]), rtol=ROUNDING)
+    references = [yaml.safe_load((game.folder / "run.yaml").read_text())["reference_model"] for game in semi]
+    assert references == [str(game.folder / "iteration-1") for game in semi]
     stores = [PairStore.open(game.folder / "pairs-1") for game in games]
     everything = torch.arange(len(stores[0]) * 2)
     torch.testing.assert_close(
