@@ -35,7 +35,7 @@ from ddecli.data.index import Encoded
 from ddecli.data.pairs import NOT_FINITE, SAME_PICTURE, Pair, Rejects
 from ddecli.data.pictures import InMemory, Picture, read_picture
 from ddecli.data.read_ahead import read_ahead
-from ddecli.data.relabel import Decided, Relabel, first_won
+from ddecli.data.relabel import Decided, Relabel, first_won, strength_of
 from ddecli.data.shards import EMBEDDINGS, LATENTS
 from ddecli.data.sources.base import Part
 from ddecli.data.splits import PromptSplit
@@ -268,6 +268,7 @@ class _SplitWriter:
         self.pairs = TableWriter(folder / "pairs.parquet", PAIRS)
         self.prompts.add_encoded("", encoder.empty)
         self.strengths = 0  # pairs that have one
+        self.deciding = encoder.relabel.card if encoder.relabel else None
 
     def write(self, pair: Pair, row: _Row) -> bool:
         """Write a pair; whether its pictures are encoded, so that it could be.
@@ -287,10 +288,13 @@ class _SplitWriter:
         if gap is not None and not first_won(gap):
             chosen, rejected, gap = rejected, chosen, -gap
             noise = noise[::-1]
+        strength = pair.strength
+        if gap is not None and self.deciding is not None:
+            strength = strength_of(self.deciding, gap)
         self.prompts.add(pair.prompt)
         names = printable(pair.pair_id), printable(pair.source)  # files' names need not be UTF-8
-        self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap, *noise, pair.strength)
-        self.strengths += pair.strength is not None
+        self.pairs.add(names[0], pair.prompt, chosen, rejected, names[1], gap, *noise, strength)
+        self.strengths += strength is not None
         return True
 
     def close(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from ddecli.core.scores import score_signs
 from ddecli.data.pairs import TIE, Pair
 from ddecli.data.pictures import Picture
 
+MAJORITY = "majority"
+"""What several scorers that decide are called."""
 Score = Callable[[Sequence[Any], Sequence[str]], Any]
 """Prepared pictures and a prompt for each -> (N,) float32, larger is better."""
 
@@ -83,7 +85,7 @@ class Decided:
 def deciding_card(scorers: Sequence[tuple[dict[str, Any], float]]) -> dict[str, Any]:
     """What decides: the card of the only scorer, or those of all; each with its threshold where that is not 0."""
     cards = [card | ({"threshold": threshold} if threshold else {}) for card, threshold in scorers]
-    return cards[0] if len(cards) == 1 else {"name": "majority", "scorers": cards}
+    return cards[0] if len(cards) == 1 else {"name": MAJORITY, "scorers": cards}
 
 
 def gaps_of(first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
@@ -108,6 +110,16 @@ def gaps_of(first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) 
     votes[np.abs(gaps) < least] = 0
     decided = np.where(votes[0] == 0, 0, gaps[0]) if len(gaps) == 1 else votes.mean(axis=0)
     return np.where(known.all(axis=0), decided, np.nan)
+
+
+def strength_of(card: dict[str, Any], score_gap: float) -> float | None:
+    """The share of the votes for a pair's winner, of a scorer that has none half a vote; None where one decided.
+
+    Args:
+        card: of what decided.
+        score_gap: see `gaps_of`, above 0.
+    """
+    return (1 + score_gap) / 2 if card["name"] == MAJORITY else None
 
 
 def first_won(score_gap: float) -> bool:

@@ -55,6 +55,15 @@ def test_the_majority_of_the_tiny_worlds_scorers_decides(relabelled: Callable[..
     assert votes(store, plain) == {name: (sum_ > 0) - (sum_ < 0) for name, sum_ in lead.items()}
     for name, pair in pairs_of(store).items():
         assert pair.score_gap == pytest.approx(abs(lead[name]) / 3)
+        # Three votes of three, two of three, or two of two and a scorer that finds both equal.
+        of_winner = sum(
+            {1: 1.0, 0: 0.5, -1: 0.0}[own[metric][name] * (1 if lead[name] > 0 else -1)] for metric in metrics
+        )
+        assert pair.strength == pytest.approx(of_winner / 3)
+    assert (
+        store.strengths is not None and 0.6 < float(store.strengths.min()) < float(store.strengths.max()) == 1
+    )
+    assert all(pair.strength is None for pair in pairs_of(alone["pickscore"]).values())
     said = store.manifest["relabel"]
     assert said["name"] == "majority" and [card["name"] for card in said["scorers"]] == list(metrics)
     assert said["scorers"][1] == alone["pickscore"].manifest["relabel"]
