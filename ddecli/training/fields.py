@@ -173,7 +173,8 @@ class TrainFields:
         Option(
             OBJECTIVE,
             "With --beta auto: the share of a pair's gradient that is left where its margin is typical, which is the "
-            "weighted difference of the reference's errors on the two pictures, on average over the first 512 draws. "
+            "weighted difference of the reference's errors on the two pictures, on average over 512 draws that are the "
+            "same for every seed. "
             "Default: 0.5.",
             metavar="SHARE",
         ),

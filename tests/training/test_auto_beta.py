@@ -66,8 +66,8 @@ def beta_of(run: TrainSettings) -> Any:
 
 
 def slow_margin(settings: TrainSettings) -> float:
-    """The typical margin over the first 24 draws, each alone, by predictions and the weight as it is published."""
-    trainer = Trainer(settings.with_any_beta())
+    """The typical margin over 24 draws, each alone, by predictions and the weight as it is published."""
+    trainer = Trainer(settings.with_any_beta().model_copy(update={"seed": -2}))
     terms = []
     for number in range(24):
         batch = trainer.batches(range(number, number + 1))
@@ -103,14 +103,14 @@ def test_the_share_is_what_is_left_at_the_typical_margin(settings: Make) -> None
 
 
 def test_it_is_the_same_however_the_errors_come(settings: Make, tmp_path: Path) -> None:
-    """In other micro-batches, with adapters, and read where an earlier run left them, without a reference."""
+    """In other micro-batches, with adapters and another seed, and where all errors of the run itself are kept."""
     asked = {"loss": "uniform", "beta": "auto", "steps": 5, "reference": "keep"}
     runs = [
         settings(**asked | {"out": str(tmp_path / name)} | changed)
         for name, changed in (
             ("a", {}),
             ("b", {"micro_batch_size": 3}),
-            ("c", {"lora": 2, "prompt_dropout": 0.2}),
+            ("c", {"lora": 2, "prompt_dropout": 0.2, "seed": 7}),
             ("d", {}),
         )
     ]
@@ -154,5 +154,5 @@ def test_pictures_that_do_not_differ_set_no_beta(settings: Make, monkeypatch: py
     monkeypatch.setattr(
         "ddecli.training.auto_beta.errors_by_row", lambda model, batch, cast: torch.ones(len(batch.t))
     )
-    with pytest.raises(UserError, match="differ by 0 on the first draws"):
+    with pytest.raises(UserError, match="differ by 0 on 24 draws"):
         train(settings(loss="uniform", beta="auto"))
