@@ -101,9 +101,10 @@ class TrainFields:
         ),
     ] = 1
     pairs_sha256: str | None = None  # of the pair store's manifest; filled in by the run
-    reference_model: str | None = (
-        None  # of an iteration of semi-policy, where it is not the model it starts from
-    )
+    reference_model: Annotated[
+        str | None,
+        InFile(" (the reference, where it is not the model that training starts from, as in semi-policy)"),
+    ] = None
     reference_sha256: str | None = None  # of all its weights; filled in by the run
     out: Annotated[str, Option(RUN, "Run folder. Default: runs/MODEL-LOSS.", path=True)] = ""
     steps: Annotated[

@@ -20,7 +20,7 @@ from ddecli.training.fields import TrainFields
 OF_MODEL = ("model_revision", "model_sha256")
 """What a run notes of the model it started from."""
 
-WORDS = ("model", "model_revision", "loss", "data", "out", "segment", "holdout")
+WORDS = ("model", "model_revision", "loss", "data", "out", "segment", "holdout", "reference_model")
 """Settings that are looked at as texts before all are checked together."""
 
 BETA_SHARE = 0.5
@@ -68,9 +68,18 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     _check_pairs(found)
     _check_labels(found)
     _check_beta(found, given)
-    if found.reference_ema is not None and not known_loss(found.loss).has_reference:
-        raise UserError(f"--reference-ema: the loss {found.loss} looks at no reference; leave it out.")
+    _check_reference(found)
     return found
+
+
+def _check_reference(settings: TrainSettings) -> None:
+    asked = {"--reference-ema": settings.reference_ema, "reference_model": settings.reference_model}
+    given = [name for name, value in asked.items() if value is not None]
+    if given and not known_loss(settings.loss).has_reference:
+        raise UserError(f"{given[0]}: the loss {settings.loss} looks at no reference; leave it out.")
+    if settings.reference_model is not None and (settings.is_game or settings.reference_ema is not None):
+        other = f"--pairs {settings.pairs}" if settings.is_game else "--reference-ema"
+        raise UserError(f"reference_model: {other} has a reference of its own; leave one of both out.")
 
 
 def _check_pairs(settings: TrainSettings) -> None:

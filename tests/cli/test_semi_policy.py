@@ -198,6 +198,15 @@ def test_what_cannot_be_played_is_refused(seppo: Run, ddecli: Run, sdxl_folder: 
             "not those of the reference" if name[-1] == "6" else "cannot be the reference of run/iteration-2"
         )
         assert_one_sentence(ddecli("train", "--config", "other.yaml", "--out", "other"), said)
+    given = yaml.safe_load(Path("run/run.yaml").read_text())
+    for changed, said in (
+        ({"loss": "mapo", "beta": 1.0}, "reference_model: the loss mapo looks at no reference"),
+        ({"reference_ema": 0.9}, "reference_model: --reference-ema has a reference of its own"),
+        ({"pairs": "self-play"}, "reference_model: --pairs self-play has a reference of its own"),
+        ({"reference_model": "nowhere"}, "nowhere"),
+    ):
+        Path("other.yaml").write_text(yaml.safe_dump(given | {"reference_sha256": None} | changed))
+        assert_one_sentence(ddecli("train", "--config", "other.yaml", "--out", "other"), said)
     assert contents("run") == before and not contents("other")
     assert (
         ddecli("train", "--config", "run/run.yaml", "--out", "again").code == 0
