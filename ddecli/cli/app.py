@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from ddecli import __version__
-from ddecli.cli import choose, figure, inception, prepare, report, sample, score, table, train, world
+from ddecli.cli import choose, export, figure, inception, prepare, report, sample, score, table, train, world
 from ddecli.cli.stop import BY_CTRL_C, stoppable
 from ddecli.core.console import LIBRARY_NOTES
 from ddecli.core.errors import Stopped, UserError
@@ -30,6 +30,7 @@ app.command("train", epilog=train.EPILOG)(train.train)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("inception")(inception.inception)
+app.command("export")(export.export)
 app.command("choose")(choose.choose)
 app.command("table")(table.table)
 app.command("report")(report.report)

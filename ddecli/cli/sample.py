@@ -30,9 +30,10 @@ def sample(
         typer.Option(
             metavar="NAME[=PATH] or FILE",
             help="world:train, world:validation, world:test or world:classes; pickapic-validation, partiprompts or "
-            "hpsv2, from your copy at PATH (file or folder) or from the Hugging Face hub; imagenet-classes (A photo of "
-            "..., 1000); or a file: one prompt per line, or .csv, .tsv, .json, .jsonl, .parquet with prompt, caption "
-            "or text. Tiny models take world:validation if not given.",
+            "hpsv2, from your copy at PATH (file or folder) or from the Hugging Face hub; geneval, geneval2, dpg or "
+            "t2i-compbench from your copy; imagenet-classes (A photo of ..., 1000); or a file: one prompt per line, or "
+            ".csv, .tsv, .json, .jsonl, .parquet with prompt, caption or text. Categories that come with prompts are "
+            "kept. Tiny models take world:validation if not given.",
         ),
     ] = None,
     prompt: Annotated[

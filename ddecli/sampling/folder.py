@@ -11,6 +11,7 @@ from typing import Any
 from ddecli.core.errors import NotPermitted, UserError
 from ddecli.core.files import make_folder, sync, write_text
 from ddecli.core.paths import replaceable
+from ddecli.core.prompt_rows import PROMPT_ROWS
 from ddecli.core.protocol import (
     BESIDE,
     CONTACT_SHEET,
@@ -29,6 +30,7 @@ from ddecli.core.world import world_of
 OWN_FILES = (
     PROTOCOL,
     METADATA,
+    PROMPT_ROWS,
     CONTACT_SHEET,
     "scores.parquet",
     "scores.json",

@@ -36,6 +36,7 @@ from ddecli.core.console import console, progress
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
+from ddecli.core.prompt_rows import write_prompt_rows
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
 from ddecli.core.seeds import seed_of
 from ddecli.core.world import SMALL_PIXELS
@@ -86,7 +87,7 @@ def sample_images(
 ) -> SampleSummary:
     """Make `images_per_prompt` images of every prompt in `out`, skipping those that exist.
 
-    Whichever call finds the whole set complete writes metadata.jsonl and the contact sheet.
+    Whichever call finds the whole set complete writes metadata.jsonl, prompts.json and the contact sheet.
 
     Args:
         model: the scheduler of its pipeline is replaced by DDIM, unless the model was made for few steps.
@@ -167,6 +168,7 @@ def sample_images(
     left = len(folder.missing(tasks))
     if not left:
         folder.write_metadata(tasks, settings.seed)
+        write_prompt_rows(out, prompts.rows)
         with atomic_file(out / CONTACT_SHEET) as temporary:
             contact_sheet(out, tasks).save(temporary, format="PNG")
     return SampleSummary(

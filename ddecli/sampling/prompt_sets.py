@@ -1,4 +1,4 @@
-"""Published prompt sets by name: from the user's own copy, from the Hugging Face hub, or from the package."""
+"""Prompt sets by name or by path: the user's own copy, the Hugging Face hub's, or the package's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from pathlib import Path, PurePosixPath
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.hub import hub_files
-from ddecli.core.prompts import COLUMNS, read_prompts
+from ddecli.core.prompts import COLUMNS, PromptRow
+from ddecli.sampling.benchmarks import (
+    FILES,
+    REQUIRED,
+    STYLES,
+    TITLES,
+    benchmark_of,
+    read_benchmark,
+    read_list,
+)
 
 IMAGENET = "imagenet-classes"
 RENAMED_CLASSES = {
@@ -43,16 +52,16 @@ PUBLISHED = {
     "partiprompts": PublishedPrompts("nateraw/parti-prompts", ("PartiPrompts.tsv",), "Prompt", 1632),
     "hpsv2": PublishedPrompts(
         "zhwang/HPDv2",
-        tuple(f"benchmark/{style}.json" for style in ("anime", "concept-art", "paintings", "photo")),
+        tuple(f"benchmark/{style}.json" for style in STYLES),
         "prompt",
         3200,
     ),
 }
-NAMES = (*PUBLISHED, IMAGENET)
+NAMES = (*PUBLISHED, IMAGENET, *REQUIRED)
 
 
-def prompts_by_name(name: str, path: Path | None = None) -> list[str]:
-    """The prompts of a published set in their order, repeated ones included.
+def rows_by_name(name: str, path: Path | None = None) -> list[PromptRow]:
+    """The prompts of a published set in their order, repeated ones included, with what is said of each.
 
     A number of prompts other than the published one is said, not refused.
 
@@ -63,22 +72,46 @@ def prompts_by_name(name: str, path: Path | None = None) -> list[str]:
     Raises:
         UserError: the copy lacks a file or the column, or neither cache nor network has the set.
     """
+    if name in REQUIRED:
+        if path is None:
+            raise UserError(
+                f"{TITLES[name]} is read from your own copy: give {name}=PATH, which is {FILES[name]}."
+            )
+        return read_benchmark(name, path)
     if name == IMAGENET:
         if path is not None:
             raise UserError(f"{IMAGENET} comes with ddecli and is read from no file: leave out ={path}.")
-        return imagenet_prompts()
+        return [PromptRow(prompt) for prompt in imagenet_prompts()]
     published = PUBLISHED[name]
     if path is not None and not path.is_dir():
         files = [path]
     else:
         files = _files_in(path, name) if path is not None else _files_of_hub(name)
     columns = (published.column, *COLUMNS)
-    prompts = [prompt for file in files for prompt in read_prompts(file, columns)]
-    if len(prompts) != published.count:
+    rows = [row for file in files for row in read_list(file, columns)]
+    if len(rows) != published.count:
         console.print(
-            f"{name}: {len(prompts)} prompts were read, {published.count} are published: a part, or another version.",
+            f"{name}: {len(rows)} prompts were read, {published.count} are published: a part, or another version.",
         )
-    return prompts
+    return rows
+
+
+def rows_by_path(path: Path) -> list[PromptRow]:
+    """The prompts of a file, or of a benchmark's folder, with what is said of each.
+
+    Raises:
+        UserError: it cannot be read, or is a folder without prompts.
+    """
+    if path.is_dir() and _has_files(path, "hpsv2"):
+        return rows_by_name("hpsv2", path)
+    if name := benchmark_of(path):
+        return read_benchmark(name, path)
+    if path.is_dir():
+        raise UserError(
+            f"{path} is a folder without prompts: give a file in it, or the folder of DPG-Bench, T2I-CompBench or "
+            "HPSv2."
+        )
+    return read_list(path)
 
 
 def imagenet_classes() -> list[str]:
@@ -111,9 +144,17 @@ def _files_in(folder: Path, name: str) -> list[Path]:
     """The set's files in a folder, laid out as on the hub or flat."""
     files = []
     for pattern in PUBLISHED[name].files:
-        flat = PurePosixPath(pattern).name
-        found = sorted(folder.glob(pattern)) or sorted(folder.glob(flat))
+        found = _matching(folder, pattern)
         if not found:
+            flat = PurePosixPath(pattern).name
             raise UserError(f"{folder} has no {flat} of {name}: give the file itself, or put it there.")
         files += found
     return files
+
+
+def _has_files(folder: Path, name: str) -> bool:
+    return all(_matching(folder, pattern) for pattern in PUBLISHED[name].files)
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern)) or sorted(folder.glob(PurePosixPath(pattern).name))

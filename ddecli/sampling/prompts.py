@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ddecli.core.errors import UserError
+from ddecli.core.prompts import PromptRow
 from ddecli.core.protocol import clean_prompt, prompts_sha256
 from ddecli.core.text import is_text
 
@@ -14,18 +15,25 @@ from ddecli.core.text import is_text
 class PromptSet:
     """Distinct prompts in a fixed order.
 
-    `empty` and `duplicates` count the lines that were left out.
+    `empty` and `duplicates` count the lines that were left out; `rows` are all lines of the list that they come from,
+    with what it says of them.
     """
 
     name: str
     prompts: tuple[str, ...]
     empty: int = 0
     duplicates: int = 0
+    rows: tuple[PromptRow, ...] = ()
 
     @property
     def sha256(self) -> str:
         """SHA-256 of the prompts in order, one a line."""
         return prompts_sha256(self.prompts)
+
+
+def prompt_set_of(name: str, rows: Sequence[PromptRow], first: int | None = None) -> PromptSet:
+    """As `make_prompt_set`, of the rows of a list, which are kept."""
+    return replace(make_prompt_set(name, [row.prompt for row in rows], first), rows=tuple(rows))
 
 
 def make_prompt_set(name: str, prompts: Iterable[str], first: int | None = None) -> PromptSet:

@@ -45,6 +45,11 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
     (("choose", "a", "b"), "ddecli.core.scores.load_scores", OVER),
     (("table", "2", "A=a"), "ddecli.tables.build.build_table", OVER),
     (("figure", "coefficients", "--out", "out"), "ddecli.models.load.load_schedule", OVER),
+    (
+        ("export", "pictures", "--layout", "geneval", "--out", "out"),
+        "ddecli.export.export.export_images",
+        OVER,
+    ),
     (("report", "x.yaml", "--out", "out"), "ddecli.reproduction.article.write.write_report", OVER),
     (("world", "show"), "ddecli.tinyworld.show.show_world", OVER),
     (("world", "build", "--out", "out"), "ddecli.tinyworld.build.build", KEPT),

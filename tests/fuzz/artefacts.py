@@ -69,6 +69,8 @@ def build() -> None:
         _do("sample", model, "--prompts", "prompts.txt", "--out", out, "--images-per-prompt", 2, *SHORT)
         _do("score", out, *SCORER)
         _do("inception", out, "--classifier", "classifier", "--splits", 2, *CPU)
+    given = ("--prompts", "geneval=geneval.jsonl", "--out", "images-geneval", "--images-per-prompt", 1)
+    _do("sample", "model", *given, *SHORT)
     write_experiment(Path("experiment"))
     for file in (*Path("experiment").glob("*/*/inception.json"), Path("experiment/grid.json")):
         write_sealed(file, read_sealed(file, ""))
@@ -179,6 +181,8 @@ def _prompt_files() -> None:
     )
     pq.write_table(pa.table({"caption": lines, "number": [1, 2, 3]}), "prompts/a.parquet")
     Path("prompts.txt").write_text("\n".join(PROMPTS) + "\n")
+    rows = [{"tag": "colors", "include": [{"class": "ring", "count": 1}], "prompt": line} for line in lines]
+    Path("geneval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _pictures() -> None:

@@ -58,6 +58,16 @@ def of_images(out: str) -> Any:
     }
 
 
+def of_geneval(out: str) -> Any:
+    """Metadata and pictures that were laid out."""
+    return {
+        str(file): file.read_text()
+        if file.suffix == ".jsonl"
+        else hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(Path("out").rglob("*.*"))
+    }
+
+
 def of_store(out: str) -> Any:
     """Pairs and latents, whatever their order."""
     from ddecli.data.store import PairStore
@@ -305,6 +315,31 @@ CASES = [
         ("aesthetic/*",),
         of_scores,
         own=False,
+    ),
+    Case(
+        "export",
+        ("export", "images-geneval", "--layout", "geneval", "--out", "out", "--json"),
+        ("images-geneval/[!.]*",),
+        of_geneval,
+        own=True,
+    ),
+    Case(
+        "export a list",
+        (
+            "export",
+            "images-geneval",
+            "--layout",
+            "geneval",
+            "--out",
+            "out",
+            "--prompts",
+            "geneval.jsonl",
+            "--json",
+        ),
+        ("geneval.jsonl",),
+        nothing,
+        own=False,
+        weight=0.4,
     ),
     Case(
         "inception",

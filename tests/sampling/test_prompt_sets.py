@@ -14,10 +14,14 @@ from hub_cache import AddToHub, make_hub
 from ddecli.core.errors import UserError
 from ddecli.core.prompts import read_prompts
 from ddecli.core.protocol import prompt_id
-from ddecli.sampling.prompt_sets import NAMES, PUBLISHED, imagenet_classes, prompts_by_name
+from ddecli.sampling.prompt_sets import NAMES, PUBLISHED, imagenet_classes, rows_by_name
 from ddecli.sampling.prompts import make_prompt_set
 
 PROMPTS = ['a "red" circle, or so', "a blue star", "", "赤い丸"]
+
+
+def prompts_by_name(name: str, path: Path | None = None) -> list[str]:
+    return [row.prompt for row in rows_by_name(name, path)]
 
 
 @pytest.fixture
@@ -152,4 +156,5 @@ def test_imagenet_classes() -> None:
 
 
 def test_every_set_has_a_test() -> None:
-    assert set(NAMES) == {*HUB_FILES, "imagenet-classes"}
+    own_copies = {"geneval", "geneval2", "dpg", "t2i-compbench"}  # tests/cli/test_export.py
+    assert set(NAMES) == {*HUB_FILES, "imagenet-classes", *own_copies}

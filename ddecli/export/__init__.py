@@ -1,0 +1,1 @@
+"""Sampled images as the official tools of benchmarks read them."""
