@@ -1,4 +1,4 @@
-"""What is known of the prompts of a sample: prompts.json beside its images, and the groups that scores are told by.
+"""What is known of the prompts of a sample: prompts.json beside its images, and the groups they fall into.
 
 Only a sample of a list that says more than prompts has one. It holds the list's rows as they stand there, repeated
 prompts too, and those that were not sampled: a benchmark counts by them.

@@ -21,7 +21,7 @@ from ddecli.core.digests import check_files, file_entry
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file
 from ddecli.data.index import DiskTables, prompt_key
-from ddecli.data.parts import check_tables, read_part
+from ddecli.data.parts import MORE, check_tables, read_part
 from ddecli.data.shards import EMBEDDINGS, LATENTS, shard_name
 from ddecli.data.tables import TableWriter, read_rows
 
@@ -33,13 +33,6 @@ PAIRS = pa.schema(
     ]
 )
 TABLES = ("pairs", "images", "prompts")
-MORE = {
-    "margin": pa.float32(),
-    "chosen_noise": pa.int64(),
-    "rejected_noise": pa.int64(),
-    "strength": pa.float32(),
-}
-"""Columns of the pairs of some stores: of those that a scorer decided, of a model's own images, of votes."""
 SIZES = ("width", "height", "crop_top", "crop_left")
 IMAGES = pa.schema([("sha256", pa.string()), *((name, pa.int32()) for name in SIZES)])
 PROMPTS = pa.schema([("text", pa.string())])

@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     from ddecli.models.base import DiffusionModel
 
 PART = "part.json"
+MORE = {
+    "margin": pa.float32(),
+    "chosen_noise": pa.int64(),
+    "rejected_noise": pa.int64(),
+    "strength": pa.float32(),
+}
+"""Columns of the pairs of some stores: of those that a scorer decided, of a model's own images, of votes."""
 PAIRS = pa.schema(
     [
         ("pair_id", pa.string()),
@@ -53,10 +60,7 @@ PAIRS = pa.schema(
         ("chosen", pa.binary()),
         ("rejected", pa.binary()),
         ("source", pa.string()),
-        ("margin", pa.float32()),
-        ("chosen_noise", pa.int64()),
-        ("rejected_noise", pa.int64()),
-        ("strength", pa.float32()),
+        *MORE.items(),
     ]
 )
 

@@ -61,7 +61,7 @@ class StorePlan:
 
     @property
     def of_pairs(self) -> tuple[str, ...]:
-        """Columns that the pairs have besides those that all stores have: see `join.MORE`."""
+        """Columns that the pairs have besides those that all stores have: see `parts.MORE`."""
         gap = ("margin",) if self.encoder.relabel else ()
         return (*gap, "chosen_noise", "rejected_noise") if self.source.with_noise else gap
 

@@ -20,9 +20,7 @@ class Batch:
     t: Tensor  # (2B,) long
     conditioning: dict[str, Tensor]  # each (2B, ...)
     sizes: Tensor  # (2B, 6) long
-    strength: Tensor | None = (
-        None  # (2B,) float32, of the label of the row's pair; None where labels are certain
-    )
+    strength: Tensor | None = None  # (2B,) float32, of each row's label; None where labels are certain
 
     def winners(self) -> Batch:
         """The winners' half, (B, ...)."""

@@ -34,9 +34,8 @@ class StopAfterStep:
         if not self.signal:
             self.signal = number
             if os.environ.get("RANK", "0") == "0":
-                os.write(
-                    2, NOTE
-                )  # the streams of Python may be in the middle of a line and cannot be entered twice
+                # Python's streams may be in the middle of a line, and cannot be entered twice.
+                os.write(2, NOTE)
 
     def told(self, accelerator: Accelerator) -> int:
         """The signal by which any process was told to end, 0 if none was. Every process has to ask, after each step."""
