@@ -12,7 +12,7 @@ import typer
 
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_SHARDS
-from ddecli.training.fields import PANELS, InFile, Option
+from ddecli.training.described import PANELS, InFile, Option
 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU if there is one.")]
 SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]

@@ -11,7 +11,8 @@ import typer
 from ddecli.cli.options import in_file_alone, parse_shard, with_settings
 from ddecli.cli.stores import default_store, print_store
 from ddecli.core.errors import UserError
-from ddecli.training.fields import RUN, TrainFields
+from ddecli.training.described import RUN
+from ddecli.training.fields import TrainFields
 
 if TYPE_CHECKING:
     from ddecli.training.settings import TrainSettings

@@ -6,49 +6,13 @@ help, the keys of `--config` and run.yaml.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_ITERATIONS, MAX_RANK, MAX_SEED, MAX_STEPS
 from ddecli.objectives.registry import LOSSES
-
-DATA, OBJECTIVE, OPTIMIZATION = "Model and data", "Objective", "Optimization"
-MEMORY, RUN = "Memory and speed", "Run"
-PANELS = (DATA, OBJECTIVE, OPTIMIZATION, MEMORY, RUN)
-"""In which the help shows the options, in their order."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """A setting that the command line has an option for: its name with dashes, and of a switch also `--no-NAME`.
-
-    help: `{default}` in it stands for the field's default.
-    metavar: what stands for the value; its type if None.
-    path: whether the command line takes it as a path.
-    """
-
-    panel: str
-    help: str
-    metavar: str | None = None
-    path: bool = False
-
-
-@dataclass(frozen=True)
-class InFile:
-    """A setting that `--config` alone can give; `note` follows its name in the help of that option."""
-
-    note: str = ""
-
-
-class Finite:
-    """A number that is neither infinite nor NaN; the words are pydantic's, which is not imported for it."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
-        return handler(source) | {"allow_inf_nan": False}
-
+from ddecli.training.described import DATA, MEMORY, OBJECTIVE, OPTIMIZATION, RUN, Finite, InFile, Option
 
 LOSS_HELP = "What is optimised; {default} if not given.\n" + "\n".join(
     f"- {loss.name}: {loss.summary}" for loss in LOSSES.values()

@@ -11,7 +11,8 @@ from annotated_types import Ge
 from typer.testing import CliRunner
 
 from ddecli.cli.options import in_file_alone, with_settings
-from ddecli.training.fields import DATA, RUN, InFile, Option, TrainFields
+from ddecli.training.described import DATA, RUN, InFile, Option
+from ddecli.training.fields import TrainFields
 
 
 class Fields:
