@@ -137,6 +137,10 @@ def _check_choices(config: Config, model: str) -> None:
                 raise UserError(
                     f"grid.judges: {judge!r} is no metric of {place}.score{meant(judge, metrics)}"
                 )
+        losses = dict.fromkeys(method["loss"] for method in settings["methods"].values())
+        for loss in settings["grid"].get("losses", {}):
+            if loss not in losses:
+                raise UserError(f"{place}.grid.losses: no method has the loss {loss!r}{meant(loss, losses)}")
         judged = {seed for run in grid_runs(config, model).values() for seed in run.seeds}
         _check_seeds(config, model, judged, "the grid")
     choices = settings["choices"]

@@ -99,15 +99,19 @@ def second_sample(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def grid_runs(config: Config, model: str) -> dict[str, PlannedRun]:
-    """The cells of a grid: every loss of the model's methods at every beta (but for SFT) and learning rate."""
+    """The cells of a grid: every loss of the model's methods at every beta (but for SFT) and learning rate.
+
+    `losses` gives a loss values of its own, for a beta does not carry over from one to another.
+    """
     settings = config["models"][model]
     grid = settings.get("grid")
     found: dict[str, PlannedRun] = {}
     if not grid:
         return found
     for loss in dict.fromkeys(method["loss"] for method in settings["methods"].values()):
-        for lr in grid["lr"]:
-            for beta in grid["beta"] if known_loss(loss).has_beta else [None]:
+        own = grid | grid.get("losses", {}).get(loss, {})
+        for lr in own["lr"]:
+            for beta in own["beta"] if known_loss(loss).has_beta else [None]:
                 options = config["grid"]["train"] | {"lr": lr} | ({} if beta is None else {"beta": beta})
                 name = f"{GRID}{loss}-lr{lr}" + ("" if beta is None else f"-beta{beta}")
                 found[name] = PlannedRun(loss, range(grid.get("seeds", 1)), options, "grid.train")
