@@ -15,7 +15,7 @@ from ddecli.core.errors import UserError
 from ddecli.workflow.check import check_experiment
 from ddecli.workflow.keys import check_keys
 from ddecli.workflow.options import SET_BY_RULES, check_options, words_of
-from ddecli.workflow.runs import FIRST_SEED, all_runs, regime_runs, second_sample
+from ddecli.workflow.runs import FIRST_SEED, all_runs, grid_runs, regime_runs, second_sample
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
@@ -144,6 +144,9 @@ def test_samples_may_have_timesteps_of_another_spacing() -> None:
         ("models.m.methods.dde.train", {"segment": "1-0"}, "models.m.methods.dde.train: The segment '1-0'"),
         ("models.m.grid.lr", ["0"], "grid.train: --lr 0.0: input should be greater than 0"),
         ("models.m.grid.beta", ["0"], "grid.train: --beta 0.0: input should be greater than 0"),
+        ("models.m.grid.losses", {"dpo": {"beta": ["5"]}}, "models.m.grid.losses: no method has the loss 'dpo'"),
+        ("models.m.grid.losses", {"dde": {"betas": ["5"]}}, "grid.losses.dde.betas is no known key; did you mean"),
+        ("models.m.grid.losses", {"dde": {"beta": ["0"]}}, "grid.train: --beta 0.0: input should be greater than 0"),
         ("grid.train", {"warmupp": 3}, "train.warmupp: ddecli train has no option --warmupp; did you mean warmup"),
         ("grid.sample", {"prompts": "p.txt"}, "grid.sample.prompts: Prompt file p.txt does not exist."),
         ("models.m.prepare", {"data": "my-pairs"}, "models.m.prepare.data: my-pairs does not exist."),
@@ -253,6 +256,16 @@ def test_reported_seeds_begin_where_the_configuration_says() -> None:
     assert (list(other["dde"].seeds), list(other["uniform-0-0.1"].seeds)) == ([30, 31], [30])
     schema = yaml.safe_load(SCHEMA.read_text())
     assert schema["$defs"]["model"]["properties"]["first-seed"]["default"] == FIRST_SEED == 10
+
+
+def test_a_loss_may_have_values_of_its_own_in_a_grid() -> None:
+    config = changed("models.m.grid.losses", {"dde": {"beta": ["1", "2"]}, "uniform": {"lr": ["1e-04"]}})
+    check_experiment(config, ["own.yaml"])
+    assert list(grid_runs(config, "m")) == [
+        "grid/uniform-lr1e-04-beta5",
+        "grid/dde-lr1e-05-beta1",
+        "grid/dde-lr1e-05-beta2",
+    ]
 
 
 def test_trainings_until_logits_saturate_are_of_every_loss_at_every_beta() -> None:
