@@ -454,6 +454,9 @@ def test_memory_does_not_grow_with_the_pairs(
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 20)
     monkeypatch.setattr(read_ahead, "READ_AHEAD", 8)
     monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
+    monkeypatch.setattr(
+        os, "cpu_count", lambda: 1
+    )  # of the buffers of 262 kB in which files are hashed: one at a time
 
     def drawn(size: int) -> Source:
         def reader(part: int) -> Callable[[Rejects], Iterator[Pair]]:
