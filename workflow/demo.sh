@@ -9,4 +9,6 @@ ddecli score images/tiny-dde --against images/tiny --metric clip --metric hps --
     --metric truth --metric attributes
 
 echo
-echo "Before and after, side by side (same prompts, same noise): $PWD/images/tiny-dde/beside-tiny.png"
+echo "Before and after, side by side (same prompts, same noise), in $PWD/images/tiny-dde:"
+echo "  beside-tiny.png                 the first prompts"
+echo "  beside-tiny-most-changed.png    the images that changed most, whichever way"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ddecli.core.scores import ScoreSet
     from ddecli.scoring.score import ScoringSettings
     from ddecli.scoring.sources import ImageSet
+    from ddecli.stats.changes import Changes
     from ddecli.stats.compare import MetricComparison
 
 MAX_LISTED = 20
@@ -126,6 +127,7 @@ def score(
         from ddecli.core.devices import choose_device
         from ddecli.core.text import to_json
         from ddecli.scoring.score import ScoringSettings, score_images, with_parts
+        from ddecli.stats.changes import changes
         from ddecli.stats.compare import compare, summarize
         from ddecli.stats.decline import decline
 
@@ -160,14 +162,12 @@ def score(
         _print_table("scores", _per_image(images, scores))
     _print_table(f"scores of {images.name}", summaries)
     if other:
-        sheet = _side_by_side(images, other)
         _print_table(
             f"{images.name} against {other.name} (95 % intervals)",
             [_comparison_row(row) for row in comparison],
         )
         echo(ABOUT)
-        if sheet:
-            echo(f"Side by side: {sheet}")
+        _show_pictures(images, other, changes(mine, theirs))
 
 
 def _score_folders(sets: list[ImageSet], settings: ScoringSettings, as_json: bool) -> None:
@@ -249,29 +249,21 @@ def _require_comparable(images: ImageSet, other: ImageSet) -> None:
         require_same_prompts(images, other)
 
 
-def _side_by_side(images: ImageSet, other: ImageSet) -> Path | None:
-    """Draw the images of the first prompts beside the other folder's, into the source folder."""
-    from itertools import groupby
-
-    from ddecli.core.files import atomic_file
-    from ddecli.core.protocol import BESIDE
-    from ddecli.sampling.sheet import Row, draw_sheet
+def _show_pictures(images: ImageSet, other: ImageSet, changed: Changes | None) -> None:
+    """Draw images of both folders side by side into the source folder, and say where and which."""
+    from ddecli.core.console import echo
+    from ddecli.figures.beside import first_prompts, most_changed
 
     if images.folder is None or not images.protocol or not os.access(images.folder, os.W_OK):
-        return None  # only into sample folders, where it is not taken for a picture
-    groups = [
-        {key: list(group) for key, group in groupby(each.images, key=lambda image: image.prompt_id)}
-        for each in (other, images)
-    ]
-    rows = [
-        Row(group[0].prompt, ([image.path for image in group], [image.path for image in groups[1][key]]))
-        for key, group in groups[0].items()
-        if key in groups[1]
-    ]
-    path = images.folder / f"{BESIDE}{Path(other.name).name}.png"
-    with atomic_file(path) as temporary:
-        draw_sheet(rows, (other.name, images.name), columns=4).save(temporary, "PNG")
-    return path
+        return  # only into sample folders, where it is not taken for a picture
+    echo(f"Side by side: {first_prompts(images, other, images.folder)}")
+    if changed is None:
+        return
+    echo(
+        f"Of {len(changed.images)} images {changed.better} score higher than those of {other.name}, {changed.worse} "
+        f"lower (mean of {', '.join(changed.metrics)}, in standard deviations). "
+        f"Those that changed most, up or down: {most_changed(images, other, changed, images.folder)}"
+    )
 
 
 def _comparison_row(row: MetricComparison) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def test_the_page_on_own_data(
         said = capsys.readouterr()
         assert not stop.value.code, f"{line}\n{said.err}"
     assert Path("images/sd15-dde-lora16/beside-sd15.png").is_file()
+    assert Path("images/sd15-dde-lora16/beside-sd15-most-changed.png").is_file()
     assert "sd15-dde-lora16 against" in said.out
     assert re.search(r"clip .*\(.*\.\..*\)", said.out)
     for code in blocks("python"):
