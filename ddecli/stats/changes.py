@@ -59,14 +59,13 @@ def changes(a: ScoreSet, b: ScoreSet) -> Changes | None:
     metrics = tuple(name for name, spread in spreads.items() if spread > 0)
     if not metrics:
         return None
-    total = 0.0
+    moved = []
     for name in metrics:
         check_same_images(a, b, name)
         new, old = a.metric(name), b.metric(name)
-        total = (
-            total + np.where(score_signs(new.score, old.score) == 0, 0, new.score - old.score) / spreads[name]
-        )
-    sizes = np.asarray(total) / len(metrics)
+        ties = score_signs(new.score, old.score) == 0
+        moved.append(np.where(ties, 0, new.score - old.score) / spreads[name])
+    sizes = np.mean(moved, axis=0)
     keys = zip(new.prompt_id.tolist(), new.image_index.tolist(), sizes.tolist(), strict=True)
     images = sorted((Change(*key) for key in keys), key=lambda each: -abs(each.size))
     return Changes(metrics, int((sizes > 0).sum()), int((sizes < 0).sum()), images)
