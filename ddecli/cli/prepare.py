@@ -64,6 +64,15 @@ def prepare(
             "picture); or prompt, images, ranks. Usual names are found without it.",
         ),
     ] = None,
+    winners_only: Annotated[
+        bool,
+        typer.Option(
+            "--winners-only",
+            help="The data are pictures with captions (an image folder with .txt files or metadata.jsonl, tars of .jpg "
+            "and .txt, columns prompt and image), and no pairs: for --loss sft, and for self-play, whose rejected "
+            "pictures the model draws.",
+        ),
+    ] = False,
     holdout: Annotated[
         float,
         typer.Option(
@@ -223,7 +232,7 @@ def prepare(
 
         from ddecli.core.devices import choose_device
         from ddecli.core.protocol import is_sample
-        from ddecli.data.columns import parse_mapping
+        from ddecli.data.mapping import parse_mapping
         from ddecli.data.prepare import prepare_with
         from ddecli.data.sources.base import Wanted
         from ddecli.data.sources.registry import open_source
@@ -238,7 +247,8 @@ def prepare(
     if generate is None:
         refuse_options("without", {"from": from_model, "prompts": prompts, "num-prompts": num_prompts})
     else:
-        refuse_options("with", {"data": data, "split": split, "subset": subset, "columns": columns})
+        own = {"data": data, "split": split, "subset": subset, "columns": columns}
+        refuse_options("with", own | {"winners-only": winners_only or None})
         drawing = drawing_of(from_model or model, generate, prompts, num_prompts, tuple(decide), seed)
         data = GENERATED
     data = data or default_data(encoder)
@@ -251,7 +261,10 @@ def prepare(
         data = draw(drawing, out, where, share, scorer or [], overwrite)
         scorer = None
     decides: Relabel | Decided | None = None
-    if data != WORLD and not columns and is_sample(Path(data)):
+    if winners_only and (decide or data == WORLD):
+        which = "--relabel has nothing to compare" if decide else "the world has pairs"
+        raise UserError(f"--winners-only: {which}; leave one of both out.")
+    if data != WORLD and not columns and not winners_only and is_sample(Path(data)):
         source, decides = pairs_of_sample(data, decide, pairs == "all", scorer or [])
     elif pairs is not None:
         raise UserError(f"--pairs {pairs} is for the images of a sample, which {data} is not: leave it out.")
@@ -259,7 +272,9 @@ def prepare(
         source = world_source(limit or WORLD_PAIRS, seed)
         limit = None
     else:
-        wanted = Wanted(parse_mapping(columns or []), split, subset, labelled=not decide)
+        wanted = Wanted(
+            parse_mapping(columns or []), split, subset, labelled=not decide, winners_only=winners_only
+        )
         source = open_source(data, wanted)
     if decide and decides is None:
         decides = load_relabel(decide, scorer or [], encoder.is_tiny, where)

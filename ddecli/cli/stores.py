@@ -49,7 +49,8 @@ def print_store(summary: PrepareSummary, as_json: bool = False) -> None:
         )
         return
     table = Table(title=f"Pair store {summary.out}", show_header=False)
-    table.add_row("pairs", f"{summary.pairs:,} of {summary.rows:,} rows")
+    name = "captions" if summary.winners_only else "pairs"
+    table.add_row(name, f"{summary.pairs:,} of {summary.rows:,} rows")
     table.add_row("pictures", f"{summary.images:,}, {summary.upscaled_images:,} of them enlarged")
     table.add_row("prompts", f"{summary.prompts:,}, the empty one among them")
     if summary.long_prompts:

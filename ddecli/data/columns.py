@@ -16,10 +16,8 @@ from typing import Any
 from ddecli.core.errors import BadRow, UserError
 from ddecli.data.cells import image_of, prompt_of
 from ddecli.data.labels import Names, number, says_no, share_of_first, share_of_votes, side_of, votes_of
+from ddecli.data.mapping import check_mapping, listed
 from ddecli.data.pairs import NOT_DIFFERENT, NOT_LABELLED, TIE, VOTES_CONTRADICT, Pair
-
-LISTED = 20
-"""Most columns that a sentence lists."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "caption", "text", "prompt_text", "txt"),
@@ -104,6 +102,11 @@ EXTRA = {
     "images": ("group",),
 }
 """Columns that a layout has use for beside its own: column of the layout -> these."""
+WINNERS: dict[str, tuple[str, ...]] = {
+    "prompt": ALIASES["prompt"],
+    "image": ("image", "file_name", "image_path", "file_path", "jpg", "jpeg", "png", "webp"),
+}
+"""The same of pictures with captions: columns -> names they are found under."""
 MOST_TOGETHER = 100
 """Pictures of one prompt that are compared with one another: 4,950 pairs."""
 
@@ -166,6 +169,9 @@ class Columns:
         if "are_different" in values and says_no(values["are_different"], self.actual["are_different"]):
             raise BadRow(NOT_DIFFERENT)
         prompt = prompt_of(values["prompt"])
+        if "image" in values:
+            yield Pair(prompt, image_of(values["image"], self.actual["image"], folder), None, row_id, source)
+            return
         orders = list(self._orders(values))
         for count, (chosen, rejected, note, strength) in enumerate(orders):
             pair_id = row_id if len(orders) == 1 else f"{row_id}#{count}"
@@ -267,7 +273,11 @@ def _also_won(label: Any, column: str, otherwise: bool) -> bool:
 
 
 def resolve_columns(
-    found: Sequence[str], mapping: Mapping[str, str], where: str, labelled: bool = True
+    found: Sequence[str],
+    mapping: Mapping[str, str],
+    where: str,
+    labelled: bool = True,
+    winners_only: bool = False,
 ) -> Columns:
     """Find the canonical columns among a table's columns.
 
@@ -276,17 +286,21 @@ def resolve_columns(
         mapping: canonical -> actual names given by the user; they win over the aliases.
         where: the table's name, for the error.
         labelled: False where a scorer decides: a label is not needed, and not looked at if it is there.
+        winners_only: pictures with captions are looked for, and no pairs.
 
     Raises:
         UserError: a needed column is missing, the mapping names a column that is not there, or the table prefers texts.
     """
-    for canonical, name in mapping.items():
-        if canonical not in CANONICAL:
-            raise UserError(f"--columns {canonical}={name}: {canonical!r} is none of {', '.join(CANONICAL)}.")
-        if name not in found:
-            raise UserError(
-                f"--columns {canonical}={name}: {where} has no column {name!r}, only {_list(found)}."
-            )
+    check_mapping(mapping, tuple(WINNERS) if winners_only else CANONICAL, found, where)
+    by_lower = {name.lower(): name for name in reversed(found)}
+    captioned = {each: _first(names, by_lower) for each, names in WINNERS.items()} | dict(mapping)
+    if winners_only and all(captioned.values()):
+        return Columns({canonical: str(name) for canonical, name in captioned.items()})
+    if winners_only:
+        raise UserError(
+            f"{where} has columns {listed(found)}; needed are prompt and image. Name them with --columns prompt=... "
+            "image=..."
+        )
     actual = {**_by_aliases(found, mapping), **mapping}
     _refuse_texts(found, actual, mapping, where)
     for layout in LAYOUTS if labelled else (LAYOUTS[0], *UNLABELLED):
@@ -298,9 +312,11 @@ def resolve_columns(
             return Columns(
                 {name: actual[name] for name in CANONICAL if name in wanted & actual.keys()}, labelled
             )
+    way_out = "; or, if they are pictures with captions and no pairs, give --winners-only"
     raise UserError(
-        f"{where} has columns {_list(found)}; needed are prompt, chosen, rejected "
+        f"{where} has columns {listed(found)}; needed are prompt, chosen, rejected "
         "or prompt, image_0, image_1, label_0. Name them with --columns prompt=... chosen=... rejected=..."
+        + (way_out if labelled and all(captioned.values()) else "")
     )
 
 
@@ -319,9 +335,9 @@ def _by_aliases(found: Sequence[str], mapping: Mapping[str, str]) -> dict[str, s
             match = next((pair for pair in aliases if all(name in by_lower for name in pair)), ())
         actual |= {canonical: by_lower[name] for canonical, name in zip(both, match, strict=False) if name}
     for canonical, names in ALIASES.items():
-        name = next((name for name in names if name in by_lower), None)
+        name = _first(names, by_lower)
         if name is not None:
-            actual[canonical] = by_lower[name]
+            actual[canonical] = name
     if (
         actual.get("image_0", "").lower() == "image0" and "label" in by_lower
     ):  # MJ-Bench: the preferred one's number
@@ -329,6 +345,11 @@ def _by_aliases(found: Sequence[str], mapping: Mapping[str, str]) -> dict[str, s
     if actual.get("images", "").lower() == "image" and "group" not in {*actual, *mapping}:
         del actual["images"]  # one picture a row, and nothing that says which rows belong together
     return actual
+
+
+def _first(names: Sequence[str], by_lower: Mapping[str, str]) -> str | None:
+    """The first of some names that a table has, as it is written there."""
+    return next((by_lower[name] for name in names if name in by_lower), None)
 
 
 def _refuse_texts(
@@ -346,22 +367,3 @@ def _refuse_texts(
             "which texts about a picture are compared. Pictures are needed; if those columns hold them, say so with "
             f"--columns chosen={actual['chosen']},rejected={actual['rejected']}."
         )
-
-
-def parse_mapping(options: Sequence[str]) -> dict[str, str]:
-    """Read `--columns` options: each `canonical=actual`, or several separated by commas.
-
-    Raises:
-        UserError: an entry without `=`.
-    """
-    mapping: dict[str, str] = {}
-    for entry in (part for option in options for part in option.split(",")):
-        canonical, equals, actual = entry.partition("=")
-        if not equals or not actual:
-            raise UserError(f"--columns {entry}: write it as canonical=actual, for example prompt=caption.")
-        mapping[canonical.strip()] = actual.strip()
-    return mapping
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")

@@ -14,7 +14,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, atomic_folder, replace_folder
 from ddecli.core.sealed import write_sealed
 from ddecli.data.index import Encoded
-from ddecli.data.join import join_split
+from ddecli.data.join import join_split, pair_columns
 from ddecli.data.pairs import DUPLICATE, EXPECTED_REASONS, NOT_FINITE, Rejects, count_bad
 from ddecli.data.parts import Watch, encode_part, recall_part
 from ddecli.data.splits import HOLDOUT, TRAIN
@@ -101,14 +101,16 @@ class Job:
         self._check_bad(dropped, rows)
         if not any(about["splits"][TRAIN]["pairs"] for about in abouts):
             work.remove()
-            raise UserError(f"{plan.source.name} has no usable pair: {_reasons(dropped)}.")
+            what = "picture" if plan.source.winners_only else "pair"
+            raise UserError(f"{plan.source.name} has no usable {what}: {_reasons(dropped)}.")
         encoder = plan.encoder
         of_splits = [split for about in abouts for split in about["splits"].values()]
         has_strengths = any(split.get("strengths") for split in of_splits)
         more = (*plan.of_pairs, "strength") if has_strengths else plan.of_pairs
+        columns = pair_columns(more, plan.source.winners_only)
         for split in reversed(encoder.split.names):
             folder = work.path / split
-            entries, duplicates = join_split(parts, split, folder, encoder.model.resolution, more)
+            entries, duplicates = join_split(parts, split, folder, encoder.model.resolution, columns)
             if not entries["counts"]["pairs"]:  # no prompt fell among the held-out ones
                 shutil.rmtree(folder)
                 continue

@@ -32,14 +32,21 @@ PAIRS = pa.schema(
         ("source", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
+SIDES = ("chosen", "rejected")
 TABLES = ("pairs", "images", "prompts")
 SIZES = ("width", "height", "crop_top", "crop_left")
 IMAGES = pa.schema([("sha256", pa.string()), *((name, pa.int32()) for name in SIZES)])
 PROMPTS = pa.schema([("text", pa.string())])
 
 
+def pair_columns(more: Sequence[str] = (), winners_only: bool = False) -> pa.Schema:
+    """Columns of a store's pairs: with some of `MORE`, or without rejected pictures."""
+    of_all = [field for field in PAIRS if not (winners_only and field.name == "rejected")]
+    return pa.schema([*of_all, *(pa.field(name, MORE[name]) for name in more)])
+
+
 def join_split(
-    parts: Sequence[Path], split: str, folder: Path, resolution: int, more: Sequence[str]
+    parts: Sequence[Path], split: str, folder: Path, resolution: int, columns: pa.Schema
 ) -> tuple[dict[str, Any], int]:
     """Join one split of some parts into `folder`. May be stopped anywhere and started again.
 
@@ -48,7 +55,7 @@ def join_split(
     Args:
         parts: folders of `encode_part`, in the source's order.
         resolution: the model's, to count pictures that are smaller.
-        more: columns of `MORE` that the pairs have.
+        columns: of the pairs, see `columns_of`.
 
     Returns:
         The manifest's entries that follow from the parts, and how many pairs were there twice.
@@ -63,7 +70,7 @@ def join_split(
         pairs, images, prompts = (
             stack.enter_context(atomic_file(folder / f"{table}.parquet")) for table in TABLES
         )
-        tables = _Tables(pairs, images, prompts, resolution, more)
+        tables = _Tables(pairs, images, prompts, resolution, columns)
         new = [tables.add(part / split) for part in parts]
         tables.close()
     shard_rows: dict[str, list[int]] = {LATENTS: [], EMBEDDINGS: []}
@@ -106,14 +113,13 @@ def join_split(
 class _Tables:
     """The three tables of a store, and where each digest lies in them."""
 
-    def __init__(
-        self, pairs: Path, images: Path, prompts: Path, resolution: int, more: Sequence[str]
-    ) -> None:
-        self.pairs = TableWriter(pairs, pa.schema([*PAIRS, *(pa.field(name, MORE[name]) for name in more)]))
+    def __init__(self, pairs: Path, images: Path, prompts: Path, resolution: int, columns: pa.Schema) -> None:
+        self.pairs = TableWriter(pairs, columns)
         self.images = TableWriter(images, IMAGES)
         self.prompts = TableWriter(prompts, PROMPTS)
         self.rows = DiskTables("images", "prompts", "pairs")
-        self.resolution, self.more = resolution, more
+        self.resolution, self.columns = resolution, columns.names
+        self.sides = [side for side in SIDES if side in self.columns]
         self.upscaled = self.long = self.duplicates = 0
 
     def add(self, part: Path) -> dict[str, Tensor]:
@@ -134,13 +140,14 @@ class _Tables:
                 self.prompts.add(row["text"])
                 self.long += row["long"]
         for row in read_rows(part / "pairs.parquet"):
-            prompt = self.rows.get("prompts", prompt_key(row["prompt"]))
-            chosen, rejected = (self.rows.get("images", row[side]) for side in ("chosen", "rejected"))
-            if not self.rows.add("pairs", struct.pack("<3q", prompt, chosen, rejected), 1):
+            row["prompt"] = self.rows.get("prompts", prompt_key(row["prompt"]))
+            for side in self.sides:
+                row[side] = self.rows.get("images", row[side])
+            key = struct.pack(f"<{1 + len(self.sides)}q", row["prompt"], *(row[side] for side in self.sides))
+            if not self.rows.add("pairs", key, 1):
                 self.duplicates += 1
                 continue
-            values = (row["pair_id"], prompt, chosen, rejected, row["source"])
-            self.pairs.add(*values, *(row.get(name) for name in self.more))  # earlier versions had fewer
+            self.pairs.add(*(row.get(name) for name in self.columns))  # earlier versions had fewer
         return {
             LATENTS: torch.tensor(images, dtype=torch.bool),
             EMBEDDINGS: torch.tensor(prompts, dtype=torch.bool),

@@ -24,11 +24,12 @@ class Pair:
     counts of it. Where a scorer decided already, `score_gap` is by how much (`relabel.gaps_of`); `noise` are the seeds
     of the noise that a model drew the chosen and the rejected picture from, where that is known. `strength` is the
     probability that `chosen` is preferred, 0.5 to 1, by votes or a label that is one; None where a winner is named.
+    A picture with a caption is a pair without a `rejected`; of a source all pairs are such, or none.
     """
 
     prompt: str
     chosen: ImageRef
-    rejected: ImageRef
+    rejected: ImageRef | None
     pair_id: str
     source: str
     note: str = ""

@@ -3,8 +3,8 @@
 part.json                     counts, dropped rows by reason, the files' sizes and SHA-256
 bad-rows.jsonl                rows that could not be used, if any
 train/, holdout/              for each split:
-    pairs.parquet             pair_id, prompt (text), chosen, rejected (pixel digests), source, margin, noise seeds,
-                              strength
+    pairs.parquet             pair_id, prompt (text), chosen, rejected (pixel digests, the latter empty of pictures
+                              with captions), source, margin, noise seeds, strength
     images.parquet            pictures first seen in this part
     prompts.parquet           prompts first seen in this part
     latents-*, prompt-embeddings-*
@@ -101,15 +101,15 @@ class Encoder:
 Watch = Callable[[int, Rejects], None]
 WAITING = 512
 """Rows that may wait until the batch that one of their pictures is in is full."""
-Read = tuple[Pair, tuple[str, tuple[Picture, Picture]] | BadRow]
+Read = tuple[Pair, tuple[str, tuple[Picture, ...]] | BadRow]
 
 
 class _Row(NamedTuple):
     """A pair whose pictures could be read: digests of their files and pixels, and the gap between their scores."""
 
     split: str
-    files: tuple[bytes, bytes]
-    pixels: tuple[bytes, bytes]
+    files: tuple[bytes, ...]
+    pixels: tuple[bytes, ...]
     gap: float | None
 
 
@@ -240,9 +240,9 @@ class _Rows:
                 self._waiting.append((pair, seen))
                 continue
             split, pictures = seen
-            (chosen, rejected), images = pictures, self.writers[split].images
-            pixels = images.add(chosen), images.add(rejected)
-            self._waiting.append((pair, _Row(split, (chosen.digest, rejected.digest), pixels, next(gaps))))
+            files = tuple(picture.digest for picture in pictures)
+            pixels = tuple(map(self.writers[split].images.add, pictures))
+            self._waiting.append((pair, _Row(split, files, pixels, next(gaps))))
 
     def settle(self, most: int) -> None:
         """Write or reject the first rows, until one waits for its pictures and no more than `most` are left."""
@@ -280,7 +280,7 @@ class _SplitWriter:
         Raises:
             BadRow: it is of no use.
         """
-        (chosen, rejected), gap, noise = row.pixels, row.gap, pair.noise or (None, None)
+        (chosen, rejected), gap, noise = (*row.pixels, None)[:2], row.gap, pair.noise or (None, None)
         finite = list(map(self.images.encoded.is_finite, row.pixels))
         if None in finite:
             return False
@@ -317,7 +317,7 @@ class _SplitWriter:
 
 def _decode(encoder: Encoder, encoded: Mapping[str, Encoded], in_memory: InMemory, pair: Pair) -> Read:
     """A pair's split and pictures; the pair itself lets go of their bytes."""
-    light = replace(pair, chosen=b"", rejected=b"")
+    light = replace(pair, chosen=b"", rejected=None)
     relabel = encoder.relabel
     try:
         if not pair.prompt.strip():
@@ -325,10 +325,11 @@ def _decode(encoder: Encoder, encoded: Mapping[str, Encoded], in_memory: InMemor
         split = encoder.split.of(pair.prompt)
         for_scorer = relabel.preprocess if relabel else None
         known = () if for_scorer else encoded[split]
-        chosen, rejected = (
+        pictures = tuple(
             read_picture(image, encoder.model.resolution, known, for_scorer, in_memory)
             for image in (pair.chosen, pair.rejected)
+            if image is not None
         )
-        return light, (split, (chosen, rejected))
+        return light, (split, pictures)
     except BadRow as error:
         return light, error

@@ -55,7 +55,7 @@ class Relabel:
         """What each scorer takes of an RGB picture."""
         return [scorer.preprocess(image) for scorer in self.scorers]
 
-    def score_gaps(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float]:
+    def score_gaps(self, pairs: Sequence[tuple[Pair, tuple[Picture, ...]]]) -> list[float]:
         """See `gaps_of`, of each pair's first picture to its second; each scorer scores them all in one call."""
         if not pairs:
             return []
@@ -77,7 +77,7 @@ class Decided:
     card: dict[str, Any]
     preprocess: None = None
 
-    def score_gaps(self, pairs: Sequence[tuple[Pair, tuple[Picture, Picture]]]) -> list[float | None]:
+    def score_gaps(self, pairs: Sequence[tuple[Pair, tuple[Picture, ...]]]) -> list[float | None]:
         """The gaps that the pairs came with."""
         return [pair.score_gap for pair, _ in pairs]
 

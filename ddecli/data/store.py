@@ -4,7 +4,8 @@
     pairs.parquet                        pair_id, prompt, chosen, rejected (indices), source; margin if relabelled;
                                          chosen_noise, rejected_noise of a sample's images: what a CPU generator is
                                          seeded with (torch.manual_seed) to draw the noise (C, H, W) they began as;
-                                         strength, the probability that chosen is preferred, where the data have it
+                                         strength, the probability that chosen is preferred, where the data have it;
+                                         of pictures with captions (manifest: winners_only) there is no rejected
     images.parquet                       sha256, width, height, crop_top, crop_left
     prompts.parquet                      text
     latents-NNNNN.safetensors            latents (N, C, H, W)
@@ -71,7 +72,7 @@ class StoredPair:
     pair_id: str
     prompt: str
     chosen_sha256: str
-    rejected_sha256: str
+    rejected_sha256: str | None  # None of a picture with a caption
     source: str
     score_gap: float | None = None  # score of chosen minus rejected, or lead in votes, where scorers decided
     noise: tuple[int, int] | None = (
@@ -91,12 +92,12 @@ class PairStore:
         """Read the indices and map the tensors; use `PairStore.open`."""
         self.folder = folder
         self.manifest = manifest
-        pairs = _read_table(folder / "pairs.parquet", ["prompt", "chosen", "rejected"])
+        sides = ["chosen"] if manifest.get("winners_only") else ["chosen", "rejected"]
+        pairs = _read_table(folder / "pairs.parquet", ["prompt", *sides])
         images = _read_table(folder / "images.parquet", ["height", "width", "crop_top", "crop_left"])
         prompts = _read_table(folder / "prompts.parquet", [])
-        self.prompt_index, self.chosen_index, self.rejected_index = (
-            _tensor(column).long() for column in pairs.columns
-        )
+        self.prompt_index, self.chosen_index = (_tensor(pairs[name]).long() for name in ("prompt", "chosen"))
+        self.rejected_index = _tensor(pairs["rejected"]).long() if "rejected" in sides else None
         self.empty_prompt_index: int = manifest["empty_prompt_index"]
         self.latent_shape: tuple[int, ...] = tuple(manifest["latent_shape"])
         self._resolution: int = manifest["model"]["resolution"]
@@ -212,7 +213,7 @@ class PairStore:
             pair_id=row["pair_id"],
             prompt=self.prompt(row["prompt"]),
             chosen_sha256=self.image_sha256(row["chosen"]),
-            rejected_sha256=self.image_sha256(row["rejected"]),
+            rejected_sha256=self.image_sha256(row["rejected"]) if "rejected" in row else None,
             source=row["source"],
             score_gap=row.get("margin"),
             noise=(row["chosen_noise"], row["rejected_noise"]) if "chosen_noise" in row else None,

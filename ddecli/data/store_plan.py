@@ -47,7 +47,8 @@ class StorePlan:
     def content(self) -> dict[str, Any]:
         """Everything that decides the store's content (its latents up to rounding)."""
         encoder, model = self.encoder, self.encoder.model
-        return {
+        winners_only = {"winners_only": True} if self.source.winners_only else {}
+        return winners_only | {
             "source": self.source.name,
             "layout": self.source.layout,
             "parts": [[part.name, part.rows] for part in self.source.parts],
@@ -74,7 +75,8 @@ class StorePlan:
     def manifest_entries(self) -> dict[str, Any]:
         """What the manifests of all splits say."""
         model, content = self.encoder.model, self.content
-        return {
+        winners_only = {"winners_only": True} if self.source.winners_only else {}
+        return winners_only | {
             "format": FORMAT_VERSION,
             "source": content["source"],
             "layout": content["layout"],
@@ -169,8 +171,9 @@ class StorePlan:
         rows = self.rows(self.parts)
         if rows is None:
             return f"Disk: {_size(picture)} a picture and {_size(prompt)} a distinct prompt; {free}."
+        what, pictures = ("pictures", rows) if self.source.winners_only else ("pairs", 2 * rows)
         return (
-            f"Disk for {rows:,} pairs: at most {_size(2 * rows * picture)} for {2 * rows:,} pictures of "
+            f"Disk for {rows:,} {what}: at most {_size(pictures * picture)} for {pictures:,} pictures of "
             f"{_size(picture)}, and {_size(prompt)} a distinct prompt ({_size(rows * prompt)} if all differ); {free}."
         )
 

@@ -33,6 +33,7 @@ class PrepareSummary:
     left_out: dict[str, int] = field(
         default_factory=dict
     )  # files of the data that are no pictures, by ending
+    winners_only: bool = False  # the pairs are pictures with captions
 
 
 def rows_of(about: dict[str, Any]) -> int:
@@ -65,6 +66,7 @@ def of_stores(out: Path, holdout: Path | None, seconds: float) -> PrepareSummary
         complete=True,
         bytes=sum(file.stat().st_size for store in stores for file in store.iterdir()),
         seconds=seconds,
+        winners_only=manifest.get("winners_only", False),
     )
 
 

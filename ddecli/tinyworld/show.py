@@ -92,6 +92,6 @@ def _picture(scene: Scene) -> Image.Image:
     return Image.fromarray(np.asarray(draw(scene)))
 
 
-def _decoded(picture: bytes | Path) -> Image.Image:
+def _decoded(picture: bytes | Path | None) -> Image.Image:
     assert isinstance(picture, bytes)
     return load_image(picture)

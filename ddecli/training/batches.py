@@ -64,9 +64,9 @@ class Batches:
     def __call__(self, numbers: range) -> Batch:
         """The pairs of draws `numbers`, on the device."""
         drawn = self.draws.batch(numbers)
-        images = torch.cat(
-            [self.store.chosen_index[drawn.pair_index], self.store.rejected_index[drawn.pair_index]]
-        )
+        winners, losers = self.store.chosen_index, self.store.rejected_index
+        losers = winners if losers is None else losers  # of a loss that looks at none
+        images = torch.cat([winners[drawn.pair_index], losers[drawn.pair_index]])
         prompts = self.store.prompt_index[drawn.pair_index]
         prompts = torch.where(drawn.drop_prompt, self.store.empty_prompt_index, prompts)
         conditioning = self.store.conditioning(prompts)

@@ -72,13 +72,20 @@ def load_reference(
     return model
 
 
-def open_pairs(folder: str | None, settings: TrainSettings, model: DiffusionModel) -> PairStore:
+def open_pairs(
+    folder: str | None, settings: TrainSettings, model: DiffusionModel, need_losers: bool = True
+) -> PairStore:
     """A pair store that a run trains or is evaluated on.
 
     Raises:
-        UserError: none, a damaged one, or one of another model or resolution.
+        UserError: none, a damaged one, one of another model or resolution, or one without losers that are needed.
     """
     store = PairStore.open(Path(folder or ""), model.fingerprints)
+    if need_losers and store.rejected_index is None:
+        raise UserError(
+            f"{folder} holds pictures with captions, and no rejected ones to compare them with: train with --loss sft, "
+            "or let the model draw those (--loss spin, or --pairs self-play with any loss)."
+        )
     if store.latent_shape != model.latent_shape:
         raise UserError(
             f"{folder} holds latents of shape {store.latent_shape}, the model works on "

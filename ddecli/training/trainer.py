@@ -60,9 +60,9 @@ class Trainer:
         self.accelerator = start_processes(settings, self.dtype)
         device = self.accelerator.device
         self.model = load_policy(settings, device, self.dtype)
-        self.store = open_pairs(settings.data, settings, self.model)
         known = settings.with_any_beta()
         self.objective = build_objective(schedule=self.model.schedule, **known.model_dump())
+        self.store = open_pairs(settings.data, settings, self.model, self.objective.needs_losers)
         self.batches = open_batches(settings, self.model, self.store, device)
         self.kept = self.kept_errors(settings)
         self.base = self._load_base() if self._needs_base() else None

@@ -30,7 +30,7 @@ def at(place: str) -> Iterator[None]:
 
 def check_prepare(source: ModelSource, options: Options, place: str) -> None:
     """Raises UserError, as all that follow: options that `ddecli prepare` would refuse, or data that are not there."""
-    from ddecli.data.columns import parse_mapping
+    from ddecli.data.mapping import parse_mapping
     from ddecli.data.sources.names import check_source
 
     values = check_options("prepare", options, place)

@@ -12,7 +12,8 @@ import pytest
 from pair_data import png, write_folder
 
 from ddecli.core.errors import UserError
-from ddecli.data.columns import parse_mapping, resolve_columns
+from ddecli.data.columns import resolve_columns
+from ddecli.data.mapping import parse_mapping
 from ddecli.data.pairs import Pair, Rejects, read_image_bytes
 from ddecli.data.sources.base import Wanted
 from ddecli.data.sources.names import check_source

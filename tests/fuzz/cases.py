@@ -108,7 +108,7 @@ def is_finite(value: Any) -> bool:
     return not isinstance(value, float) or bool(np.isfinite(value))
 
 
-def _prepare(data: str, weight: float = 1.0) -> Case:
+def _prepare(data: str, *words: object, weight: float = 1.0) -> Case:
     command = (
         "prepare",
         "--model",
@@ -121,6 +121,7 @@ def _prepare(data: str, weight: float = 1.0) -> Case:
         0.5,
         *CPU,
         "--json",
+        *words,
     )
     return Case(f"prepare {data}", command, (f"{data}/**",), of_store, own=False, weight=weight)
 
@@ -135,6 +136,7 @@ CASES = [
         _prepare(data)
         for data in ("data-meta", "data-csv", "data-list", "data-folders", "data-parquet", "data-tar")
     ),
+    _prepare("data-folders/w", "--winners-only"),
     Case(
         "prepare, second share",
         (

@@ -20,12 +20,14 @@ class Wanted:
     split: which split to take, or a pattern such as `train_*`; None: `train` where there are splits.
     subset: which subset of a data set of the hub; None: the only or default one.
     labelled: False where a scorer decides, so that no label is needed.
+    winners_only: whether the data are pictures with captions, with nothing to compare them with.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     subset: str | None = None
     labelled: bool = True
+    winners_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Source:
     rows: rows of all parts, if the source says so although the parts do not.
     left_out: how many files of a folder are neither pictures nor texts, by their ending.
     with_noise: whether its pairs know the noise that their pictures were drawn from.
+    winners_only: whether its pairs are pictures with captions alone.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Source:
     rows: int | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     with_noise: bool = False
+    winners_only: bool = False
 
     @property
     def total(self) -> int | None:

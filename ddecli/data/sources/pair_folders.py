@@ -38,7 +38,7 @@ def pair_folders_source(folder: Path, sides: tuple[Path, Path]) -> Source:
         UserError: there is no picture, or two pictures of one name in one folder.
     """
     listed = {place: list_pictures(place) for place in sides}
-    better, worse = (_pictures(side, listed[side]) for side in sides)
+    better, worse = (by_name(side, listed[side]) for side in sides)
     left_out = sum((files.left_out for files in listed.values()), Counter[str]())
     names = sorted(better.keys() | worse.keys())
     if not names:
@@ -62,10 +62,11 @@ def pair_folders_source(folder: Path, sides: tuple[Path, Path]) -> Source:
 def _content(sides: tuple[Path, Path], rows: list[tuple[str, str | None, str | None]]) -> str:
     """Digest of what tells whether pictures are still the same without reading them: their sizes and times."""
     files = [(side / file) for row in rows for side, file in zip(sides, row[1:], strict=True) if file]
-    return sha256_text("\n".join(f"{file.name} {_state(file)}" for file in files))
+    return sha256_text("\n".join(f"{file.name} {state_of(file)}" for file in files))
 
 
-def _state(file: Path) -> str:
+def state_of(file: Path) -> str:
+    """What tells whether a file is still the same without reading it: its size and time."""
     try:
         state = file.stat()
     except OSError:  # a link to nothing: a bad row when it is read
@@ -73,8 +74,12 @@ def _state(file: Path) -> str:
     return f"{state.st_size} {state.st_mtime_ns}"
 
 
-def _pictures(side: Path, files: PictureFiles) -> dict[str, str]:
-    """File names of a folder's pictures by their name without ending."""
+def by_name(side: Path, files: PictureFiles) -> dict[str, str]:
+    """File names of a folder's pictures by their name without ending.
+
+    Raises:
+        UserError: two pictures have one name.
+    """
     found: dict[str, str] = {}
     for file in files.pictures:
         name = key(file)
@@ -96,7 +101,7 @@ def _pairs(
             if better is None or worse is None:
                 side = sides[0] if better is None else sides[1]
                 raise BadRow("missing image", f"{side} has no picture named {name}")
-            prompt = _prompt(name, folder, captions)
+            prompt = prompt_in(name, folder, captions)
             chosen, rejected = (
                 inside(folder, side.relative_to(folder) / file)
                 for side, file in zip(sides, (better, worse), strict=True)
@@ -106,7 +111,12 @@ def _pairs(
             rejects.add(name, error)
 
 
-def _prompt(name: str, folder: Path, captions: Captions) -> str:
+def prompt_in(name: str, folder: Path, captions: Captions) -> str:
+    """The text that belongs to the pictures of a name.
+
+    Raises:
+        BadRow: there is none, or it cannot be read.
+    """
     for _, texts in captions:
         if name in texts:
             file = inside(folder, texts[name].relative_to(folder))

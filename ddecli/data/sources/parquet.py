@@ -86,7 +86,9 @@ def open_parquet(file: Path | Any) -> pq.ParquetFile:
 
 def columns_of(parquet: pq.ParquetFile, wanted: Wanted, name: str) -> Columns:
     """The columns of a parquet file."""
-    return resolve_columns(parquet.schema_arrow.names, wanted.mapping, name, wanted.labelled)
+    return resolve_columns(
+        parquet.schema_arrow.names, wanted.mapping, name, wanted.labelled, wanted.winners_only
+    )
 
 
 def rows_to_pairs(

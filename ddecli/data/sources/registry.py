@@ -9,6 +9,7 @@ from pathlib import Path
 from ddecli.core.errors import UserError
 from ddecli.core.paths import readable_file
 from ddecli.data.sources.base import Source, Wanted
+from ddecli.data.sources.captioned import captioned_source
 from ddecli.data.sources.hub import hub_source
 from ddecli.data.sources.json_list import json_list_source, split_list
 from ddecli.data.sources.names import is_hub_name, missing
@@ -35,9 +36,9 @@ def open_source(data: str | Path, wanted: Wanted = Wanted()) -> Source:
                 f"{path} lies here, and --subset is for data sets of the hub: give --data the folder of "
                 f"{wanted.subset}."
             )
-        return replace(_local(path, wanted), name=str(path.resolve()))
+        return replace(_local(path, wanted), name=str(path.resolve()), winners_only=wanted.winners_only)
     if is_hub_name(str(data)):
-        return hub_source(str(data), wanted)
+        return replace(hub_source(str(data), wanted), winners_only=wanted.winners_only)
     raise missing(str(path))
 
 
@@ -47,6 +48,11 @@ def _local(path: Path, wanted: Wanted) -> Source:
         found = recognise(path, wanted)
         if found is not None:
             return found
+    if wanted.winners_only:
+        raise UserError(
+            f"{path} holds no pictures with captions: expected pictures with a .txt each, metadata.jsonl or "
+            "metadata.csv beside them, *.parquet, *.tar, or one *.jsonl or *.csv file."
+        )
     raise UserError(
         f"{path} holds no pairs: expected metadata.jsonl or metadata.csv beside the pictures, w/ and l/ with "
         "pictures of equal names, *.parquet, *.tar, train.json, or one *.jsonl or *.csv file."
@@ -94,7 +100,13 @@ def _imagefolder(path: Path, wanted: Wanted) -> Source | None:
     return None
 
 
+def _captioned(path: Path, wanted: Wanted) -> Source | None:
+    return captioned_source(path) if wanted.winners_only else None
+
+
 def _pair_folders(path: Path, wanted: Wanted) -> Source | None:
+    if wanted.winners_only:
+        return None
     sides = side_folders(path)
     return pair_folders_source(path, sides) if sides else None
 
@@ -122,6 +134,7 @@ def _table_folder(path: Path, wanted: Wanted) -> Source | None:
 _FILES: tuple[Recognise, ...] = (_parquet_file, _table_file, _json_file, _tar_file)
 _FOLDERS: tuple[Recognise, ...] = (
     _imagefolder,
+    _captioned,
     _pair_folders,
     _json_folder,
     _parquet_folder,

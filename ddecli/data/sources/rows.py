@@ -50,7 +50,7 @@ def rows_source(file: Path, wanted: Wanted, pictures: Path | None = None, layout
             f"{file} lists no pairs"
             + (f": no row can be read, the first is a {first_bad}." if first_bad else ".")
         )
-    columns = resolve_columns(list(names), wanted.mapping, str(file), wanted.labelled)
+    columns = resolve_columns(list(names), wanted.mapping, str(file), wanted.labelled, wanted.winners_only)
     folder = pictures or file.parent
     digest, size = sha256_file(file)[:12], file.stat().st_size
     parts = []

@@ -73,7 +73,9 @@ def first_layout(name: str, opened: Open, wanted: Wanted) -> str:
             failure = f"{name}, sample {key}: {row}."
             continue
         try:
-            return resolve_columns(list(row), wanted.mapping, name, wanted.labelled).layout
+            return resolve_columns(
+                list(row), wanted.mapping, name, wanted.labelled, wanted.winners_only
+            ).layout
         except UserError as error:
             failure = f"{_why_incomplete(key, row)}. {error}"
     raise UserError(failure)
@@ -162,7 +164,7 @@ def _pairs(name: str, opened: Open, wanted: Wanted, rejects: Rejects) -> Iterato
 def _resolved(key: str, row: dict[str, Any], wanted: Wanted, name: str) -> Columns:
     """Columns of one sample: samples of a tar need not have the same files."""
     try:
-        return resolve_columns(list(row), wanted.mapping, name, wanted.labelled)
+        return resolve_columns(list(row), wanted.mapping, name, wanted.labelled, wanted.winners_only)
     except UserError as error:
         raise BadRow("incomplete sample", _why_incomplete(key, row)) from error
 
