@@ -11,7 +11,20 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from ddecli import __version__
-from ddecli.cli import choose, export, figure, inception, prepare, report, sample, score, table, train, world
+from ddecli.cli import (
+    choose,
+    collect,
+    export,
+    figure,
+    inception,
+    prepare,
+    report,
+    sample,
+    score,
+    table,
+    train,
+    world,
+)
 from ddecli.cli.stop import BY_CTRL_C, stoppable
 from ddecli.core.console import LIBRARY_NOTES
 from ddecli.core.errors import Stopped, UserError
@@ -25,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+app.command("collect")(collect.collect)
 app.command("prepare")(prepare.prepare)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("sample")(sample.sample)

@@ -31,11 +31,12 @@ def prepare(
     data: Annotated[
         str | None,
         typer.Option(
-            help="world (pairs of the built-in world); a folder with metadata.jsonl or metadata.csv beside its "
-            "pictures, with w/ and l/ (pictures of equal names, prompts in .txt), of parquet shards, WebDataset tars, "
-            "or HPDv2's or HPDv3's train.json; a .parquet, .jsonl, .csv, .json or .tar file; pickapic, or any data "
-            "set of the Hugging Face hub as owner/name, streamed; or, with --relabel, a folder of ddecli sample that "
-            "was scored: its images are set against each other. world for tiny models if not given."
+            help="world (pairs of the built-in world); a folder of votes of ddecli collect; one with metadata.jsonl or "
+            "metadata.csv beside its pictures, with w/ and l/ (pictures of equal names, prompts in .txt), of parquet "
+            "shards, WebDataset tars, or HPDv2's or HPDv3's train.json; a .parquet, .jsonl, .csv, .json or .tar file; "
+            "pickapic, or any data set of the Hugging Face hub as owner/name, streamed; or, with --relabel, a folder "
+            "of ddecli sample that was scored: its images are set against each other. world for tiny models if not "
+            "given."
         ),
     ] = None,
     split: Annotated[

@@ -15,7 +15,7 @@ from ddecli.core.text import one_line
 
 BY_CTRL_C = 128 + signal.SIGINT
 """The exit code after Ctrl-C; what typer makes of a KeyboardInterrupt."""
-KEEPING = ("prepare", "sample", "inception", "world build")
+KEEPING = ("collect", "prepare", "sample", "inception", "world build")
 """Commands that go on by themselves behind what they finished."""
 
 

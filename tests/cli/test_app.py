@@ -22,6 +22,7 @@ from ddecli.cli.app import app
 from ddecli.training.settings import TrainSettings
 
 COMMANDS = (
+    "collect",
     "prepare",
     "train",
     "sample",

@@ -25,6 +25,7 @@ KEPT = "What was finished is kept; run the same command again to go on."
 OVER = "Run the same command again to start over."
 AGAIN = "To go on from the last checkpoint: "
 COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
+    (("collect", "a", "b"), "ddecli.collect.pairs.read_source", KEPT),
     (("prepare", "--data", "world"), "ddecli.data.prepare.prepare_source", KEPT),
     (("train",), "ddecli.training.settings.resolve_settings", f"{AGAIN}ddecli train --resume"),
     (

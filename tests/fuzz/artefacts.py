@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from pair_data import picture, png, tar, write_folder
 from single_files import save_single_file
 from stored_models import bin_files
 
+from ddecli.collect.votes_file import open_votes
 from ddecli.core.sealed import read_sealed, write_sealed
+from ddecli.data.votes import Vote
 from ddecli.models.load import load_for_sampling
 from ddecli.scoring.aesthetic import HEAD, AestheticHead
 from tests.fuzz.typed import typed
@@ -164,6 +167,12 @@ def _sources() -> None:
             about = json.dumps({"caption": PROMPTS[i], "label_0": 1})
             files |= {f"{i}.0.png": png(2 * i), f"{i}.1.png": png(2 * i + 1), f"{i}.json": about}
         tar(Path(f"data-tar/{number}.tar"), files)
+    with open_votes(Path("data-votes")) as votes:
+        for i in range(6):
+            names = [votes.keep(sha256(png(n)).hexdigest(), ".png", png(n)) for n in (2 * i, 2 * i + 1)]
+            for voter in ("ann", "bob"):
+                choice = "left" if voter == "ann" or i % 2 else "tie"
+                votes.add(Vote(voter, f"pair {i}", choice, PROMPTS[i], *names, "a", "b", 1.5, "now"))
 
 
 def _prompt_files() -> None:

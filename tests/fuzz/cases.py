@@ -134,7 +134,22 @@ FIGURE = ("A=run", "--out", "out/f")
 CASES = [
     *(
         _prepare(data)
-        for data in ("data-meta", "data-csv", "data-list", "data-folders", "data-parquet", "data-tar")
+        for data in (
+            "data-meta",
+            "data-csv",
+            "data-list",
+            "data-folders",
+            "data-parquet",
+            "data-tar",
+            "data-votes",
+        )
+    ),
+    Case(
+        "collect --summary",
+        ("collect", "--out", "data-votes", "--summary", "--json"),
+        ("data-votes/votes.jsonl",),
+        of_json(),
+        own=False,
     ),
     _prepare("data-folders/w", "--winners-only"),
     Case(

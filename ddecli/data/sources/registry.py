@@ -17,8 +17,10 @@ from ddecli.data.sources.pair_folders import pair_folders_source, side_folders
 from ddecli.data.sources.parquet import parquet_source
 from ddecli.data.sources.rows import rows_source
 from ddecli.data.sources.split_names import DEFAULT
+from ddecli.data.sources.votes import votes_source
 from ddecli.data.sources.webdataset import is_tar, webdataset_source
 from ddecli.data.store import MANIFEST, read_manifest
+from ddecli.data.votes import is_votes
 
 TABLES = (".jsonl", ".csv", ".tsv")
 
@@ -55,7 +57,8 @@ def _local(path: Path, wanted: Wanted) -> Source:
         )
     raise UserError(
         f"{path} holds no pairs: expected metadata.jsonl or metadata.csv beside the pictures, w/ and l/ with "
-        "pictures of equal names, *.parquet, *.tar, train.json, or one *.jsonl or *.csv file."
+        "pictures of equal names, the votes of ddecli collect, *.parquet, *.tar, train.json, or one *.jsonl or *.csv "
+        "file."
     )
 
 
@@ -88,6 +91,10 @@ def _json_file(path: Path, wanted: Wanted) -> Source | None:
 
 def _tar_file(path: Path, wanted: Wanted) -> Source | None:
     return webdataset_source(path, wanted) if is_tar(path.name) else None
+
+
+def _votes(path: Path, wanted: Wanted) -> Source | None:
+    return votes_source(path, wanted) if is_votes(path) else None
 
 
 def _imagefolder(path: Path, wanted: Wanted) -> Source | None:
@@ -133,6 +140,7 @@ def _table_folder(path: Path, wanted: Wanted) -> Source | None:
 
 _FILES: tuple[Recognise, ...] = (_parquet_file, _table_file, _json_file, _tar_file)
 _FOLDERS: tuple[Recognise, ...] = (
+    _votes,
     _imagefolder,
     _captioned,
     _pair_folders,

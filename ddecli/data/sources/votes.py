@@ -1,0 +1,60 @@
+"""A folder of `ddecli collect`: votes of people, those on one pair taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from ddecli.core.errors import BadRow, UserError
+from ddecli.core.files import sha256_file
+from ddecli.core.inside import inside
+from ddecli.data.labels import share_of_votes
+from ddecli.data.pairs import Pair, Rejects
+from ddecli.data.sources.base import PART_ROWS, Part, Source, Wanted
+from ddecli.data.votes import VOTES, Tally, read_votes, tallies
+
+
+def votes_source(folder: Path, wanted: Wanted) -> Source:
+    """The pairs that people voted on.
+
+    The picture with more votes is preferred, and its share of them is the label's strength; a vote for neither counts
+    half for both. A pair with as many votes on either side is a tie.
+
+    Raises:
+        UserError: there are no votes, or they are damaged.
+    """
+    counted = tallies(read_votes(folder))
+    if not counted:
+        raise UserError(f"{folder} holds no votes yet: cast some with ddecli collect --out {folder}.")
+    voters = len({vote.voter for tally in counted for vote in tally.votes})
+    content = sha256_file(folder / VOTES)
+    parts = []
+    for start in range(0, len(counted), PART_ROWS):
+        some = counted[start : start + PART_ROWS]
+        read = partial(_pairs, folder, some, wanted.labelled)
+        parts.append(Part(f"{VOTES}, pairs from {start} on", read, len(some), None, content))
+    layout = f"votes of {voters} {'people' if voters > 1 else 'person'}"
+    return Source(str(folder.resolve()), layout, parts)
+
+
+def _pairs(folder: Path, counted: Sequence[Tally], labelled: bool, rejects: Rejects) -> Iterator[Pair]:
+    for tally in counted:
+        try:
+            share = share_of_votes(tally.shares, VOTES) if labelled else None
+            first, second = (_picture(folder, name) for name in tally.pictures)
+            chosen, rejected = (first, second) if share is None or share > 0.5 else (second, first)
+            strength = None if share is None else max(share, 1 - share)
+            yield Pair(tally.prompt, chosen, rejected, tally.pair, str(folder), strength=strength)
+        except BadRow as error:
+            rejects.add(tally.pair, error)
+
+
+def _picture(folder: Path, name: str) -> Path:
+    """A picture of the folder, which is still the one that was voted on."""
+    path = inside(folder, name)
+    if not path.is_file():
+        raise BadRow("missing image", name)
+    if not sha256_file(path).startswith(path.stem):
+        raise BadRow("picture has changed since it was voted on", name)
+    return path
