@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ Style = Literal["", "strong", "emphasis", "code", "good", "bad", "open", "absent
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of text in one style."""
+    """A piece of text in one style; `link` is the mark of the heading that it leads to."""
 
     text: str
     style: Style = ""
+    link: str = ""
 
 
 Text = tuple[Span, ...]
@@ -30,6 +32,11 @@ def text(words: Words) -> Text:
     if isinstance(words, str | Span):
         words = [words]
     return tuple(Span(word) if isinstance(word, str) else word for word in words)
+
+
+def unbroken(words: str) -> str:
+    """With spaces that end no line between a number and its per cent sign, for formats that break lines."""
+    return re.sub(r"(?<=\d) (?=%)", "\u00a0", words)
 
 
 def strong(words: str) -> Span:
@@ -85,7 +92,12 @@ class Figure:
     caption: Text
 
 
-Block = Heading | Paragraph | Bullets | Grid | Figure
+@dataclass(frozen=True)
+class Contents:
+    """The headings of level 2 that have a mark, as links."""
+
+
+Block = Heading | Paragraph | Bullets | Grid | Figure | Contents
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,13 @@ class Document:
 
     title: str
     blocks: tuple[Block, ...]
+
+    @property
+    def sections(self) -> list[Heading]:
+        """What its contents list."""
+        return [
+            block for block in self.blocks if isinstance(block, Heading) and block.level == 2 and block.mark
+        ]
 
     @property
     def figures(self) -> list[Figure]:

@@ -10,6 +10,7 @@ from ddecli.core.text import markdown, one_line
 from ddecli.document.blocks import (
     Block,
     Bullets,
+    Contents,
     Document,
     Figure,
     Grid,
@@ -25,33 +26,33 @@ MARKS = {"": "", "emphasis": "*"}
 
 def to_markdown(document: Document) -> str:
     """The whole article; pictures are linked by their paths."""
-    return "\n\n".join(_block(block) for block in document.blocks) + "\n"
+    return "\n\n".join(_block(block, document) for block in document.blocks) + "\n"
 
 
 @singledispatch
-def _block(block: Block) -> str:
+def _block(block: Block, document: Document) -> str:
     raise TypeError(type(block).__name__)
 
 
 @_block.register
-def _(block: Heading) -> str:
+def _(block: Heading, document: Document) -> str:
     anchor = f'<a id="{block.mark}"></a>\n\n' if block.mark else ""
     return f"{anchor}{'#' * block.level} {_text(block.text)}"
 
 
 @_block.register
-def _(block: Paragraph) -> str:
+def _(block: Paragraph, document: Document) -> str:
     words = _text(block.text)
     return {"quote": f"> {words}", "caution": f"> **Caution.** {words}"}.get(block.kind, words)
 
 
 @_block.register
-def _(block: Bullets) -> str:
+def _(block: Bullets, document: Document) -> str:
     return "\n".join(f"- {_text(point)}" for point in block.points)
 
 
 @_block.register
-def _(block: Grid) -> str:
+def _(block: Grid, document: Document) -> str:
     align = [":--" if column in block.words else "--:" for column in range(len(block.header))]
     lines = [_row(block.header), f"| {' | '.join(align)} |", *(_row(row) for row in block.rows)]
     caption = [_text(block.caption), ""] if block.caption else []
@@ -59,9 +60,14 @@ def _(block: Grid) -> str:
 
 
 @_block.register
-def _(block: Figure) -> str:
+def _(block: Figure, document: Document) -> str:
     plain = "".join(span.text for span in block.caption)
     return f"![{markdown(plain)}]({quote(block.file.as_posix())})\n\n{_text(block.caption)}"
+
+
+@_block.register
+def _(block: Contents, document: Document) -> str:
+    return "\n".join(f"- [{_text(section.text)}](#{section.mark})" for section in document.sections)
 
 
 def _row(cells: tuple[Text, ...]) -> str:
@@ -79,9 +85,13 @@ def _text(words: Text) -> str:
 
 
 def _span(span: Span) -> str:
+    if not span.text:
+        return ""
     if span.style == "code":
         words = one_line(span.text)
         fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
-        return f"{fence}{words}{fence}"
-    mark = MARKS.get(span.style, "**")
-    return f"{mark}{markdown(span.text)}{mark}" if span.text else ""
+        words = f"{fence}{words}{fence}"
+    else:
+        mark = MARKS.get(span.style, "**")
+        words = f"{mark}{markdown(span.text)}{mark}"
+    return f"[{words}](#{span.link})" if span.link else words

@@ -15,6 +15,7 @@ from ddecli.core.text import one_line
 from ddecli.document.blocks import (
     Block,
     Bullets,
+    Contents,
     Document,
     Figure,
     Grid,
@@ -22,6 +23,7 @@ from ddecli.document.blocks import (
     Paragraph,
     Span,
     Text,
+    unbroken,
 )
 
 WIDE = 7
@@ -30,7 +32,7 @@ FUNCTIONS = {"strong": "strong", "emphasis": "emph", "code": "raw"}
 LONG = 12
 """Tables with more rows than this may be cut by the end of a page."""
 PREAMBLE = """
-#set page(paper: "a4", margin: (x: 22mm, top: 22mm, bottom: 24mm), numbering: "1", number-align: center)
+#set page(paper: "a4", margin: (x: 17.3mm, top: 22mm, bottom: 24mm), numbering: "1", number-align: center)
 #set text(font: "Libertinus Serif", size: 10pt, lang: "en")
 #set par(justify: true, leading: 0.62em, spacing: 0.9em)
 #set list(indent: 0.4em, spacing: 0.62em)
@@ -56,6 +58,11 @@ PREAMBLE = """
 #let notes(body) = { set text(size: 8.4pt); set par(justify: false); body }
 #let quotation(body) = block(inset: (left: 10pt, y: 1pt), stroke: (left: 1.5pt + rgb("#d9dee4")),
   text(fill: rgb("#4d5864"), style: "italic", body))
+#let contents = block(below: 1.4em, columns(2, outline(depth: 2, title: none)))
+#let picture(file) = layout(room => {
+  let natural = image(file)
+  if measure(natural).width > room.width { image(file, width: 100%) } else { natural }
+})
 #let grid-of(columns, align, size, head, cells) = {
   set text(size: size)
   set par(justify: false, leading: 0.5em)
@@ -85,44 +92,50 @@ def write_pdf(document: Document, folder: Path, file: Path) -> None:
 
     try:
         # Its stub takes the bytes of a source for a list of sources.
-        pdf = typst.compile(to_typst(document).encode(), root=str(folder.resolve()))  # type: ignore[type-var]
+        pdf = typst.compile(to_typst(document, folder).encode(), root=str(folder.resolve()))  # type: ignore[type-var]
     except typst.TypstError as error:
         raise UserError(f"{file} cannot be typeset: {str(error).splitlines()[0]}.") from error
     with atomic_file(file) as temporary:
         temporary.write_bytes(pdf)
 
 
-def to_typst(document: Document) -> str:
-    """The source that is typeset; pictures by their paths from the root."""
+def to_typst(document: Document, folder: Path) -> str:
+    """The source that is typeset; pictures by their paths from the root, which is `folder`.
+
+    Of a picture that was drawn as PDF too, that is taken: it has no pixels, and its size.
+    """
     title = f"#set document(title: {_literal(document.title)}, date: none)\n"
-    return title + PREAMBLE + "\n".join(_block(block) for block in document.blocks) + "\n"
+    return title + PREAMBLE + "\n".join(_block(block, folder) for block in document.blocks) + "\n"
 
 
 @singledispatch
-def _block(block: Block) -> str:
+def _block(block: Block, folder: Path) -> str:
     raise TypeError(type(block).__name__)
 
 
 @_block.register
-def _(block: Heading) -> str:
-    return f"#heading(level: {block.level}, outlined: {str(block.level <= 2).lower()}, {_text(block.text)})\n"
+def _(block: Heading, folder: Path) -> str:
+    outlined, bookmarked = (str(found).lower() for found in (block.level == 2, block.level <= 2))
+    options = f"level: {block.level}, outlined: {outlined}, bookmarked: {bookmarked}"
+    mark = f"#label({_literal(block.mark)})" if block.mark else ""
+    return f"#heading({options}, {_text(block.text)}){mark}\n"
 
 
 @_block.register
-def _(block: Paragraph) -> str:
+def _(block: Paragraph, folder: Path) -> str:
     words = _text(block.text)
     function = {"quote": "quotation", "caution": "caution"}.get(block.kind)
     return f"#{function}({words})\n" if function else f"#{words}\n"
 
 
 @_block.register
-def _(block: Bullets) -> str:
+def _(block: Bullets, folder: Path) -> str:
     points = f"list({', '.join(_text(point) for point in block.points)})"
     return f"#notes({points})\n" if block.small else f"#{points}\n"
 
 
 @_block.register
-def _(block: Grid) -> str:
+def _(block: Grid, folder: Path) -> str:
     count = len(block.header)
     align = ", ".join("left" if column in block.words else "right" for column in range(count))
     columns = ", ".join("auto" for _ in range(count))
@@ -138,10 +151,17 @@ def _(block: Grid) -> str:
 
 
 @_block.register
-def _(block: Figure) -> str:
-    picture = f"image({_literal('/' + block.file.as_posix())}, width: 100%)"
+def _(block: Figure, folder: Path) -> str:
+    vector = block.file.with_suffix(".pdf")
+    file = vector if (folder / vector).is_file() else block.file
+    picture = f"picture({_literal('/' + file.as_posix())})"
     figure = f"figure({picture}, supplement: none, numbering: none, caption: {_text(block.caption)})"
     return f"#block(above: 1.2em, below: 1.6em, breakable: false, {figure})\n"
+
+
+@_block.register
+def _(block: Contents, folder: Path) -> str:
+    return "#contents\n"
 
 
 def _text(words: Text) -> str:
@@ -150,12 +170,12 @@ def _text(words: Text) -> str:
 
 
 def _span(span: Span) -> str:
-    literal = _literal(span.text)
-    if span.style == "":
-        return f"text({literal})"
+    literal = _literal(unbroken(span.text))
     if span.style in ("good", "bad", "open", "absent"):
-        return f'verdict("{span.style}", {literal})'
-    return f"{FUNCTIONS[span.style]}({literal})"
+        words = f'verdict("{span.style}", {literal})'
+    else:
+        words = f"{FUNCTIONS.get(span.style, 'text')}({literal})"
+    return f"link(label({_literal(span.link)}), {words})" if span.link else words
 
 
 def _literal(words: str) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ddecli.core.errors import UserError
 from ddecli.figures.save import Numbers
-from ddecli.figures.style import colours, legend, literal, log_scale, panels
+from ddecli.figures.style import colours, legend, line, literal, log_scale, panels
 from ddecli.stats.rows import Folders
 from ddecli.stats.runs import load_metrics, load_runs
 
@@ -76,7 +76,8 @@ def draw(numbers: Numbers) -> Figure:
                 axis.plot(curve["step"], seed, color=colour[label], linewidth=0.5, alpha=0.25)
         for label, curve in numbers["curves"].items():  # on top of all thin ones
             if curve[metric] is not None:
-                (entries[label],) = axis.plot(curve["step"], curve[metric]["mean"], color=colour[label])
+                mean = curve[metric]["mean"]
+                (entries[label],) = axis.plot(curve["step"], mean, color=colour[label], linestyle=line(label))
         _scale(axis, metric)
         axis.set(xlim=(0, None), xlabel="training steps", ylabel=name)
     legend(figure, [(entries[label], literal(label)) for label in numbers["curves"]])

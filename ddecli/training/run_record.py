@@ -6,6 +6,7 @@ import resource
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import torch
@@ -148,6 +149,7 @@ class RunRecord:
                 "device": str(trainer.accelerator.device),
                 "machine": machine(),
                 "versions": versions(),
+                "date": datetime.now(UTC).date().isoformat(),
             }
         with atomic_folder(out / "model") as folder:
             trainer.model.save(folder, weights)

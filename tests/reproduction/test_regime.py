@@ -89,7 +89,7 @@ def test_windows_of_each_beta(experiment):
 
 def test_the_article_says_which_beta_has_a_window_and_whether_it_is_the_one_in_use(experiment):
     text = to_markdown(article(find(read_experiment(experiment), coefficients)))
-    section = text.split("Credit where logits saturate")[1].split("\n## ")[0]
+    section = text.split(". Credit where logits saturate\n")[1].split("\n## ")[0]
     assert (
         "tiny, 40 steps: the share of 0.2-0.7 in the credit of DDE lies above that of uniform training with β 320 "
         "(steps 11 to 30), and above one half with β 320 (steps 14 to 27); β 20, which the reported trainings of "

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from experiments import METRICS, run_folder, write_experiment, write_grid
+from matplotlib.figure import Figure as MatplotlibFigure
 from score_sets import change_card, score_set, write
 
 from ddecli.core.errors import UserError
 from ddecli.document.blocks import (
+    Contents,
     Document,
     Figure,
     Grid,
     Heading,
+    Span,
     bullets,
     code,
     grid,
@@ -26,6 +30,7 @@ from ddecli.document.blocks import (
 from ddecli.document.html import to_html
 from ddecli.document.markdown import to_markdown
 from ddecli.document.pdf import to_typst, write_pdf
+from ddecli.figures.save import save_figure
 from ddecli.reproduction.article.article import article
 from ddecli.reproduction.article.findings import find
 from ddecli.reproduction.article.words import bounds, decimals, signed, with_bounds
@@ -90,16 +95,15 @@ def test_what_has_changed_is_listed_where_the_experiment_says_it(experiment, mar
     described = read_experiment(
         changed(experiment, changes=["Six trainings, not *three*.", "Another world."])
     )
-    section = (
-        to_markdown(article(find(described, coefficients))).split("## 3. What has changed")[1].split("##")[0]
-    )
-    assert section.split("\n") == ["", "", "- Six trainings, not \\*three\\*.", "- Another world.", "", ""]
+    section = to_markdown(article(find(described, coefficients))).split("## 3. What has changed")[1]
+    assert section.startswith("\n\n- Six trainings, not \\*three\\*.\n- Another world.\n\n<a id=")
 
 
 def test_the_abstract_counts_what_the_claims_say(findings, markdown):
     abstract = markdown.split("**All claims that were measured.**")[0]
     for verdict, number in findings.counts.items():
-        assert (f"**{number}** **{verdict}**" in abstract) == (verdict != NOT_MEASURED)
+        verb = "is" if number == 1 else "are"
+        assert (f"**{number}** {verb} **{verdict}**." in abstract) == (verdict != NOT_MEASURED)
     assert "The paper has +6.7 %, +3.9 %, +3.3 % for SD15." in abstract
     assert "DDE prioritizes the middle of the trajectory" in abstract.split("Not reproduced:")[1]
     dde = findings.evidence.models["tiny"].rows("clip")
@@ -136,6 +140,11 @@ def test_setup_and_provenance_come_from_the_runs(markdown):
     assert "a training saw 128 pairs; the paper's saw 4,096,000. That is 1/32,000 of it." in markdown
     assert "30 prompts with 2 images each and over 1 to 3 trainings" in markdown
     assert "The tiny world is drawn" in markdown
+
+
+def test_the_page_begins_with_version_and_dates(markdown):
+    said = "*Made with ddecli 1, trainings of 2026-11-28 to 2026-11-29.*"
+    assert markdown.split("\n\n")[1] == said
 
 
 def test_cautions_are_found(findings):
@@ -190,8 +199,11 @@ class Reader(HTMLParser):
     def __init__(self):
         super().__init__()
         self.open, self.sources, self.text, self.cells = [], [], [], 0
+        self.links, self.marks = [], []
 
     def handle_starttag(self, tag, attrs):
+        self.links += [value.removeprefix("#") for name, value in attrs if name == "href"]
+        self.marks += [value for name, value in attrs if name == "id"]
         if tag == "img":
             self.sources.append(dict(attrs)["src"])
         elif tag != "meta":
@@ -215,6 +227,9 @@ def test_html_is_whole_and_holds_its_pictures(experiment, findings):
     assert "DDE_by hand: 3 < 4 & *so* on" in "".join(reader.text)
     grids = [block for block in document.blocks if isinstance(block, Grid)]
     assert reader.cells == sum(len(row) for block in grids for row in block.rows)
+    titles = [each.claim.key for _, each in findings.measured]
+    assert set(titles) <= set(reader.links) and set(reader.links) == set(reader.marks)
+    assert len(reader.marks) == len(set(reader.marks)) == len(titles) + len(document.sections)
     for outside in ("<script", "http://", "https://", 'src="figures'):
         assert outside not in page
 
@@ -254,13 +269,13 @@ def test_odd_letters_reach_the_pdf(tmp_path):
     pytest.importorskip("typst")
     write_pdf(odd_document(), tmp_path, tmp_path / "odd.pdf")
     assert (tmp_path / "odd.pdf").read_bytes().startswith(b"%PDF")
-    assert to_typst(odd_document()).count('\\\\j @k \\"l\\" #text(m)') == 13
+    assert to_typst(odd_document(), tmp_path).count('\\\\j @k \\"l\\" #text(m)') == 13
 
 
 def test_wide_tables_are_set_small_and_long_ones_may_break(tmp_path):
     pytest.importorskip("typst")
     wide = grid([str(n) for n in range(9)], [["x"] * 9] * 60, "c")
-    source = to_typst(Document("t", (wide, grid(["a"], [["b"]]))))
+    source = to_typst(Document("t", (wide, grid(["a"], [["b"]]))), tmp_path)
     assert "7pt" in source and "8.4pt" in source
     write_pdf(Document("t", (wide, Heading(2, ()))), tmp_path, tmp_path / "wide.pdf")
 
@@ -273,11 +288,45 @@ def test_pdf_of_the_article(experiment, findings, tmp_path):
     assert (tmp_path / "a.pdf").read_bytes() == first
 
 
+def test_of_a_picture_that_was_drawn_as_pdf_too_that_is_printed_at_its_size(tmp_path):
+    pytest.importorskip("typst")
+    numbers = {"colour": "#123456"}
+    for name in ("both", "pixels"):
+        save_figure(tmp_path / name, numbers, lambda _: MatplotlibFigure(figsize=(3.4, 2)))
+    (tmp_path / "pixels.pdf").unlink()
+    document = Document("t", tuple(Figure(Path(f"{name}.png"), ()) for name in ("both", "pixels")))
+    source = to_typst(document, tmp_path)
+    assert 'picture("/both.pdf")' in source and 'picture("/pixels.png")' in source
+    write_pdf(document, tmp_path, tmp_path / "whole.pdf")
+    assert (tmp_path / "whole.pdf").read_bytes().count(
+        b"/Subtype /Image"
+    ) <= 1  # an empty one may be left out
+
+
+def test_a_number_is_not_parted_from_its_per_cent_sign(tmp_path):
+    document = Document("t", (paragraph("from 20 % to % of 30 %."),))
+    parted = "from 20\u00a0% to % of 30\u00a0%."
+    assert parted in to_html(document, tmp_path) and parted in to_typst(document, tmp_path)
+    assert to_markdown(document) == "from 20 % to % of 30 %.\n"
+
+
+def test_every_format_leads_from_a_link_to_its_mark(tmp_path):
+    blocks = (heading(1, "t"), Contents(), heading(2, "1. A_b", "a-b"), grid([""], [[Span("x", link="a-b")]]))
+    document = Document("t", blocks)
+    assert to_markdown(document).count("](#a-b)") == 2 and '<a id="a-b"></a>' in to_markdown(document)
+    assert to_html(document, tmp_path).count('<a href="#a-b">') == 2
+    assert 'link(label("a-b"), text("x"))' in to_typst(document, tmp_path)
+    pytest.importorskip("typst")
+    write_pdf(document, tmp_path, tmp_path / "a.pdf")
+    written = (tmp_path / "a.pdf").read_bytes()
+    with pytest.raises(UserError, match="cannot be typeset"):  # a link that leads nowhere
+        write_pdf(Document("t", blocks[3:]), tmp_path, tmp_path / "a.pdf")
+    assert (tmp_path / "a.pdf").read_bytes() == written
+
+
 def test_a_picture_that_typst_cannot_read_is_named(tmp_path):
     pytest.importorskip("typst")
     (tmp_path / "x.png").write_bytes(b"no picture")
-    from pathlib import Path
-
     with pytest.raises(UserError, match="cannot be typeset"):
         write_pdf(Document("t", (Figure(Path("x.png"), ()),)), tmp_path, tmp_path / "x.pdf")
 

@@ -85,7 +85,7 @@ def test_gains_that_vanish_and_an_order_that_turns(tmp_path: Path) -> None:
 def test_the_article_has_a_table_of_both_scales(tmp_path: Path) -> None:
     found = findings(tmp_path, uniform=0.03, dde=0.1)
     text = to_markdown(article(found))
-    section = text.split("What the paper does not report")[1].split("\n## ")[0]
+    section = text.split(". What the paper does not report\n")[1].split("\n## ")[0]
     assert "tiny: base and methods were sampled a second time, at guidance 5 beside 2" in section
     table = section.split("Gains at two guidance scales, tiny.")[1]
     assert "| Method | guidance | CLIP | HPS | PS | Truth |" in table

@@ -51,11 +51,12 @@ def _claims(findings: Findings) -> list[str | Span]:
     words: list[str | Span] = [
         "Denoised Distribution Estimation (DDE) aligns diffusion models with preference pairs and is said to "
         "give credit to the middle of the denoising trajectory. This report tests "
-        f"{count(len(findings.measured), 'claim')} of its paper by measurement, with {and_list(stand)}. Of these ",
+        f"{count(len(findings.measured), 'claim')} of its paper by measurement, with {and_list(stand)}.",
     ]
-    for number, word in enumerate((REPRODUCED, NOT_REPRODUCED, UNDECIDED)):
-        words += [", " if number else "", strong(str(findings.counts[word])), " ", verdict(word)]
-    return [*words, "."]
+    for word in (REPRODUCED, NOT_REPRODUCED, UNDECIDED):
+        number = findings.counts[word]
+        words += [" ", strong(str(number)), " is " if number == 1 else " are ", verdict(word), "."]
+    return words
 
 
 def _of_model(findings: Findings, name: str, model: ModelEvidence) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ddecli.document.blocks import (
     Block,
+    Contents,
     Document,
     Figure,
     block_grid,
@@ -22,7 +23,7 @@ from ddecli.reproduction.article.claimed import at_a_glance, one_by_one
 from ddecli.reproduction.article.findings import Findings
 from ddecli.reproduction.article.limits import limits, rules
 from ddecli.reproduction.article.regime import regime
-from ddecli.reproduction.article.setup import protocol_facts, provenance, setup
+from ddecli.reproduction.article.setup import made, protocol_facts, provenance, setup
 from ddecli.reproduction.claims.scores import TABLES
 from ddecli.tables import render
 
@@ -78,17 +79,18 @@ def article(findings: Findings) -> Document:
         "Limits": limits(findings),
         "Provenance": provenance(findings),
     }
-    blocks: list[Block] = [heading(1, findings.experiment.title), *abstract(findings)]
+    blocks: list[Block] = [heading(1, findings.experiment.title), *made(findings), *abstract(findings)]
     if judged:
         blocks.append(at_a_glance(findings))
     if judged or findings.tables:
         blocks += protocol_facts()
+    blocks.append(Contents())
     number = 0
     for title, section in sections.items():
         content = list(section)
         if content:
             number += 1
-            blocks += [heading(2, f"{number}. {title}"), *content]
+            blocks += [heading(2, f"{number}. {title}", title.lower().replace(" ", "-")), *content]
     return Document(findings.experiment.title, tuple(blocks))
 
 

@@ -41,7 +41,8 @@ def at_a_glance(findings: Findings) -> Grid:
         outcome = each.outcome
         answers = [comparison.answer for comparison in outcome.comparisons]
         tally = [str(answers.count(answer)) for answer in ("holds", "fails", "open")]
-        rows.append([str(number), each.claim.title, each.claim.section, verdict(outcome.verdict), *tally])
+        title = Span(each.claim.title, link=each.claim.key)
+        rows.append([str(number), title, each.claim.section, verdict(outcome.verdict), *tally])
     header = ["", "Claim", "Paper", "Verdict", "holds", "fails", "open"]
     caption: list[str | Span] = [
         strong(

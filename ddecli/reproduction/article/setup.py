@@ -9,7 +9,7 @@ import numpy as np
 from ddecli.document.blocks import Block, Grid, Span, Words, bullets, code, grid, paragraph, strong
 from ddecli.objectives.registry import has_beta
 from ddecli.reproduction.article.findings import Findings
-from ddecli.reproduction.article.words import count, duration, signed
+from ddecli.reproduction.article.words import capital, count, duration, signed
 from ddecli.reproduction.evidence import ModelEvidence, TrainedRun
 from ddecli.stats.metrics import NAMES, is_part
 from ddecli.tables import paper
@@ -143,6 +143,24 @@ def _grid(name: str, choice: Choice, model: ModelEvidence) -> Iterator[Block]:
         "second best",
     ]
     yield grid(header, rows, strong(f"Best trial of each loss, {name}."), words=(0, 1, 2))
+
+
+def made(findings: Findings) -> Iterator[Block]:
+    """When the trainings ended, and the version that made them; of runs that noted neither, nothing."""
+    performances = [
+        run.performance
+        for model in findings.evidence.models.values()
+        for given in model.runs.values()
+        for run in given
+        if run.performance
+    ]
+    versions = sorted({str(each["versions"]["ddecli"]) for each in performances if "versions" in each})
+    dates = sorted({str(each["date"]) for each in performances if "date" in each})
+    words = [f"Made with ddecli {and_list(versions)}"] if versions else []
+    if dates:
+        words.append(f"trainings of {dates[0]}" + (f" to {dates[-1]}" if dates[1:] else ""))
+    if words:
+        yield paragraph([Span(f"{capital(', '.join(words))}.", "emphasis")])
 
 
 def protocol_facts() -> Iterator[Block]:
