@@ -52,7 +52,8 @@ table { border-collapse: collapse; font-size: .82rem; line-height: 1.4; font-var
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { border-bottom: 1.5px solid var(--ink); font-weight: 600; vertical-align: bottom; }
 td { white-space: nowrap; }
-.w { text-align: left; } td.w { white-space: normal; } td.w + td.w { min-width: 6rem; } td .verdict { white-space: nowrap; }
+.w { text-align: left; } td.w { white-space: normal; } td.w + td.w { min-width: 6rem; }
+td .verdict { white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 1.5px solid var(--ink); }
 figure { margin: 1.5rem 0; break-inside: avoid; }
 img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
