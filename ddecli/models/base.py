@@ -22,7 +22,8 @@ from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.world import TINY, WORLD_KEY
 from ddecli.diffusion.schedule import ErrorUnit, NoiseSchedule
 from ddecli.models.digests import fingerprint, older_fingerprints
-from ddecli.models.presets import ModelSource
+from ddecli.models.kohya import LoraFormat, lora_files, save_kohya
+from ddecli.models.presets import LORA_WEIGHTS, ModelSource, short_name
 from ddecli.models.quiet import quiet_libraries
 from ddecli.models.saved import save_base
 
@@ -192,18 +193,31 @@ class DiffusionModel(ABC):
         finally:
             self.pipeline.unet.enable_adapters()
 
-    def save(self, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+    def save(
+        self,
+        folder: Path,
+        weights: Mapping[str, Tensor] | None = None,
+        lora_format: LoraFormat = "diffusers",
+        name: str = "lora",
+    ) -> None:
         """Write what stock diffusers loads: LoRA weights, or the base's parts with the trained U-Net.
 
         Args:
             folder: where to.
             weights: values of `trainable()`, by name; None takes those the U-Net has now.
+            lora_format: the names that LoRA weights get; of both, stock diffusers reads its own.
+            name: of the LoRA, in the name of a file with kohya's names.
         """
         unet = self.pipeline.unet
         if self.has_lora:
             state = get_peft_model_state_dict(unet, state_dict=weights)
-            layers = convert_state_dict_to_diffusers(state)
-            type(self.pipeline).save_lora_weights(folder, unet_lora_layers=layers)
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in lora_files(lora_format, name):
+                if file == LORA_WEIGHTS:
+                    layers = convert_state_dict_to_diffusers(state)
+                    type(self.pipeline).save_lora_weights(folder, unet_lora_layers=layers)
+                else:
+                    save_kohya(folder / file, unet, state, short_name(self.name), self.family == "sdxl")
         else:
             save_base(self.folder, folder)
             own = {key: value for key, value in unet.config.items() if key != "_name_or_path"}

@@ -36,7 +36,7 @@ from ddecli.models.parts import (
     plain_folder,
     read_index,
 )
-from ddecli.models.presets import FAMILIES, LORA_WEIGHTS, ModelSource, resolve
+from ddecli.models.presets import FAMILIES, ModelSource, resolve
 from ddecli.models.quiet import hide_progress_bars, quiet_libraries
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
@@ -74,8 +74,7 @@ def load_for_sampling(
 
 def _shared(source: ModelSource, folder: Path, like: DiffusionModel) -> dict[str, Any]:
     """The parts of a loaded model that another has as well, to the last bit; none if they are not all the same."""
-    loras = [lora / LORA_WEIGHTS for lora in (*source.loras, *like.source.loras)]
-    if any(changes_text_encoder(file) for file in loras):
+    if any(changes_text_encoder(file) for file in (*source.loras, *like.source.loras)):
         return {}
     if folder != like.folder and fingerprint(folder) != like.fingerprint:
         return {}
@@ -139,9 +138,9 @@ def load_model(
     """
     source = resolve(name, revision)
     for lora in source.loras:
-        if changes_text_encoder(lora / LORA_WEIGHTS):
+        if changes_text_encoder(lora):
             raise UserError(
-                f"The LoRA weights in {lora / LORA_WEIGHTS} change the text encoder too: pairs are prepared and runs "
+                f"The LoRA weights in {lora} change the text encoder too: pairs are prepared and runs "
                 "are trained with the base's own. Sample them, or train the base."
             )
     folder = local_folder(source)
@@ -233,12 +232,12 @@ def revision_of(source: ModelSource, folder: Path) -> str | None:
 
 def sha256_of(source: ModelSource, folder: Path) -> str:
     """Identify all weights of a model, see `model_sha256`: those in its folder, and a run's LoRA weights on top."""
-    return model_sha256(folder, [lora / LORA_WEIGHTS for lora in source.loras])
+    return model_sha256(folder, source.loras)
 
 
 def _check_runs(source: ModelSource, folder: Path) -> None:
     """Refuse weights of a run that have changed since it ended."""
-    for model in (*source.loras, folder):
+    for model in (*(lora.parent for lora in source.loras), folder):
         if model.name == "model" and (model.parent / "run.yaml").is_file():
             check_run(model.parent, "model")
 
@@ -249,7 +248,7 @@ def _check_bases(source: ModelSource, folder: Path) -> None:
         base = replace(source, loras=source.loras[:number])
         if expected is not None and sha256_of(base, folder) != expected:
             raise UserError(
-                f"The weights of {folder} have changed since the LoRA run {lora.parent} was trained on them (its "
+                f"The weights of {folder} have changed since the LoRA run {lora.parents[1]} was trained on them (its "
                 "run.yaml has their SHA-256): put the weights back that it was trained on, or train it again."
             )
 

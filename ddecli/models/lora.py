@@ -8,43 +8,50 @@ with underscores, the U-Net's blocks by diffusers' names or by those of the orig
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ddecli.core.errors import UserError, first_sentence
-from ddecli.models.presets import LORA_WEIGHTS
 from ddecli.models.quiet import quiet_libraries
+from ddecli.models.tensors import read_tensors
 from ddecli.models.weight_files import tensor_shapes
 
 FIRST_MATRIX = (".lora.down.weight", ".lora_A.weight", ".lora_down.weight", "_lora.down.weight")
 """Ends of the names of a LoRA's first matrix, (rank, in_features, ...)."""
 
-UNET, KOHYA_UNET = "unet.", "lora_unet_"
-TEXT_ENCODERS = ("text_encoder", "lora_te")
+UNET, KOHYA_UNET, KOHYA_TEXT_ENCODER = "unet.", "lora_unet_", "lora_te"
+KOHYA_NAME = re.compile(r"lora_(unet|te|te1|te2)_[^.]+\.(lora_down\.weight|lora_up\.weight|alpha)")
+TEXT_ENCODERS = ("text_encoder", KOHYA_TEXT_ENCODER)
 ORIGINAL_BLOCKS = ("input_blocks_", "middle_block_", "output_blocks_")
 
 
-def load_lora(pipeline: Any, folder: Path, base: Path) -> None:
-    """Put a run's LoRA weights onto a pipeline as adapters.
+def load_lora(pipeline: Any, file: Path, base: Path) -> None:
+    """Put LoRA weights onto a pipeline as adapters.
 
     Args:
-        folder: that the weights lie in.
+        file: that the weights lie in.
         base: where the pipeline is from, for errors.
 
     Raises:
         UserError: no LoRA weights, or those of another model.
     """
-    file = folder / LORA_WEIGHTS
     matrices = _matrices_of_unet(file)
     if not matrices and not changes_text_encoder(file):
         raise UserError(
             f"{file} holds no LoRA weights that diffusers, peft or kohya's scripts write (LoHa and LoKr are others): "
             "convert them, or give another run."
         )
+    _check_names(file)
     _check_shapes(file, matrices, pipeline.unet, base)
+    for name, value in read_tensors([file]):
+        if not torch.isfinite(value).all():
+            raise UserError(f"The LoRA weights in {file} hold numbers that are not finite (in {name}).")
     try:
         with quiet_libraries(logging.CRITICAL):
-            pipeline.load_lora_weights(folder, local_files_only=True)
+            pipeline.load_lora_weights(file.parent, weight_name=file.name, local_files_only=True)
     except Exception as error:  # whatever diffusers and peft make of names and shapes
         raise UserError(
             f"The LoRA weights in {file} cannot be loaded onto {base}: {first_sentence(error)}"
@@ -66,6 +73,18 @@ def fuse_lora(pipeline: Any) -> None:
 def changes_text_encoder(file: Path) -> bool:
     """Whether LoRA weights are for a text encoder too."""
     return any(name.startswith(TEXT_ENCODERS) for name in tensor_shapes(file))
+
+
+def _check_names(file: Path) -> None:
+    """Refuse what diffusers would pass over or stumble at in a file of kohya's names (LoHa, DoRA, LoCon's middle)."""
+    names = tensor_shapes(file)
+    if any(name.startswith((KOHYA_UNET, KOHYA_TEXT_ENCODER)) for name in names):
+        unknown = [name for name in names if not KOHYA_NAME.fullmatch(name)]
+        if unknown:
+            raise UserError(
+                f"{file} holds {unknown[0]}, which belongs to no LoRA that diffusers reads (LoHa, LoKr and DoRA are "
+                "others): convert it to a plain LoRA, or leave it out."
+            )
 
 
 def _matrices_of_unet(file: Path) -> dict[str, list[int]]:

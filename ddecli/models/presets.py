@@ -29,7 +29,7 @@ class ModelSource:
     location: a diffusers folder, a single checkpoint file (.safetensors), or a hub id.
     family: `sd` or `sdxl`; None for a hub id whose model_index.json has not been read.
     revision: of a hub id, a commit, branch or tag; None takes what its main branch holds now.
-    loras: folders of LoRA weights to load on top, of runs trained with LoRA, one after the other.
+    loras: files of LoRA weights to load on top, of runs trained with LoRA, one after the other.
     bases: for each of them, the SHA-256 of the weights it was trained on top of; None where it was not recorded.
     float16_vae: hub id of the autoencoder to encode with in float16, where the model's own overflows.
     world: the world whose pictures it draws, as its model_index.json records it; None for real ones.
@@ -152,6 +152,21 @@ def _resolution(folder: Path) -> int | None:
         return None
 
 
+def _lora_file(folder: Path) -> Path:
+    """The LoRA weights that a run left, under diffusers' name for them or as the only ones there."""
+    if (folder / LORA_WEIGHTS).is_file():
+        return folder / LORA_WEIGHTS
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) == 1:
+        return files[0]
+    found = (
+        f"several .safetensors files and none of them named {LORA_WEIGHTS}" if files else "no LoRA weights"
+    )
+    raise UserError(
+        f"{folder} holds no diffusers pipeline (model_index.json), and {found}: put one there, whoever wrote it."
+    )
+
+
 def _run(folder: Path, above: tuple[Path, ...]) -> ModelSource:
     model = folder / "model"
     if not model.is_dir():
@@ -165,12 +180,7 @@ def _run(folder: Path, above: tuple[Path, ...]) -> ModelSource:
         raise UserError(f"{folder / 'run.yaml'} is damaged: it was trained on what was trained on it.")
     above = (*above, folder.resolve())
     base = resolve(str(settings["model"]), settings.get("model_revision"), above)
-    if (model / LORA_WEIGHTS).is_file():
-        bases = (*base.bases, settings.get("model_sha256"))
-        return replace(base, name=str(folder), loras=(*base.loras, model), bases=bases)
     if not (model / "model_index.json").is_file():
-        raise UserError(
-            f"{model} holds neither {LORA_WEIGHTS} nor a diffusers pipeline (model_index.json): LoRA weights must have "
-            "that name, whoever wrote them."
-        )
+        bases = (*base.bases, settings.get("model_sha256"))
+        return replace(base, name=str(folder), loras=(*base.loras, _lora_file(model)), bases=bases)
     return replace(base, name=str(folder), location=str(model), revision=None, loras=(), bases=())

@@ -276,6 +276,16 @@ class TrainFields:
         Le(MAX_RANK),
         Option(OPTIMIZATION, "Train LoRA adapters of this rank. Default: the whole U-Net.", metavar="RANK"),
     ] = None
+    lora_format: Annotated[
+        Literal["diffusers", "kohya", "both"],
+        Option(
+            RUN,
+            "With --lora: under whose names the weights are saved: diffusers (model/pytorch_lora_weights.safetensors), "
+            "kohya (model/RUN-kohya.safetensors, which ComfyUI, A1111 and kohya's scripts read) or both. "
+            "Default: {default}.",
+            metavar="diffusers|kohya|both",
+        ),
+    ] = "both"
     seed: Annotated[
         int,
         Ge(0),

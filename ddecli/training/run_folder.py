@@ -9,6 +9,7 @@ from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, read_yaml, sha256_file
 from ddecli.core.paths import readable_file
 from ddecli.core.scratch import clear_stale
+from ddecli.models.kohya import lora_files
 from ddecli.models.load import local_folder, revision_of, sha256_of
 from ddecli.models.presets import resolve
 from ddecli.training.checkpoint import count_checkpoints, latest_step
@@ -17,7 +18,7 @@ from ddecli.training.settings import BEFORE, OF_MODEL, TrainSettings, read_setti
 
 MAY_CHANGE = {
     "steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing", "holdout", "holdout_pairs",
-    "evaluate_every", "credit_gradients", "reference",
+    "evaluate_every", "credit_gradients", "reference", "lora_format",
 }  # fmt: skip
 """Settings that a resumed run may change: its results stay the same up to rounding."""
 LAST_WRITTEN = ("credit.npz", "perf.json", "model")
@@ -132,7 +133,16 @@ def is_finished(settings: TrainSettings) -> bool:
         and count_checkpoints(checkpoints) <= 1
         and latest_step(checkpoints) in (None, settings.steps)
         and _logged_steps(out) == settings.steps
+        and all((out / "model" / name).exists() for name in _lora_files(settings))
     )
+
+
+def _lora_files(settings: TrainSettings) -> list[str]:
+    """The files of weights that a LoRA run leaves; none of a run that began before there was a choice."""
+    out = settings.folder
+    if settings.lora is None or "lora_format" not in read_yaml(out / "run.yaml"):
+        return []
+    return lora_files(settings.lora_format, out.resolve().name)
 
 
 def _check_steps(settings: TrainSettings) -> None:

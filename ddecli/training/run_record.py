@@ -152,7 +152,7 @@ class RunRecord:
                 "date": datetime.now(UTC).date().isoformat(),
             }
         with atomic_folder(out / "model") as folder:
-            trainer.model.save(folder, weights)
+            trainer.model.save(folder, weights, settings.lora_format, out.resolve().name)
             saved = {
                 f"model/{file.relative_to(folder)}": file for file in folder.rglob("*") if file.is_file()
             }

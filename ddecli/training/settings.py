@@ -69,6 +69,8 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     _check_labels(found)
     _check_beta(found, given)
     _check_reference(found)
+    if given.get("lora_format") is not None and found.lora is None:
+        raise UserError(f"--lora-format {found.lora_format} goes with --lora.")
     return found
 
 

@@ -13,7 +13,7 @@ from ddecli.cli.prompts import WORLD
 from ddecli.core.digests import BIG
 from ddecli.core.files import sha256_file, sha256_text
 from ddecli.models.parts import PARTS, loaded_files
-from ddecli.models.presets import LORA_WEIGHTS, builtin_weights, presets, resolve
+from ddecli.models.presets import builtin_weights, presets, resolve
 from ddecli.sampling.prompt_sets import NAMES as PROMPT_SETS
 from ddecli.workflow.options import Options
 
@@ -75,7 +75,7 @@ def model_paths(source: str, parts: Collection[str] = PARTS) -> list[str]:
     if source in presets() or not Path(source).exists():
         return []
     found = resolve(source)
-    files = [folder / LORA_WEIGHTS for folder in found.loras if "unet" in parts]
+    files = list(found.loras) if "unet" in parts else []
     location = Path(found.location)
     if location.is_file():
         files.append(location)

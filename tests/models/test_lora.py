@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,8 +136,33 @@ def test_what_is_no_lora(run: Path, names: tuple[str, ...]) -> None:
 
 
 def test_weights_under_another_file_name(run: Path) -> None:
-    weights(run).rename(run / "model" / "last.safetensors")
+    expected = fused(run)
+    other = weights(run).rename(run / "model" / "last.safetensors")
+    found = fused(run)
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    shutil.copyfile(other, run / "model" / "first.safetensors")
     with pytest.raises(
-        UserError, match=r"holds neither pytorch_lora_weights.safetensors nor a diffusers pipeline"
+        UserError, match="several .safetensors files and none of them named pytorch_lora_weights"
     ):
+        load_for_sampling(str(run))
+    for file in (run / "model").iterdir():
+        file.unlink()
+    with pytest.raises(UserError, match="holds no diffusers pipeline .* and no LoRA weights"):
+        load_for_sampling(str(run))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite(run: Path, value: float) -> None:
+    state = load_file(weights(run))
+    name = sorted(state)[-1]
+    state[name][0, 0] = value
+    rewrite(weights(run), state)
+    with pytest.raises(UserError, match=rf"numbers that are not finite \(in {name}\)"):
+        load_for_sampling(str(run))
+
+
+def test_names_that_nobody_knows(run: Path) -> None:
+    theirs = kohya_names(load_file(weights(run)))
+    rewrite(weights(run), theirs | {"lora_unet_conv_in.hada_w1_a": torch.zeros(2, 2)})
+    with pytest.raises(UserError, match=r"holds lora_unet_conv_in.hada_w1_a, which belongs to no LoRA"):
         load_for_sampling(str(run))
