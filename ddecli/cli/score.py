@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ddecli.scoring.sources import ImageSet
     from ddecli.stats.changes import Changes
     from ddecli.stats.compare import MetricComparison
+    from ddecli.stats.groups import Kind
 
 MAX_LISTED = 20
 """Images given by name that are listed one by one."""
@@ -130,6 +131,7 @@ def score(
         from ddecli.stats.changes import changes
         from ddecli.stats.compare import compare, summarize
         from ddecli.stats.decline import decline
+        from ddecli.stats.groups import kinds_beside
 
         shown = with_parts(metrics)  # imports their scorers
     settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
@@ -147,10 +149,14 @@ def score(
             console.print(warning)
 
     summaries = [summary.as_dict() for summary in summarize(mine)]
+    kinds = kinds_beside([images.folder]) if images.folder is not None and images.protocol else []
+    by_kind = _by_kind(kinds, mine, theirs if other else None)
     if as_json:
         answer = {"source": images.name, "scores": summaries, "skipped": len(scores.skipped)}
         if images.left_out:
             answer["left_out"] = images.left_out
+        if by_kind:
+            answer["kinds"] = by_kind
         if images.folder is None:
             answer["images"] = _per_image(images, scores)
         if other:
@@ -166,8 +172,43 @@ def score(
             f"{images.name} against {other.name} (95 % intervals)",
             [_comparison_row(row) for row in comparison],
         )
+    _print_kinds(by_kind, other.name if other else "")
+    if other:
         echo(ABOUT)
         _show_pictures(images, other, changes(mine, theirs))
+
+
+def _by_kind(kinds: list[Kind], mine: ScoreSet, theirs: ScoreSet | None) -> list[dict[str, Any]]:
+    """Scores of each kind of prompts, and their comparison with another folder's."""
+    from ddecli.stats.compare import compare, summarize
+    from ddecli.stats.groups import of_prompts, sampled_kinds
+
+    found = []
+    for kind, own in sampled_kinds(kinds, mine):
+        row: dict[str, Any] = {"division": kind.division, "kind": kind.name}
+        row["scores"] = [summary.as_dict() for summary in summarize(own)]
+        if theirs is not None:
+            row["comparison"] = [each.as_dict() for each in compare(own, of_prompts(theirs, kind.prompts))]
+        found.append(row)
+    return found
+
+
+def _print_kinds(by_kind: list[dict[str, Any]], against: str) -> None:
+    """A line a kind of prompts, a column a metric."""
+    for division in dict.fromkeys(row["division"] for row in by_kind):
+        own = [row for row in by_kind if row["division"] == division]
+        for title, rows, *value in (
+            (f"scores by {division}", "scores", "mean", "interval"),
+            (f"differences to {against} by {division}", "comparison", "difference", "difference_interval"),
+        ):
+            lines = [
+                {division: row["kind"], "prompts": row[rows][0]["prompts"]}
+                | {each["metric"]: _with_interval(*(each[name] for name in value)) for each in row[rows]}
+                for row in own
+                if rows in row
+            ]
+            if lines:
+                _print_table(f"{title} (95 % intervals)", lines)
 
 
 def _score_folders(sets: list[ImageSet], settings: ScoringSettings, as_json: bool) -> None:

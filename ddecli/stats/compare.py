@@ -50,11 +50,15 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric of one set: mean over prompts, and its standard error over prompts (None for one prompt)."""
+    """One metric of one set: mean over prompts, its standard error and Student's 95 % interval over prompts.
+
+    Of one prompt there is neither.
+    """
 
     metric: str
     mean: float
     standard_error: float | None
+    interval: Interval | None
     prompts: int
     images: int
 
@@ -90,7 +94,8 @@ def summarize(a: ScoreSet) -> list[Summary]:
         scores = a.metric(metric)
         means = scores.prompt_means()
         error = float(means.std(ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
-        summaries.append(Summary(metric, float(means.mean()), error, len(means), len(scores.score)))
+        reach = estimate(means[:, None]).interval()
+        summaries.append(Summary(metric, float(means.mean()), error, reach, len(means), len(scores.score)))
     return summaries
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,7 +11,8 @@ import numpy as np
 from ddecli.core.errors import UserError
 from ddecli.core.ledger import noting
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
-from ddecli.stats.intervals import Estimate, corrected_level, gain_percent
+from ddecli.stats.groups import Kind, kinds_beside, of_prompts, sampled_kinds
+from ddecli.stats.intervals import Estimate, corrected_level, estimate, gain_percent
 from ddecli.stats.metrics import is_part
 from ddecli.stats.rows import (
     Folders,
@@ -25,11 +26,12 @@ from ddecli.stats.rows import (
 )
 from ddecli.stats.trainings import trained_loss, training_seeds
 from ddecli.tables import paper
-from ddecli.tables.cells import Cell, Contrast, Difference, Table, TableRow, spread
+from ddecli.tables.cells import Cell, Contrast, Difference, KindRows, Table, TableRow, spread
 from ddecli.tables.inception_table import inception_table, load_inception
 from ddecli.tables.notes import (
     difference_note,
     gain_note,
+    kind_note,
     lone_note,
     model_note,
     protocol_note,
@@ -60,10 +62,15 @@ def build_table(number: int | None, folders: Folders) -> Table:
             results = {label: [load_inception(f) for f in given] for label, given in folders.items()}
             return replace(inception_table(results), read=read)
         sets = {label: [load_scores(folder) for folder in given] for label, given in folders.items()}
-        return replace(score_table(number, sets), read=read)
+        kinds = (
+            kinds_beside(folder for given in folders.values() for folder in given) if number is None else []
+        )
+        return replace(score_table(number, sets, kinds), read=read)
 
 
-def score_table(number: int | None, sets: Mapping[str, Sequence[ScoreSet]]) -> Table:
+def score_table(
+    number: int | None, sets: Mapping[str, Sequence[ScoreSet]], kinds: Sequence[Kind] = ()
+) -> Table:
     """Mean scores of every row, gains over the first one, and in a table of one's own all differences of two rows.
 
     Intervals are over prompts, the same in both rows, and over the trainings of each row that has several: see
@@ -72,6 +79,7 @@ def score_table(number: int | None, sets: Mapping[str, Sequence[ScoreSet]]) -> T
     Args:
         number: of the paper's table whose figures stand beside ours, 2 or 3; None for a table of one's own.
         sets: a label's score sets, one for each training seed; the first label is the base.
+        kinds: of the prompts, over which all rows are shown again.
 
     Raises:
         UserError: mixed protocols or scorers, different images, or no metric that all sets have.
@@ -81,15 +89,11 @@ def score_table(number: int | None, sets: Mapping[str, Sequence[ScoreSet]]) -> T
     metrics = shared_metrics(every)
     base = next(iter(sets))
     seeds = {label: training_seeds(given) for label, given in sets.items() if label != base}
-    values = {metric: prompt_means(sets, metric) for metric in metrics}
-    scored = {metric: scored_rows(values[metric], seeds) for metric in metrics}
     losses = {label: trained_loss(given) or label for label, given in sets.items()}
-    columns = {metric: _column(number, metric, scored[metric], losses) for metric in metrics}
-    rows = [
-        TableRow(label, None if label == base else base, len(given), {m: columns[m][label] for m in metrics})
-        for label, given in sets.items()
-    ]
-    prompts = len(values[metrics[0]][base])
+    scored = _scored(sets, metrics, seeds)
+    rows = _rows(number, scored, losses)
+    of_kinds = list(_rows_of_kinds(sets, kinds, seeds, losses))
+    prompts = len(scored[metrics[0]][base].values)
     differences = row_differences(scored) if number is None else []
     notes = [
         protocol_note(every[0].protocol),
@@ -107,7 +111,50 @@ def score_table(number: int | None, sets: Mapping[str, Sequence[ScoreSet]]) -> T
         notes.append(paper.note(number))
     elif differences:
         notes.append(difference_note(differences))
-    return Table(number, metrics, rows, notes, differences)
+    if of_kinds:
+        notes.append(kind_note(rows))
+    return Table(number, metrics, rows, notes, differences, of_kinds)
+
+
+def _scored(
+    sets: Mapping[str, Sequence[ScoreSet]],
+    metrics: Iterable[str],
+    seeds: Mapping[str, tuple[int, ...] | None],
+) -> dict[str, dict[str, ScoredRow]]:
+    """Rows by metric and label."""
+    return {metric: scored_rows(prompt_means(sets, metric), seeds) for metric in metrics}
+
+
+def _rows(
+    number: int | None, scored: Mapping[str, Mapping[str, ScoredRow]], losses: Mapping[str, str]
+) -> list[TableRow]:
+    columns = {metric: _column(number, metric, rows, losses) for metric, rows in scored.items()}
+    labels = next(iter(scored.values()))
+    base = next(iter(labels))
+    return [
+        TableRow(
+            label,
+            None if label == base else base,
+            row.values.shape[1],
+            {metric: cells[label] for metric, cells in columns.items()},
+        )
+        for label, row in labels.items()
+    ]
+
+
+def _rows_of_kinds(
+    sets: Mapping[str, Sequence[ScoreSet]],
+    kinds: Iterable[Kind],
+    seeds: Mapping[str, tuple[int, ...] | None],
+    losses: Mapping[str, str],
+) -> Iterator[KindRows]:
+    first = next(iter(sets.values()))[0]
+    for kind, _ in sampled_kinds(kinds, first):
+        own = {label: [of_prompts(each, kind.prompts) for each in given] for label, given in sets.items()}
+        metrics = shared_metrics([scores for given in own.values() for scores in given])
+        scored = _scored(own, metrics, seeds)
+        count = len(next(iter(scored[metrics[0]].values())).values)
+        yield KindRows(kind.division, kind.name, count, _rows(None, scored, losses))
 
 
 def row_differences(scored: Mapping[str, Mapping[str, ScoredRow]]) -> list[Difference]:
@@ -154,7 +201,8 @@ def _column(
     for label, row in scored.items():
         error = float(row.values.mean(axis=1).std(ddof=1) / np.sqrt(len(row.values))) if several else None
         best = means[label] == max(means.values())
-        cell = Cell(means[label], spread(row.values.mean(axis=0)), error, best=best)
+        reach = estimate(row.values).interval()
+        cell = Cell(means[label], spread(row.values.mean(axis=0)), error, best=best, interval=reach)
         if label != base:
             found = difference(row, scored[base])
             gain = gain_percent(row.values, scored[base].values)

@@ -26,6 +26,7 @@ class Cell:
         best: no row of the same base has a higher mean.
         below: number of trainings whose own mean lies below the base's; None for one training.
         shown: the difference is told from 0 by an interval corrected for the number of rows with this base.
+        interval: of the mean, of 95 %, over prompts and training seeds; None where it is not known.
     """
 
     mean: float
@@ -39,6 +40,7 @@ class Cell:
     best: bool = False
     below: int | None = None
     shown: bool = False
+    interval: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,16 @@ class TableRow:
     base: str | None
     seeds: int
     cells: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class KindRows:
+    """The rows of a table over the prompts of one kind: see `ddecli.stats.groups.Kind`. `prompts` counts them."""
+
+    division: str
+    name: str
+    prompts: int
+    rows: list[TableRow]
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,7 @@ class Table:
     Attributes:
         number: of the paper's table that it rebuilds; None of a table of one's own.
         differences: of every two rows; only in a table of one's own.
+        kinds: the same rows over the prompts of each kind, where their list tells kinds apart; likewise.
         read: SHA-256 of every file that it was made from.
     """
 
@@ -98,6 +111,7 @@ class Table:
     rows: list[TableRow]
     notes: list[str]
     differences: list[Difference] = field(default_factory=list)
+    kinds: list[KindRows] = field(default_factory=list)
     read: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -112,6 +112,15 @@ def difference_note(differences: Sequence[Difference]) -> str:
     )
 
 
+def kind_note(rows: Sequence[TableRow]) -> str:
+    """How the rows over kinds of prompts were formed."""
+    several = any(row.seeds > 1 for row in rows)
+    return (
+        f"Kinds of prompts: Student's 95 % intervals over the prompts of a kind{' and trainings' if several else ''}, "
+        "each alone; among so many some differences exclude 0 by chance."
+    )
+
+
 def _is_plain(name: str, value: Any) -> bool:
     return name != "name" and value is not None and not isinstance(value, dict | list)
 

@@ -1,8 +1,9 @@
 """A table as Markdown, CSV, LaTeX (booktabs), and for the terminal.
 
 Markdown, LaTeX and the terminal show blocks: the scores; the gains over the base, with the paper's figures beside them;
-and of a table of one's own the differences of every two rows. Bold is what is told from zero, as its notes say. CSV
-has a row a (method, metric), then one for every other row that a method is held against.
+and of a table of one's own the differences of every two rows, and all rows by kinds of prompts. Bold is what is told
+from zero, as its notes say. CSV has a row a (method, metric), then one for every other row that a method is held
+against, and one for every kind of prompts.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ CSV_COLUMNS = (
     "paper",
     "best",
     "notes",
+    "division",
+    "kind",
+    "prompts",
 )
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -72,7 +76,7 @@ class Block:
 
 
 def blocks(table: Table) -> list[Block]:
-    """The blocks that a person reads: scores, then gains (if there is more than a base), then differences (if any)."""
+    """The blocks that a person reads: scores, gains (if there is more than a base), differences and kinds (if any)."""
     best = {
         (number, column + 1)
         for number, row in enumerate(table.rows)
@@ -88,7 +92,41 @@ def blocks(table: Table) -> list[Block]:
     )
     gained = [row for row in table.rows if row.base is not None]
     found = [scores, _gain_block(table, gained, decimals)] if gained else [scores]
-    return [*found, difference_block(table.differences, decimals)] if table.differences else found
+    if table.differences:
+        found.append(difference_block(table.differences, decimals))
+    for division in dict.fromkeys(kind.division for kind in table.kinds):
+        found += _kind_blocks(table, division, decimals)
+    return found
+
+
+def _kind_blocks(table: Table, division: str, places: Mapping[str, int]) -> list[Block]:
+    """Means over each kind of prompts, and differences to the base, a line a kind and row."""
+    header = [division, "Prompts", "Method", *(_name(metric) for metric in table.metrics)]
+    means, gains = [], []
+    for kind in (kind for kind in table.kinds if kind.division == division):
+        for row in kind.rows:
+            cells = [row.cells.get(metric) for metric in table.metrics]
+            digits = list(places.values())
+            begin = [kind.name, str(kind.prompts), row.label]
+            means.append([*begin, *map(_mean_of_kind, cells, digits)])
+            if row.base is not None:
+                gains.append([*begin, *map(_difference_of_kind, cells, digits)])
+    base = table.rows[0].label
+    found = [Block(f"Mean scores by {division}, with 95 % intervals", header, means)]
+    title = f"Differences to {base} by {division}, with 95 % intervals"
+    return [*found, Block(title, header, gains)] if gains else found
+
+
+def _mean_of_kind(cell: Cell | None, places: int) -> str:
+    if cell is None:
+        return NOTHING
+    return _with_interval(cell.mean, cell.interval, places).removeprefix("+")
+
+
+def _difference_of_kind(cell: Cell | None, places: int) -> str:
+    if cell is None or cell.difference is None:
+        return NOTHING
+    return _with_interval(cell.difference, cell.difference_interval, places)
 
 
 def difference_block(differences: Sequence[Difference], places: Mapping[str, int]) -> Block:
@@ -141,36 +179,44 @@ def to_csv(table: Table) -> str:
 
     for row in table.rows:
         for metric, cell in row.cells.items():
-            low, high = cell.difference_interval or (None, None)
-            gain_low, gain_high = cell.gain_interval or (None, None)
-            write(
-                {
-                    "table": table.number,
-                    "label": row.label,
-                    "base": row.base,
-                    "seeds": row.seeds,
-                    "metric": metric,
-                    "mean": cell.mean,
-                    "spread": cell.spread,
-                    "standard_error": cell.standard_error,
-                    "difference": cell.difference,
-                    "difference_low": low,
-                    "difference_high": high,
-                    "gain_percent": cell.gain_percent,
-                    "gain_low": gain_low,
-                    "gain_high": gain_high,
-                    "below": cell.below,
-                    "shown": int(cell.shown),
-                    "paper": cell.paper,
-                    "best": int(cell.best),
-                    "notes": " ".join(table.notes),
-                }
-            )
+            write(_csv_cell(table, row, metric, cell))
     for each in table.differences:
         if each.second != table.rows[0].label:  # what is held against the base stands above
             for values in _csv_differences(table, each):
                 write(values)
+    for kind in table.kinds:
+        of_kind = {"division": kind.division, "kind": kind.name, "prompts": kind.prompts}
+        for row in kind.rows:
+            for metric, cell in row.cells.items():
+                write(_csv_cell(table, row, metric, cell) | of_kind)
     return text.getvalue()
+
+
+def _csv_cell(table: Table, row: TableRow, metric: str, cell: Cell) -> dict[str, object]:
+    """A method in one metric."""
+    low, high = cell.difference_interval or (None, None)
+    gain_low, gain_high = cell.gain_interval or (None, None)
+    return {
+        "table": table.number,
+        "label": row.label,
+        "base": row.base,
+        "seeds": row.seeds,
+        "metric": metric,
+        "mean": cell.mean,
+        "spread": cell.spread,
+        "standard_error": cell.standard_error,
+        "difference": cell.difference,
+        "difference_low": low,
+        "difference_high": high,
+        "gain_percent": cell.gain_percent,
+        "gain_low": gain_low,
+        "gain_high": gain_high,
+        "below": cell.below,
+        "shown": int(cell.shown),
+        "paper": cell.paper,
+        "best": int(cell.best),
+        "notes": " ".join(table.notes),
+    }
 
 
 def _csv_differences(table: Table, each: Difference) -> list[dict[str, object]]:

@@ -18,6 +18,8 @@ from cli_checks import assert_one_sentence
 from hub_cache import make_hub
 from PIL import Image
 
+from ddecli.core.prompt_rows import write_prompt_rows
+from ddecli.core.prompts import PromptRow
 from ddecli.core.protocol import prompt_id
 from ddecli.core.scores import load_scores
 from ddecli.core.world import TINY
@@ -152,6 +154,40 @@ def test_against(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) -> None:
     shown = ddecli("score", same, *scorer, "--metric", "clip", "--against", base).out
     assert "beat ratio" in shown
     assert "they speak of these two models alone, not of how they were trained" in shown
+
+
+def test_kinds_of_prompts_are_shown_beside_the_whole(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path
+) -> None:
+    a, b = sample(tmp_path / "a"), sample(tmp_path / "b", seed=1)
+    kinds = [
+        PromptRow(prompt, {"Category": name})
+        for prompt, name in zip(PROMPTS, ("Round", "Pointed"), strict=True)
+    ]
+    write_prompt_rows(a, [*kinds, PromptRow("not sampled", {"Category": "Other"})])
+    words = ("score", a, "--metric", "clip", "--against", b, *scorer)
+    typed = ddecli(*words)
+    assert typed.code == 0, typed.error
+    for words_in in (
+        "scores by category (95 % intervals)",
+        f"differences to {b} by category",
+        "Round",
+        "Pointed",
+    ):
+        assert words_in in typed.out
+    assert "Other" not in typed.out
+    found = json.loads(ddecli(*words, "--json").out)
+    assert [(each["division"], each["kind"]) for each in found["kinds"]] == [
+        ("category", "Round"), ("category", "Pointed"),
+    ]  # fmt: skip
+    mine, theirs = (load_scores(folder).metric("clip") for folder in (a, b))
+    for each, prompt in zip(found["kinds"], PROMPTS, strict=True):
+        own, other = (values.score[values.prompt_id == prompt_id(prompt)].mean() for values in (mine, theirs))
+        assert each["scores"][0]["mean"] == pytest.approx(own) and each["scores"][0]["images"] == 3
+        assert each["comparison"][0]["difference"] == pytest.approx(own - other)
+    table = ddecli("table", f"A={a}", f"B={b}")
+    assert table.code == 0 and "### Mean scores by category, with 95 % intervals" in table.out
+    assert "| Round | 1 | A | " in table.out
 
 
 def test_against_another_protocol_or_other_prompts(

@@ -110,6 +110,7 @@ class _Cell(BaseModel):
     paper: str = ""
     below: int | None = None
     shown: bool = False
+    interval: _Numbers | None = None
     best: bool = False
 
 
@@ -196,7 +197,7 @@ def load_table(path: Path, number: int) -> Table:
 def _cell(values: Mapping[str, Any]) -> Cell:
     intervals = {
         name: Interval(*values[name])
-        for name in ("difference_interval", "gain_interval")
+        for name in ("interval", "difference_interval", "gain_interval")
         if values.get(name) is not None
     }
     return Cell(**(dict(values) | intervals))
