@@ -75,17 +75,19 @@ def _parameters(fields: type, name: str, kind: Any, option: Option) -> Iterator[
         return
     words = [get_args(each) for each in get_args(kind) if get_origin(each) is Literal]
     if words:  # a number, or one of these
-        about["parser"] = functools.partial(_number_or, words[0])
+        number = get_args(get_args(kind)[0])[0]  # behind its bounds
+        about["parser"] = functools.partial(_number_or, number, words[0])
     read = Path if option.path else str if words or get_origin(kind) is Literal else kind
     yield _parameter(name, read | None, typer.Option(metavar=option.metavar, **about), None)
 
 
-def _number_or(words: tuple[str, ...], text: str) -> float | str:
-    """Read a number or one of some words."""
+def _number_or(kind: type, words: tuple[str, ...], text: str) -> float | str:
+    """Read a number, int or float, or one of some words."""
     try:
-        return text if text in words else float(text)
+        return text if text in words else kind(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither a number nor {' or '.join(words)}.") from None
+        number = "a whole number" if kind is int else "a number"
+        raise typer.BadParameter(f"{text!r} is neither {number} nor {' or '.join(words)}.") from None
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:

@@ -91,7 +91,7 @@ def logit_at(objective: PairObjective, share: float) -> float:
 
 def _typical_margin(trainer: Trainer, objective: PairObjective) -> float:
     """Mean of `|weight(t) (e_ref^w - e_ref^l)|`."""
-    accelerator, size = trainer.accelerator, trainer.settings.micro_batch_size
+    accelerator, size = trainer.accelerator, trainer.settings.micro_batch
     assert trainer.reference is not None
     settings = trainer.settings.model_copy(update={"seed": SEED, "labels": "hard"})
     batches = open_batches(settings, trainer.model, trainer.store, accelerator.device)

@@ -27,12 +27,14 @@ class CostEstimate:
 
     Attributes:
         hours: of all steps, without the reference's forward passes on the draws that are read.
+        micro_batch_size: that the steps were made with; where it was left open, it was measured first.
         data_share, reference_share: of the time of one step that asks the reference.
         draws_read: of the run, those for which the reference's errors are kept already.
         draws_computed: the others.
     """
 
     steps: int
+    micro_batch_size: int
     seconds_per_step: float
     hours: float
     pairs_per_second: float
@@ -47,16 +49,15 @@ class CostEstimate:
 def estimate(settings: TrainSettings) -> CostEstimate:
     """Run a few steps of a run without keeping anything, and extrapolate.
 
-    Large batches are measured on at most eight micro-batches and scaled.
+    Large batches are measured on at most eight micro-batches a process and scaled.
     """
-    measured = settings.with_any_beta().model_copy(
-        update={
-            "batch_size": min(settings.batch_size, 8 * settings.micro_batch_size),
-            "steps": WARM_UP + MEASURED,
-            "reference": "compute",
-        }
-    )
-    trainer = Trainer(measured)
+    short = {"steps": WARM_UP + MEASURED, "reference": "compute"}
+    trainer = Trainer(settings.with_any_beta().model_copy(update=short))
+    size = trainer.settings.micro_batch
+    fewer = {"batch_size": min(settings.batch_size, 8 * size * trainer.accelerator.num_processes)}
+    measured = trainer.settings = trainer.settings.model_copy(update=fewer)
+    is_open = settings.micro_batch_size == "auto"
+    settings = settings.model_copy(update={"micro_batch_size": size})
     with (
         tempfile.TemporaryDirectory() as scratch,
         progress("estimating", measured.steps, unit="step") as advance,
@@ -79,11 +80,12 @@ def estimate(settings: TrainSettings) -> CostEstimate:
     draws = settings.steps * settings.batch_size if asks else 0
     read = kept.there if kept else 0
     saved = read * reference / measured.batch_size
-    advice = _advice(settings, trainer, data / seconds)
+    advice = _advice(settings, trainer, data / seconds, is_open)
     if read:
         advice.append(said(read, draws, kept_beside(Path(str(settings.data))), settings))
     return CostEstimate(
         steps=settings.steps,
+        micro_batch_size=size,
         seconds_per_step=seconds_per_step,
         hours=(settings.steps * seconds_per_step - saved) / 3600,
         pairs_per_second=measured.batch_size / seconds,
@@ -119,15 +121,18 @@ def _parts(trainer: Trainer) -> tuple[float, float]:
     return data, reference
 
 
-def _advice(settings: TrainSettings, trainer: Trainer, data_share: float) -> list[str]:
+def _advice(
+    settings: TrainSettings, trainer: Trainer, data_share: float, is_tried: bool = False
+) -> list[str]:
+    """What would help. is_tried: whether the micro-batch is the largest that fits."""
     device = trainer.accelerator.device
     advice = []
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info()
-        if free > total / 2 and settings.micro_batch_size < settings.batch_size:
+        if not is_tried and free > total / 2 and settings.micro_batch < settings.batch_size:
             advice.append(
                 f"{free / 2**30:.0f} GiB of GPU memory are free: --micro-batch-size "
-                f"{2 * settings.micro_batch_size} would be faster."
+                f"{2 * settings.micro_batch} would be faster."
             )
         if trainer.dtype == torch.float32:
             advice.append("--precision bfloat16 would be about twice as fast.")

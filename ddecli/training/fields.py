@@ -87,13 +87,13 @@ class TrainFields:
         ),
     ]
     micro_batch_size: Annotated[
-        int,
-        Ge(1),
-        Le(MAX_BATCH),
+        Annotated[int, Ge(1), Le(MAX_BATCH)] | Literal["auto"],
         Option(
             MEMORY,
             "Pairs per forward pass on each process: memory and speed only, the result is the same up to rounding. "
-            "Default: 1, for pictures of up to 64 pixels the whole batch.",
+            "auto: the most that fit the memory, tried before the first step; the number is in run.yaml. "
+            "Default: auto, for pictures of up to 64 pixels the whole batch.",
+            metavar="NUMBER|auto",
         ),
     ]
     lr: Annotated[

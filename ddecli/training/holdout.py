@@ -41,7 +41,7 @@ class HeldOut:
         self.batches = Batches(store, draws, accelerator.device)
         self.accelerator = accelerator
         self.pairs = min(len(store), settings.holdout_pairs)
-        self.size = settings.micro_batch_size
+        self.size = settings.micro_batch
         self._of_reference: dict[
             int, Tensor
         ] = {}  # (2, B) by first draw, of the first evaluation: it does not change

@@ -127,7 +127,7 @@ def micro_batches(settings: TrainSettings, step: int, process: int, processes: i
     """A process's share of the draws of global batch `step`, cut into micro-batches."""
     share = settings.batch_size // processes
     first = step * settings.batch_size + process * share
-    stop, size = first + share, settings.micro_batch_size
+    stop, size = first + share, settings.micro_batch
     return [range(start, min(start + size, stop)) for start in range(first, stop, size)]
 
 

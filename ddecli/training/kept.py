@@ -75,7 +75,7 @@ def _fits(key: Path, wanted: dict[str, Any], settings: TrainSettings) -> bool:
         own = {name: kept[name] for name in wanted} == wanted
         return (
             own
-            and kept["micro_batch"][1] == settings.micro_batch_size
+            and settings.micro_batch_size in ("auto", kept["micro_batch"][1])
             and settings.model_sha256 in (None, kept["model_sha256"])
         )
     except (OSError, ValueError, LookupError, TypeError):

@@ -7,6 +7,7 @@ import time
 
 from ddecli.core.console import console
 from ddecli.core.errors import Stopped
+from ddecli.training.micro_batch import put_away_if_full
 from ddecli.training.record import Alarm
 from ddecli.training.run_folder import (
     as_begun,
@@ -59,7 +60,8 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     with RunRecord(trainer) as record, stop_after_step() as stop:
         for step in range(trainer.first_step, settings.steps):
             began = time.monotonic()
-            metrics = trainer.step(step, alarm)
+            with put_away_if_full(trainer, checkpoints, step):
+                metrics = trainer.step(step, alarm)
             record.add(step, metrics, time.monotonic() - began, trainer.evaluate(step))
             told = stop.told(trainer.accelerator)
             if (told or (step + 1) % settings.checkpoint_every == 0) and step + 1 < settings.steps:

@@ -53,7 +53,7 @@ def key_of(
         "unet_sha256": sha256_text(json.dumps(unet, sort_keys=True, default=str)),
         "schedule_sha256": _digest(schedule.alphas_cumprod.numpy(force=True).tobytes()),
         "error": [schedule.prediction_type, schedule.error_of],
-        "micro_batch": [share, settings.micro_batch_size],
+        "micro_batch": [share, settings.micro_batch],
         "precision": [str(dtype), settings.compile],
         "machine": [on, torch.get_num_threads(), torch.__version__, torch.backends.cpu.get_cpu_capability()],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from ddecli.training.reference import MOST, ReferenceErrors, can_be_kept
 from ddecli.training.run_folder import with_model, with_pairs
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import is_sharded_launch
+from ddecli.training.trainer import Trainer
 
 STEPS_A_FILE = 50
 """What a stopped pass does again at most."""
@@ -55,6 +57,8 @@ def make_reference_errors(settings: TrainSettings, shard: tuple[int, int] = (1, 
             "--reference-only keeps the whole model on every process: launch it with DDP, not with FSDP."
         )
     settings = with_model(with_pairs(settings), resume=False)
+    if settings.micro_batch_size == "auto":
+        settings = _with_micro_batch_of_training(settings)
     model = load_policy(settings, device, dtype)
     objective = build_objective(schedule=model.schedule, **settings.with_any_beta().model_dump())
     if not objective.needs_losers or not can_be_kept(objective, settings):
@@ -99,6 +103,18 @@ def make_reference_errors(settings: TrainSettings, shard: tuple[int, int] = (1, 
         kept.computed,
         time.monotonic() - began,
     )
+
+
+def _with_micro_batch_of_training(settings: TrainSettings) -> TrainSettings:
+    """With the one that the run would measure, which holds more in memory than this pass does."""
+    trainer = Trainer(settings.with_any_beta().model_copy(update={"holdout": None}))
+    found = settings.model_copy(update={"micro_batch_size": trainer.settings.micro_batch_size})
+    device = trainer.accelerator.device
+    del trainer
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return found
 
 
 def _reference(model: DiffusionModel, dtype: torch.dtype) -> DiffusionModel:

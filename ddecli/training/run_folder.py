@@ -107,11 +107,13 @@ def begun_otherwise(settings: TrainSettings, name: str, before: object) -> UserE
 
 
 def as_begun(settings: TrainSettings) -> TrainSettings:
-    """A run that began before there was some setting goes on as it began, and one that set its beta with that."""
+    """A run that began before there was some setting goes on as it began, and one that measured some with those."""
     out = settings.folder
     changed = {name: BEFORE[name] for name in _unnamed(out)}
-    if settings.beta == "auto" and (out / "run.yaml").exists():
-        changed["beta"] = read_settings(out / "run.yaml").beta
+    measured = [name for name in ("beta", "micro_batch_size") if getattr(settings, name) == "auto"]
+    if measured and (out / "run.yaml").exists():
+        before = read_settings(out / "run.yaml")
+        changed |= {name: getattr(before, name) for name in measured}
     return settings.model_copy(update=changed)
 
 

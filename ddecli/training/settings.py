@@ -25,6 +25,7 @@ WORDS = ("model", "model_revision", "loss", "data", "out", "segment", "holdout",
 
 BETA_SHARE = 0.5
 """With `beta` "auto"; in the built-in world it comes to betas that its grids chose: see `auto_beta`."""
+MEASURED = "default: measured before the first step"
 FAMILY_RECIPES = {"sd": "sd15", "sdxl": "sdxl"}
 BEFORE: dict[str, Any] = {"error": "noise", "dropped_prompt": "encoded", "size_condition": "own"}
 """What was done before there was a setting for it: the run.yaml of a run that began then does not name it."""
@@ -44,6 +45,12 @@ class TrainSettings(TrainFields, BaseModel):
     def is_game(self) -> bool:
         """Whether rejected pictures are drawn by a model, in iterations."""
         return self.pairs != "data"
+
+    @property
+    def micro_batch(self) -> int:
+        """Pairs of a forward pass, once their number is known."""
+        assert self.micro_batch_size != "auto"
+        return self.micro_batch_size
 
     def with_any_beta(self) -> TrainSettings:
         """With some beta where it is still to be measured, for what does not depend on it."""
@@ -156,10 +163,11 @@ def _layers(given: dict[str, Any], config: Path | None) -> list[tuple[str, dict[
         raise UserError(
             f"There is no recipe for the loss {loss!r} with --model {model}: give --lr (and --beta)."
         )
-    micro_batch_size = chosen["batch_size"] if source.is_small else 1
+    passes = {"micro_batch_size": chosen["batch_size"] if source.is_small else "auto"}
     out = {} if chosen.get("out") else {"out": str(Path("runs") / run_name(chosen))}
     return [
-        ("default", {"micro_batch_size": micro_batch_size} | share),
+        ("default", share),
+        ("default" if source.is_small else MEASURED, passes),
         (f"loss {loss}", _of_loss(loss)),
         (f"recipe {name}", entry),
         (f"--config {config}", file),

@@ -27,6 +27,7 @@ from ddecli.training.inputs import (
     open_batches,
     open_pairs,
 )
+from ddecli.training.micro_batch import measured_micro_batch_size
 from ddecli.training.moving_reference import MovingReference
 from ddecli.training.optimizers import build_optimizer
 from ddecli.training.pair_gradients import pair_gradient_norms
@@ -71,17 +72,23 @@ class Trainer:
         self.parameters: dict[str, nn.Parameter]
         self._distribute()
         self.reference = self._moving_reference() or self.base
+        self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
+        if settings.micro_batch_size == "auto":
+            self._set_micro_batch_size()
         if settings.beta == "auto":
             self._set_beta()
         T = self.model.schedule.num_timesteps
         self.held_out = self._held_out(T)
-        self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
         self.credit = CreditMap(settings.steps, T, self.model.schedule.to_noise_errors)
         self.first_step = 0
+        self.is_updating = False  # of no step are the weights then
 
     def kept_errors(self, settings: TrainSettings) -> ReferenceErrors | None:
-        """Errors of the reference that other runs left, and where those of a run with this model go."""
-        if not can_be_kept(self.objective, settings):
+        """Errors of the reference that other runs left, and where those of a run with this model go.
+
+        None where they depend on a micro-batch that is not known yet.
+        """
+        if settings.micro_batch_size == "auto" or not can_be_kept(self.objective, settings):
             return None
         draws = range(settings.steps * settings.batch_size)
         share = settings.batch_size // self.accelerator.num_processes
@@ -114,8 +121,19 @@ class Trainer:
         assert self.settings.beta_share is not None
         self.objective.beta = measured_beta(self, self.settings.beta_share)
         self.settings = self.settings.model_copy(update={"beta": self.objective.beta})
+        self._drop_base()
+
+    def _set_micro_batch_size(self) -> None:
+        """Measure it with the reference at hand, so that runs agree on it whether errors are kept yet or not."""
+        size = measured_micro_batch_size(self)
+        self.settings = self.settings.model_copy(update={"micro_batch_size": size})
+        self.kept = self.kept_errors(self.settings)
+        self._drop_base()
+
+    def _drop_base(self) -> None:
+        """Give it up where it was held to measure something, and its errors are all kept."""
         if not self._needs_base() and self.reference is self.base:
-            self.reference = self.base = None  # its errors are all kept
+            self.reference = self.base = None
 
     @property
     def share(self) -> int:
@@ -188,6 +206,7 @@ class Trainer:
         alarm.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
+        self.is_updating = True
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
@@ -198,6 +217,7 @@ class Trainer:
             self.kept.add(step * settings.batch_size, columns[:, OF_REFERENCE])
         self.objective.observe(errors_of(columns))
         self.credit.add(step, columns, self.objective.corrections())
+        self.is_updating = False
         shown = gradient_norm if math.isfinite(gradient_norm) else None
         return metrics | {"gradient_norm": shown, "lr": self.learning_rate(step)}
 
@@ -216,11 +236,12 @@ class Trainer:
         scale = scaler.get_scale() if scaler is not None else 1.0
         with self.sync(is_last=False):
             return pair_gradient_norms(
-                draws, batch, every, self._loss_of, list(self.parameters.values()), scale
+                draws, batch, every, self.loss_of, list(self.parameters.values()), scale
             )
 
-    def _loss_of(self, pair: Batch) -> torch.Tensor:
-        errors = pair_errors(self.model, self.reference, pair, self.autocast(), self.objective)
+    def loss_of(self, pairs: Batch) -> torch.Tensor:
+        """The sum of their losses, whatever is known of the reference's errors; nothing is noted."""
+        errors = pair_errors(self.model, self.reference, pairs, self.autocast(), self.objective)
         return self.objective(errors).loss.sum()
 
     def evaluate(self, step: int) -> dict[str, float]:

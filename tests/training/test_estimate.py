@@ -24,7 +24,7 @@ class SlowTrainer:
 
     def __init__(self, settings: TrainSettings) -> None:
         self.settings, self.steps_done = settings, 0
-        self.accelerator = SimpleNamespace(device=torch.device("cpu"))
+        self.accelerator = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
         self.objective = SimpleNamespace(needs_reference=settings.loss != "sft")
         self.dtype = torch.float32
         self.reference = SimpleNamespace(as_reference=self.nothing)

@@ -50,6 +50,11 @@ def losses(run: TrainSettings) -> list[float]:
     return [line["loss"] for line in metrics(run)]
 
 
+def chosen_size(run: TrainSettings) -> int:
+    found: int = yaml.safe_load((run.folder / "run.yaml").read_text())["micro_batch_size"]
+    return found
+
+
 def launch(configuration: str, port: int, *runs: TrainSettings) -> None:
     """Run trainings one after the other in two processes."""
     files = []
@@ -114,7 +119,7 @@ def test_two_processes_train_as_one_does_what_is_not_alike(
     prepare(voted, load_model(str(sd_folder)), tmp_path / "votes", source="test")
     of_votes = {"loss": "uniform", "labels": "soft", "data": str(tmp_path / "votes"), "beta": 500.0}
     runs.append([make(f"votes-{count}", **of_votes) for count in (1, 2)])
-    of_share = {"loss": "uniform", "beta": "auto", "steps": 2, "micro_batch_size": 8, "batch_size": 16}
+    of_share = {"loss": "uniform", "beta": "auto", "steps": 2, "micro_batch_size": "auto", "batch_size": 16}
     runs.append([make(f"share-{count}", **of_share) for count in (1, 2)])
     games = [
         make(f"spin-{count}", loss="spin", steps=2, iterations=2, batch_size=4, micro_batch_size=2)
@@ -129,6 +134,7 @@ def test_two_processes_train_as_one_does_what_is_not_alike(
         np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING, err_msg=one.loss)
         betas = [yaml.safe_load((run.folder / "run.yaml").read_text())["beta"] for run in (one, two)]
         assert betas[0] == betas[1] != "auto"
+        assert chosen_size(one) == chosen_size(two) == (8 if one.beta == "auto" else one.micro_batch_size)
     play(games[0])
     np.testing.assert_allclose(losses(games[1]), losses(games[0]), rtol=ROUNDING)
     play(semi[0])
@@ -146,8 +152,9 @@ def test_two_processes_with_a_shard_each(make: Make, tmp_path: Path) -> None:
     """Losses, averaged weights and table are one process's; checkpoints can be exchanged between both ways."""
     one = make("one", weight_ema=0.99, checkpoint_every=1)
     first, two = (make("two", weight_ema=0.99, checkpoint_every=1, steps=steps) for steps in (2, 3))
+    measured = {"beta": "auto", "micro_batch_size": "auto"}
     lora = make(
-        "lora", lora=2, lr=1e-3, steps=2, precision="bfloat16", gradient_checkpointing=True, beta="auto"
+        "lora", lora=2, lr=1e-3, steps=2, precision="bfloat16", gradient_checkpointing=True, **measured
     )
     launch("8-gpus-fsdp2.yaml", 29613, first, two, lora)
     train(one)
@@ -168,6 +175,7 @@ def test_two_processes_with_a_shard_each(make: Make, tmp_path: Path) -> None:
     assert metrics(lora)[0]["loss"] == pytest.approx(math.log(2), abs=1e-7)
     assert metrics(lora)[0]["logit"] == 0 and metrics(lora)[-1]["logit_std"] > 0
     assert all("lora" in name for name in load_file(lora.folder / LORA))
+    assert chosen_size(lora) == 1  # with shards none is tried
     alone = lora.model_copy(update={"out": str(tmp_path / "lora-alone"), "steps": 1})
     train(alone)  # sharded adapters are asked by both processes together
     betas = [yaml.safe_load((run.folder / "run.yaml").read_text())["beta"] for run in (lora, alone)]
