@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,13 @@ def seed_of(*parts: int | str) -> int:
 def numpy_rng(*parts: int | str) -> np.random.Generator:
     """A NumPy generator seeded with `seed_of(*parts)`."""
     return np.random.Generator(np.random.Philox(seed_of(*parts)))
+
+
+def starting_noise(shape: Sequence[int], generator: torch.Generator) -> torch.Tensor:
+    """The noise that an image begins as, float32 on the CPU: what its generator draws first."""
+    import torch
+
+    return torch.randn(tuple(shape), generator=generator)
 
 
 def torch_generator(*parts: int | str) -> torch.Generator:

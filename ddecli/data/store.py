@@ -187,6 +187,17 @@ class PairStore:
         return torch.from_numpy(column.to_numpy().copy())
 
     @cached_property
+    def noise_seeds(self) -> Tensor | None:
+        """Seeds of the noise that both pictures of each pair were drawn from, (pairs, 2) long; None if not known."""
+        file, names = self.folder / "pairs.parquet", ["chosen_noise", "rejected_noise"]
+        if not set(names) <= set(pq.read_schema(file).names):
+            return None
+        table = _read_table(file, names)
+        if any(column.null_count for column in table.columns):
+            return None
+        return torch.stack([_tensor(column) for column in table.columns], dim=1)
+
+    @cached_property
     def _prompt_texts(self) -> pa.ChunkedArray:
         return _read_table(self.folder / "prompts.parquet", ["text"])["text"]
 
@@ -260,5 +271,5 @@ def _read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def _tensor(column: pa.ChunkedArray) -> Tensor:
-    """A column of int32 numbers, in memory of its own."""
+    """A column of whole numbers, in memory of its own."""
     return torch.from_numpy(column.to_numpy().copy())

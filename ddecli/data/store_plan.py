@@ -47,8 +47,7 @@ class StorePlan:
     def content(self) -> dict[str, Any]:
         """Everything that decides the store's content (its latents up to rounding)."""
         encoder, model = self.encoder, self.encoder.model
-        winners_only = {"winners_only": True} if self.source.winners_only else {}
-        return winners_only | {
+        return self._own | {
             "source": self.source.name,
             "layout": self.source.layout,
             "parts": [[part.name, part.rows] for part in self.source.parts],
@@ -61,10 +60,16 @@ class StorePlan:
         }
 
     @property
+    def _own(self) -> dict[str, Any]:
+        """What some sources are."""
+        winners_only = {"winners_only": True} if self.source.winners_only else {}
+        return winners_only | ({"drawn": dict(self.source.drawn)} if self.source.drawn else {})
+
+    @property
     def of_pairs(self) -> tuple[str, ...]:
         """Columns that the pairs have besides those that all stores have: see `parts.MORE`."""
         gap = ("margin",) if self.encoder.relabel else ()
-        return (*gap, "chosen_noise", "rejected_noise") if self.source.with_noise else gap
+        return (*gap, "chosen_noise", "rejected_noise") if self.source.drawn else gap
 
     @cached_property
     def inputs_sha256(self) -> str:
@@ -75,8 +80,7 @@ class StorePlan:
     def manifest_entries(self) -> dict[str, Any]:
         """What the manifests of all splits say."""
         model, content = self.encoder.model, self.content
-        winners_only = {"winners_only": True} if self.source.winners_only else {}
-        return winners_only | {
+        return self._own | {
             "format": FORMAT_VERSION,
             "source": content["source"],
             "layout": content["layout"],

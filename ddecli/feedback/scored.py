@@ -70,7 +70,7 @@ def scored_source(folder: Path, how: PairUp) -> tuple[Source, Decided]:
         parts.append(Part(f"prompts from {start} on", read, rows, None, content.hexdigest()))
     kind = "every two images of a prompt" if how.every else "best against worst image of each prompt"
     card = deciding_card([(scores.scorers[name], least) for name, least in how.thresholds.items()])
-    source = Source(str(folder.resolve()), f"sample, {kind}", parts, with_noise=isinstance(seed, int))
+    source = Source(str(folder.resolve()), f"sample, {kind}", parts, drawn=_drawn(listed.protocol or {}))
     return source, Decided(card)
 
 
@@ -149,6 +149,15 @@ def _extremes(scores: np.ndarray) -> tuple[int, int]:
     """Numbers of the best and of the worst of N images, by comparisons won minus lost; scores (S, N)."""
     won: Any = score_signs(scores[:, :, None], scores[:, None, :]).sum(axis=(0, 2))
     return int(won.argmax()), int(won.argmin())
+
+
+def _drawn(protocol: dict[str, Any]) -> dict[str, Any] | None:
+    """What the noise of a sample's images depends on beside their seeds; None where these are not known."""
+    if not isinstance(protocol.get("seed"), int):
+        return None
+    model = protocol.get("model")
+    family = model.get("family") if isinstance(model, dict) else None
+    return {"family": family, "resolution": protocol.get("resolution")}
 
 
 def _noise(image: ScoredImage, seed: int) -> int:

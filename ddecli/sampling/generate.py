@@ -38,7 +38,7 @@ from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.prompt_rows import write_prompt_rows
 from ddecli.core.protocol import CONTACT_SHEET, prompt_id
-from ddecli.core.seeds import seed_of
+from ddecli.core.seeds import seed_of, starting_noise
 from ddecli.core.world import SMALL_PIXELS
 from ddecli.models.base import DiffusionModel
 from ddecli.models.quiet import quiet_libraries
@@ -238,7 +238,7 @@ def _drawn(
     """What the pipeline makes of a batch, (N, ...), finite."""
     generators = [_generator(task, seed) for task in tasks]
     try:
-        latents = torch.stack([torch.randn(model.latent_shape, generator=each) for each in generators])
+        latents = torch.stack([starting_noise(model.latent_shape, each) for each in generators])
         images: torch.Tensor = model.pipeline(
             prompt=[task.prompt for task in tasks],
             latents=latents.to(model.device, model.unet.dtype),
@@ -278,7 +278,7 @@ def image_seed(prompt: str, image_index: int, seed: int | str) -> int:
 
 def initial_latents(model: DiffusionModel, task: ImageTask, seed: int) -> torch.Tensor:
     """The noise an image starts from: (C, H, W) float32 on the CPU."""
-    return torch.randn(model.latent_shape, generator=_generator(task, seed))
+    return starting_noise(model.latent_shape, _generator(task, seed))
 
 
 def weights_sha256(module: torch.nn.Module) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ddecli.core.seeds import starting_noise
 from ddecli.data.draws import Draws
 from ddecli.data.store import PairStore
 
@@ -16,7 +17,7 @@ class Batch:
     """`B` pairs; the `2 B` rows of `latents`, `eps`, `conditioning` and `sizes` are winners, then losers."""
 
     latents: Tensor  # (2B, C, H, W) float32, clean
-    eps: Tensor  # (2B, C, H, W) float32, the same for both sides of a pair
+    eps: Tensor  # (2B, C, H, W) float32, the same for both sides of a pair, unless each has that it was drawn from
     t: Tensor  # (2B,) long
     conditioning: dict[str, Tensor]  # each (2B, ...)
     sizes: Tensor  # (2B, 6) long
@@ -49,6 +50,7 @@ class Batches:
         own_sizes: bool = False,
         zeros_for_no_prompt: bool = False,
         strengths: Tensor | None = None,
+        noise_seeds: Tensor | None = None,
     ) -> None:
         """Set up the reading.
 
@@ -56,10 +58,12 @@ class Batches:
             own_sizes: condition each picture on its own size and crop; else both of a pair on the model's resolution.
             zeros_for_no_prompt: where the prompt is dropped the conditioning is zero; else the encoded empty prompt.
             strengths: of the labels of the store's pairs, (pairs,) float32; None where labels are taken to be certain.
+            noise_seeds: of the noise that the pictures were drawn from, (pairs, 2) long, which they are noised with
+                again; None: a pair has noise of the draw, the same for both pictures.
         """
         self.store, self.draws, self.device = store, draws, device
         self.own_sizes, self.zeros_for_no_prompt = own_sizes, zeros_for_no_prompt
-        self.strengths = strengths
+        self.strengths, self.noise_seeds = strengths, noise_seeds
 
     def __call__(self, numbers: range) -> Batch:
         """The pairs of draws `numbers`, on the device."""
@@ -76,11 +80,20 @@ class Batches:
         sizes = self.store.sizes(images) if self.own_sizes else self.store.target_sizes(len(images))
         return Batch(
             latents=self._moved(self.store.latents(images)),
-            eps=self._both(drawn.eps),
+            eps=self._both(drawn.eps) if self.noise_seeds is None else self._kept_noise(drawn.pair_index),
             t=self._both(drawn.t),
             conditioning={key: self._both(value) for key, value in conditioning.items()},
             sizes=self._moved(sizes),
             strength=None if self.strengths is None else self._both(self.strengths[drawn.pair_index]),
+        )
+
+    def _kept_noise(self, pair_index: Tensor) -> Tensor:
+        """What the pictures of some pairs began as, (2B, C, H, W)."""
+        assert self.noise_seeds is not None
+        seeds = self.noise_seeds[pair_index].T.flatten().tolist()  # winners, then losers
+        generators = (torch.Generator().manual_seed(seed) for seed in seeds)
+        return self._moved(
+            torch.stack([starting_noise(self.store.latent_shape, each) for each in generators])
         )
 
     def _both(self, rows: Tensor) -> Tensor:

@@ -11,14 +11,8 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from ddecli.core.limits import MAX_BATCH, MAX_COUNT, MAX_ITERATIONS, MAX_RANK, MAX_SEED, MAX_STEPS
-from ddecli.objectives.registry import LOSSES
 from ddecli.training.described import DATA, MEMORY, OBJECTIVE, OPTIMIZATION, RUN, Finite, InFile, Option
-
-LOSS_HELP = "What is optimised; {default} if not given.\n" + "\n".join(
-    f"- {loss.name}: {loss.summary}" for loss in LOSSES.values()
-)
-
-WITHOUT_STRENGTHS = ", ".join(loss.name for loss in LOSSES.values() if not loss.has_soft_labels)
+from ddecli.training.losses import LOSS_HELP, WITHOUT_STRENGTHS
 
 
 class TrainFields:
@@ -139,8 +133,7 @@ class TrainFields:
             OBJECTIVE,
             "With --beta auto: the share of a pair's gradient that is left where its margin is typical, which is the "
             "weighted difference of the reference's errors on the two pictures, on average over 512 draws that are the "
-            "same for every seed. "
-            "Default: 0.5.",
+            "same for every seed. Default: 0.5.",
             metavar="SHARE",
         ),
     ] = None
@@ -184,6 +177,16 @@ class TrainFields:
             metavar="hard|soft",
         ),
     ] = "hard"
+    noise: Annotated[
+        Literal["fresh", "kept"],
+        Option(
+            OBJECTIVE,
+            "What a pair's pictures are noised with. fresh: noise drawn anew, the same for both. kept: each with the "
+            "noise that it was drawn from (as PNAPO does); for pairs of prepare --generate, or of a scored sample. "
+            "Default: {default}.",
+            metavar="fresh|kept",
+        ),
+    ] = "fresh"
     reference_ema: Annotated[
         float | None,
         Gt(0),

@@ -107,6 +107,7 @@ def open_batches(
         own_sizes=settings.size_condition == "own",
         zeros_for_no_prompt=settings.dropped_prompt == "unconditional" and model.zeros_for_no_prompt,
         strengths=_strengths(store) if settings.labels == "soft" else None,
+        noise_seeds=_noise_seeds(store, model) if settings.noise == "kept" else None,
     )
 
 
@@ -121,6 +122,24 @@ def _strengths(store: PairStore) -> Tensor:
     if bool((store.strengths == 1).all()) and os.environ.get("RANK", "0") == "0":
         console.print(f"Every label of {store.folder} is certain: --labels soft is the same as hard.")
     return store.strengths
+
+
+def _noise_seeds(store: PairStore, model: DiffusionModel) -> Tensor:
+    """Those of a store's pictures. Raises UserError where they are not known, or would give the model other noise."""
+    drawn = store.manifest.get("drawn")
+    if store.noise_seeds is None or drawn is None:
+        raise UserError(
+            f"{store.folder} does not know the noise that its pictures were drawn from, which --noise kept needs: it "
+            "is kept of images that ddecli draws (prepare --generate, or --data with a scored sample)."
+        )
+    own = {"family": model.family, "resolution": model.resolution}
+    if drawn != own:
+        said = [f"{each['family']} at {each['resolution']} pixels" for each in (drawn, own)]
+        raise UserError(
+            f"--noise kept: the pictures of {store.folder} were drawn by a model of the family {said[0]}, and what is "
+            f"trained is {said[1]}: its noise is another. Leave --noise kept out."
+        )
+    return store.noise_seeds
 
 
 def micro_batches(settings: TrainSettings, step: int, process: int, processes: int) -> list[range]:

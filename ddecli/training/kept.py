@@ -25,6 +25,7 @@ def of_settings(settings: TrainSettings) -> dict[str, Any]:
         "segment": settings.segment,
         "prompt": [settings.prompt_dropout, settings.dropped_prompt],
         "size_condition": settings.size_condition,
+        **({"noise": settings.noise} if settings.noise != "fresh" else {}),
     }
 
 

@@ -73,6 +73,7 @@ def resolve_settings(given: dict[str, Any], config: Path | None = None) -> Train
     except ValidationError as error:
         raise UserError(_one_sentence(error)) from error
     _check_pairs(found)
+    _check_noise(found)
     _check_labels(found)
     _check_beta(found, given)
     _check_reference(found)
@@ -103,6 +104,13 @@ def _check_pairs(settings: TrainSettings) -> None:
     elif settings.reference_ema is not None and settings.pairs == "semi-policy":
         raise UserError(
             "--reference-ema: in semi-policy the reference is one of the saved models; leave one of both out."
+        )
+
+
+def _check_noise(settings: TrainSettings) -> None:
+    if settings.noise == "kept" and settings.is_game:
+        raise UserError(
+            f"--noise kept: nobody knows the noise of the winners of {settings.pairs}; leave it out."
         )
 
 

@@ -63,7 +63,8 @@ class Source:
     repeatable: whether the parts can be read again after a crash.
     rows: rows of all parts, if the source says so although the parts do not.
     left_out: how many files of a folder are neither pictures nor texts, by their ending.
-    with_noise: whether its pairs know the noise that their pictures were drawn from.
+    drawn: of a model's own images, whose pairs know the noise that they were drawn from: the model's family and
+        resolution, on which that noise depends.
     winners_only: whether its pairs are pictures with captions alone.
     """
 
@@ -73,7 +74,7 @@ class Source:
     repeatable: bool = True
     rows: int | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
-    with_noise: bool = False
+    drawn: Mapping[str, Any] | None = None
     winners_only: bool = False
 
     @property
