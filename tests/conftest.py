@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ddecli.core.world import TINY
+
+if TYPE_CHECKING:
+    from ddecli.training.settings import TrainSettings
 
 # Tests run side by side, a core each (make test), and threads that wait for one another are slow then.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -49,6 +54,23 @@ def sd_store(sd_folder: Path) -> Path:
 def sdxl_store(sdxl_folder: Path) -> Path:
     """Pairs of the world, prepared for `sdxl_folder`."""
     return _store(sdxl_folder)
+
+
+@pytest.fixture
+def settings(sd_folder: Path, sd_store: Path, tmp_path: Path) -> Callable[..., TrainSettings]:
+    """Settings of a short run of the small model, which reads nothing of others; keyword arguments change them."""
+
+    from ddecli.training.settings import resolve_settings
+
+    def make(**changed: Any) -> TrainSettings:
+        given = {
+            "model": str(sd_folder), "data": str(sd_store), "out": str(tmp_path / "run"), "loss": "dde",
+            "steps": 4, "batch_size": 8, "micro_batch_size": 8, "lr": 1e-3, "warmup": 2, "beta": 50.0,
+            "device": "cpu", "checkpoint_every": 2, "reference": "compute",
+        }  # fmt: skip
+        return resolve_settings(given | changed)
+
+    return make
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

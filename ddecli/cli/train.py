@@ -10,9 +10,10 @@ import typer
 
 from ddecli.cli.options import in_file_alone, parse_shard, with_settings
 from ddecli.cli.stores import default_store, print_store
+from ddecli.cli.watching import check_watching, watch_of
 from ddecli.core.errors import UserError
 from ddecli.training.described import RUN
-from ddecli.training.fields import TrainFields
+from ddecli.training.run_fields import TrainFields
 
 if TYPE_CHECKING:
     from ddecli.training.settings import TrainSettings
@@ -114,6 +115,7 @@ def train(
         raise UserError(
             f"--reference-only needs pairs that are there before training: leave out {settings.pairs}."
         )
+    prompts = check_watching(settings)
     if dry_run:
         _print_settings(settings.model_dump(), origins(given, config))
         _print_kept(settings)
@@ -143,7 +145,7 @@ def train(
         return
     if push_to_hub:
         check_can_push(push_to_hub)
-    _print(run(settings, resume, overwrite), as_json)
+    _print(run(settings, resume, overwrite, watch_of(settings, prompts)), as_json)
     if push_to_hub:
         push(settings.folder / "model", push_to_hub)
 

@@ -20,6 +20,7 @@ precision diffusers draws the noise itself in half precision, so give it as
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -32,7 +33,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ddecli.core.console import console, progress
+from ddecli.core.console import Advance, console, progress
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
@@ -83,7 +84,7 @@ class SampleSummary:
 
 
 def sample_images(
-    model: DiffusionModel, prompts: PromptSet, settings: SamplingSettings, out: Path
+    model: DiffusionModel, prompts: PromptSet, settings: SamplingSettings, out: Path, quiet: bool = False
 ) -> SampleSummary:
     """Make `images_per_prompt` images of every prompt in `out`, skipping those that exist.
 
@@ -91,6 +92,7 @@ def sample_images(
 
     Args:
         model: the scheduler of its pipeline is replaced by DDIM, unless the model was made for few steps.
+        quiet: no progress and no remarks, for whoever shows a progress of its own.
 
     Raises:
         UserError: as `sampler_of`; more images than can be; `out` holds images of other settings; an image is not
@@ -98,7 +100,7 @@ def sample_images(
     """
     began = time.monotonic()
     sampler = sampler_of(model, settings.steps, settings.guidance_scale, settings.spacing)
-    if sampler.reason:
+    if sampler.reason and not quiet:
         console.print(
             f"{model.name} was made for few steps ({sampler.reason}): it is sampled in {sampler.steps} steps of "
             f"{sampler.name}, guidance {sampler.guidance_scale:g}."
@@ -139,13 +141,15 @@ def sample_images(
     mine = tasks[shard - 1 :: shards]
     todo = set(folder.missing(mine))
     truncated = sum(model.truncated(prompts.prompts))
-    if truncated:
+    if truncated and not quiet:
         console.print(
             f"{truncated} of {len(prompts.prompts)} prompts are longer than the text encoder reads: "
             "their ends are cut."
         )
     batch_size = settings.batch_size or (64 if model.resolution <= SMALL_PIXELS else 8)
-    bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
+    bar: contextlib.AbstractContextManager[Advance] = contextlib.nullcontext(lambda count=1, note="": None)
+    if not quiet:
+        bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
     # The pipelines' own warnings would repeat each truncated prompt in each batch.
     with bar as advance, quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
         saving: list[Future[None]] = []  # while the next batch is made: a PNG takes as long as a GPU's image

@@ -35,11 +35,14 @@ from ddecli.training.precision import start_processes, training_dtype
 from ddecli.training.run_folder import MAY_CHANGE, begun_otherwise
 from ddecli.training.run_record import TrainSummary
 from ddecli.training.settings import TrainSettings, read_settings
+from ddecli.training.watcher import Watch, Watcher
 
 WHOLE = "self-play.yaml"
 
 
-def play(settings: TrainSettings, resume: bool = False, overwrite: bool = False) -> TrainSummary:
+def play(
+    settings: TrainSettings, resume: bool = False, overwrite: bool = False, watch: Watch = Watcher
+) -> TrainSummary:
     """Train every iteration, each from the model of the one before.
 
     What is finished is left as it is; a stopped one goes on within its losers and from its checkpoints, and ends in
@@ -47,7 +50,7 @@ def play(settings: TrainSettings, resume: bool = False, overwrite: bool = False)
 
     Args:
         settings: with `pairs` "self-play" or "semi-policy"; `data` is the store that the winners are of.
-        resume, overwrite: as of `train`.
+        resume, overwrite, watch: as of `train`.
 
     Raises:
         UserError: as `train`; or the folder holds a self-play of other settings.
@@ -64,7 +67,7 @@ def play(settings: TrainSettings, resume: bool = False, overwrite: bool = False)
                 + (f", against {against}." if settings.pairs == "semi-policy" else ".")
             )
         _make_pairs(settings, own, iteration, accelerator)
-        summary = train(own, resume or overwrite, overwrite)
+        summary = train(own, resume or overwrite, overwrite, watch)
     return summary
 
 

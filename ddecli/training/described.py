@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 DATA, OBJECTIVE, OPTIMIZATION = "Model and data", "Objective", "Optimization"
-MEMORY, RUN = "Memory and speed", "Run"
-PANELS = (DATA, OBJECTIVE, OPTIMIZATION, MEMORY, RUN)
+MEMORY, WATCH, RUN = "Memory and speed", "Seeing it train", "Run"
+PANELS = (DATA, OBJECTIVE, OPTIMIZATION, MEMORY, WATCH, RUN)
 """In which the help shows the options, in their order."""
 
 

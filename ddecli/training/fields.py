@@ -1,4 +1,4 @@
-"""The settings of a training run: of each its type, bounds, default, and what is said of it. Imports nothing heavy.
+"""What a training run learns: of each setting its type, bounds, default, and what is said of it. Imports nothing heavy.
 
 All else is made from these fields: the checks of `settings.TrainSettings`, the options of `ddecli train` and their
 help, the keys of `--config` and run.yaml.
@@ -15,8 +15,8 @@ from ddecli.training.described import DATA, MEMORY, OBJECTIVE, OPTIMIZATION, RUN
 from ddecli.training.losses import LOSS_HELP, WITHOUT_STRENGTHS
 
 
-class TrainFields:
-    """Every setting of `ddecli train`; what has no default has one in every recipe."""
+class LearningFields:
+    """What is learned, from what and how; `run_fields.TrainFields` has the other settings, too."""
 
     model: Annotated[
         str,
@@ -295,83 +295,3 @@ class TrainFields:
         Le(MAX_SEED),
         Option(RUN, "Seed of all draws: pairs, timesteps, noise. Default: {default}."),
     ] = 0
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"],
-        Option(MEMORY, "auto, cpu or cuda. Default: {default}, the GPU if there is one."),
-    ] = "auto"
-    precision: Annotated[
-        Literal["auto", "float32", "float16", "bfloat16"],
-        Option(
-            MEMORY,
-            "Of the forward passes: float32 (TensorFloat-32 on GPUs that have it), bfloat16 or float16; weights "
-            "and errors stay float32. Default: {default}, bfloat16 on a GPU that has it, else float32.",
-        ),
-    ] = "auto"
-    gradient_checkpointing: Annotated[
-        bool,
-        Option(
-            MEMORY,
-            "Compute activations again in the backward pass: the same result, much less memory, about a third "
-            "slower. Default: the recipe, on for sdxl; --no-gradient-checkpointing turns it off.",
-        ),
-    ] = False
-    compile: Annotated[
-        bool,
-        Option(
-            MEMORY,
-            "Compile the U-Net's transformer blocks (torch.compile): the first steps take minutes, the others "
-            "are faster; policy and reference then agree up to rounding. Default: off; --no-compile turns off what "
-            "--config turned on.",
-        ),
-    ] = False
-    checkpoint_every: Annotated[
-        int,
-        Ge(1),
-        Le(MAX_COUNT),
-        Option(
-            RUN,
-            "Optimizer steps between checkpoints; the last two are kept, of a finished run the last. "
-            "Default: {default}.",
-        ),
-    ] = 50
-    holdout: Annotated[
-        str | None,
-        Option(
-            DATA,
-            "Pair store that is never trained on (ddecli prepare --holdout makes one): margin and accuracy on its "
-            "pairs go to holdout.jsonl. Default: none.",
-        ),
-    ] = None
-    holdout_pairs: Annotated[int, Ge(1), Le(MAX_COUNT), InFile()] = 256
-    """Pairs of `holdout` that are looked at."""
-    evaluate_every: Annotated[
-        int,
-        Ge(1),
-        Le(MAX_COUNT),
-        Option(
-            DATA, "Optimizer steps between evaluations on --holdout. Default: {default}, and the last step."
-        ),
-    ] = 50
-    reference: Annotated[
-        Literal["keep", "read", "compute"],
-        Option(
-            MEMORY,
-            "The reference's errors depend on model, pairs, seed, timesteps and precision, and on no beta or rate. "
-            "keep: they are read where another run left them, in STORE-reference beside the pair store, the others are "
-            "computed and left there; with all at hand no reference is loaded. read: nothing is left there. compute: "
-            "nothing is read either. The result is the same to the last bit. Default: {default}.",
-            metavar="keep|read|compute",
-        ),
-    ] = "keep"
-    credit_gradients: Annotated[
-        int | None,
-        Ge(1),
-        Le(MAX_COUNT),
-        Option(
-            RUN,
-            "Measure of one pair in N the norm of the gradient of its loss in the weights, for credit.npz: credit "
-            "without the unit of an error. It changes nothing else; each takes a step of that pair alone: 16 % more "
-            "time for tiny on a processor with N of 16 (measured), 1/N where pairs go one by one. Default: none.",
-            metavar="N",
-        ),
-    ] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from ddecli.core.console import console
 from ddecli.core.errors import Stopped
@@ -21,9 +22,12 @@ from ddecli.training.run_record import RunRecord, TrainSummary
 from ddecli.training.settings import TrainSettings
 from ddecli.training.stop import stop_after_step
 from ddecli.training.trainer import Trainer
+from ddecli.training.watcher import Watch, Watcher
 
 
-def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False) -> TrainSummary:
+def train(
+    settings: TrainSettings, resume: bool = False, overwrite: bool = False, watch: Watch = Watcher
+) -> TrainSummary:
     """Run a training run from its settings to a model that stock diffusers loads.
 
     A finished run that is gone on with stays as it is, to the last byte.
@@ -31,6 +35,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
     Args:
         resume: go on from the newest checkpoint in the run folder; without one, start from the beginning.
         overwrite: as `resume`, but replace a run of other settings or other pairs.
+        watch: makes the one who looks on.
 
     Raises:
         UserError: unusable settings or data, a run folder that holds another run, or a run that breaks the model.
@@ -55,6 +60,13 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         if trainer.is_main:
             _say_from_where(settings, trainer.first_step, replaces, resume)
     trainer.accelerator.wait_for_everyone()
+    with watch(trainer) as watcher:
+        return _steps(trainer, checkpoints, watcher)
+
+
+def _steps(trainer: Trainer, checkpoints: Path, watcher: Watcher) -> TrainSummary:
+    """Take the steps that are left, and write the model."""
+    settings = trainer.settings
     alarm = Alarm(checkpoints, settings.max_winner_error, settings.loss)
     told = 0
     with RunRecord(trainer) as record, stop_after_step() as stop:
@@ -62,8 +74,10 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
             began = time.monotonic()
             with put_away_if_full(trainer, checkpoints, step):
                 metrics = trainer.step(step, alarm)
-            record.add(step, metrics, time.monotonic() - began, trainer.evaluate(step))
+            said = record.add(step, metrics, time.monotonic() - began, trainer.evaluate(step))
             told = stop.told(trainer.accelerator)
+            with record.aside():
+                watcher.after_step(step, said, stops=bool(told))
             if (told or (step + 1) % settings.checkpoint_every == 0) and step + 1 < settings.steps:
                 trainer.save(checkpoints, step + 1)
             if told:
@@ -72,6 +86,7 @@ def train(settings: TrainSettings, resume: bool = False, overwrite: bool = False
         trainer.accelerator.wait_for_everyone()  # a launcher ends the others when one process has ended
         raise Stopped(told, f"after step {step + 1} of {settings.steps}; its checkpoint is written")
     summary = record.finish()
+    watcher.end()
     if told:
         raise Stopped(told, f"after the last of {settings.steps} steps; the model is written")
     return summary

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import resource
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +50,8 @@ class RunRecord:
         self.history: list[dict[str, Any]] = []  # the first step's metrics, and the last one's
         self.evaluation: dict[str, float] = {}
         self._open = ExitStack()
+        self._aside = 0.0
+        self._is_warned = False
 
     def __enter__(self) -> RunRecord:
         settings, first_step = self.settings, self.trainer.first_step
@@ -67,8 +70,10 @@ class RunRecord:
         self._open.callback(log.close)
         return log
 
-    def add(self, step: int, metrics: dict[str, Any], seconds: float, found: dict[str, float]) -> None:
-        """Note a step.
+    def add(
+        self, step: int, metrics: dict[str, Any], seconds: float, found: dict[str, float]
+    ) -> dict[str, Any]:
+        """Note a step; returns all that is noted of it, on the main process.
 
         Args:
             seconds: that it took.
@@ -78,7 +83,7 @@ class RunRecord:
         self.history = [*self.history[:1], metrics]
         self.evaluation = found or self.evaluation
         if not self.trainer.is_main:
-            return
+            return {}
         speed = {
             "pairs_per_second": self.settings.batch_size / seconds,
             "memory_mb": peak_memory_mb(self.trainer.accelerator.device),
@@ -87,9 +92,23 @@ class RunRecord:
         if self._holdout_log and found:
             self._holdout_log.write({"step": step} | found)
         self._advance(note=_note(metrics | self.evaluation))
+        warning = worse_than_base(found, self.settings.loss)
+        if warning and not self._is_warned and step + 1 < self.settings.steps:  # in the end it is said anyway
+            self._is_warned = True
+            console.print(f"After step {step + 1}: {warning}")
+        return metrics | speed | found
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Time that is spent within does not count as training."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._aside += time.monotonic() - began
 
     def __exit__(self, *stopped_by: object) -> None:
-        self.seconds = time.monotonic() - self._began
+        self.seconds = time.monotonic() - self._began - self._aside
         self._open.close()
 
     def summary(self) -> TrainSummary:

@@ -15,12 +15,15 @@ from ddecli.core.parsing import check_shape
 from ddecli.core.segments import parse_segment
 from ddecli.models.presets import resolve, short_name
 from ddecli.objectives.registry import known_loss
-from ddecli.training.fields import TrainFields
+from ddecli.training.run_fields import TrainFields
 
 OF_MODEL = ("model_revision", "model_sha256")
 """What a run notes of the model it started from."""
 
-WORDS = ("model", "model_revision", "loss", "data", "out", "segment", "holdout", "reference_model")
+WORDS = (
+    "model", "model_revision", "loss", "data", "out", "segment", "holdout", "reference_model", "report_to",
+    "sample_prompts",
+)  # fmt: skip
 """Settings that are looked at as texts before all are checked together."""
 
 BETA_SHARE = 0.5

@@ -149,7 +149,7 @@ class Trainer:
     def _distribute(self) -> None:
         """Give every process the whole U-Net (DDP), or a shard of it (FSDP2), and make the optimizer."""
         self.is_sharded = is_sharded_launch()
-        for name in ("credit_gradients", "reference_ema"):
+        for name in ("credit_gradients", "reference_ema", "sample_every"):
             if self.is_sharded and getattr(self.settings, name) is not None:
                 option = "--" + name.replace("_", "-")
                 raise UserError(

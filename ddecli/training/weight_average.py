@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -33,3 +34,16 @@ class WeightAverage:
         """Take over a checkpoint's averages."""
         for name, value in self.values.items():
             value.copy_(values[name])
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within it the parameters are the averages; after it what they were, to the last bit."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.data, self.values[name] = self.values[name], parameter.data

@@ -19,7 +19,7 @@ from ddecli.workflow.options import Options
 
 READ = {
     "prepare": {"data", "exclude-prompts", "scorer", "from", "prompts"},
-    "train": {"config", "holdout"},
+    "train": {"config", "holdout", "sample-prompts"},
     "sample": {"prompts"},
     "score": {"scorer"},
     "inception": {"classifier"},
@@ -55,7 +55,7 @@ def named_path(option: str, value: str) -> str | None:
     """The path that an option's value names, whether something lies there or not; None if it names something else."""
     if option == "scorer":
         return value.partition("=")[2]
-    if option in ("prompts", "exclude-prompts"):
+    if option in ("prompts", "exclude-prompts", "sample-prompts"):
         name, _, path = value.partition("=")
         return None if value.startswith(WORLD) else (path or None) if name in PROMPT_SETS else value
     return None if value in NAMES.get(option, ()) else value

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from ddecli.cli.options import in_file_alone, with_settings
 from ddecli.training.described import DATA, RUN, InFile, Option
-from ddecli.training.fields import TrainFields
+from ddecli.training.fields import LearningFields
+from ddecli.training.run_fields import TrainFields
 
 
 class Fields:
@@ -80,7 +81,7 @@ def test_a_setting_has_one_name_everywhere() -> None:
     from ddecli.cli.train import train
     from ddecli.training.settings import TrainSettings
 
-    assert list(TrainSettings.model_fields) == list(TrainFields.__annotations__)
+    assert list(TrainSettings.model_fields) == [*LearningFields.__annotations__, *TrainFields.__annotations__]
     options = train.__annotations__
     assert {name for name in options if name in TrainSettings.model_fields} == {
         name

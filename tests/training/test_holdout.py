@@ -139,3 +139,15 @@ def test_a_model_is_worse_where_chance_does_not_explain_it() -> None:
     )
     assert "beta" not in str(worse_than_base(evaluation(accuracy=0.4), "sft"))
     assert "beta" in str(worse_than_base(evaluation(accuracy=0.4), "of-tomorrow"))
+
+
+def test_training_says_as_it_goes_that_held_out_pairs_find_the_model_worse(
+    settings: Make, sd_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first time, and in the end."""
+    bad = [evaluation(), evaluation(accuracy=0.4), evaluation(accuracy=0.3), evaluation(accuracy=0.2)]
+    monkeypatch.setattr(HeldOut, "evaluate", lambda *given: bad.pop(0))
+    train(settings(steps=4, holdout=str(sd_store), evaluate_every=1))
+    said = [line for line in capsys.readouterr().err.splitlines() if "worse than its base" in line]
+    assert ["0.40" in said[0], "0.20" in said[1], len(said)] == [True, True, 2]
+    assert said[0].startswith("After step 2: On 400 held-out pairs the model is worse than its base")

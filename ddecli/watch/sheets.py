@@ -1,0 +1,106 @@
+"""Contact sheets of what a model draws in the middle of its training, beside what it drew before.
+
+RUN/samples/base         images of the model that the run starts from, a sample folder like any other
+RUN/samples/step-N       those after N steps, of the same prompts and starting noise
+RUN/samples/step-N.png   both side by side
+"""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ddecli.core.files import atomic_file
+from ddecli.models.base import DiffusionModel, hold_frozen_in
+from ddecli.sampling.folder import ImageTask, list_tasks
+from ddecli.sampling.generate import SamplingSettings, sample_images
+from ddecli.sampling.prompts import PromptSet
+from ddecli.sampling.sheet import MAX_PROMPTS, Row, draw_sheet
+from ddecli.training.trainer import Trainer
+from ddecli.watch.drawing import Prompts, as_when_sampled, drawing_model, load_base
+
+IMAGES = 2
+"""Images a prompt: with one alone it is not seen when they become alike."""
+ALIKE = 0.5
+"""Of the base's distance between the images of a prompt: below it a run is said to lose its diversity."""
+
+
+class Sheets:
+    """The contact sheets of a run, on the main process. Images that lie there already are not made again."""
+
+    def __init__(self, trainer: Trainer, prompts: PromptSet) -> None:
+        """Encode the prompts and draw what the base makes of them.
+
+        Raises:
+            UserError: the base cannot be loaded or cannot draw, or the folder cannot be written.
+        """
+        self.trainer, self.prompts = trainer, prompts
+        self.folder = trainer.settings.folder / "samples"
+        self.asked = SamplingSettings(images_per_prompt=IMAGES, overwrite=True)
+        self.tasks = list_tasks(prompts.prompts, IMAGES)
+        device = trainer.accelerator.device
+        base = load_base(trainer.settings, device)
+        if trainer.settings.lora:  # what is not trained is held so
+            hold_frozen_in(trainer.dtype, base.unet.requires_grad_(False))
+        encoded = Prompts(base.pipeline, prompts)
+        self._draw(drawing_model(base, encoded, device), self.folder / "base", None)
+        del base
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.model = drawing_model(trainer.model, encoded, device)
+        self.base_distance = self._distance("base")
+
+    def is_due(self, step: int) -> bool:
+        """Whether there is a sheet after so many steps."""
+        settings = self.trainer.settings
+        assert settings.sample_every is not None
+        return step % settings.sample_every == 0 or step == settings.steps
+
+    def is_left_over(self, first_step: int) -> bool:
+        """Whether a run that goes on after so many steps was stopped before their sheet was drawn."""
+        return first_step > 0 and self.is_due(first_step) and not self._sheet(first_step).exists()
+
+    def draw(self, step: int) -> tuple[np.ndarray, float]:
+        """Draw after so many steps.
+
+        Returns:
+            The sheet, (height, width, 3) uint8, and how far the images of a prompt lie from each other, where 1 is as
+            far as the base's.
+        """
+        name = self._sheet(step).stem
+        self._draw(self.model, self.folder / name, self.trainer.average)
+        groups = ("base", name)
+        prompts = [self.tasks[start : start + IMAGES] for start in range(0, len(self.tasks), IMAGES)]
+        rows = [
+            Row(own[0].prompt, tuple([self._file(group, task) for task in own] for group in groups))
+            for own in prompts[:MAX_PROMPTS]
+        ]
+        sheet = draw_sheet(rows, ("before", f"after step {step}"), IMAGES)
+        with atomic_file(self._sheet(step)) as temporary:
+            sheet.save(temporary, format="PNG")
+        return np.asarray(sheet), self._distance(name) / self.base_distance
+
+    def _sheet(self, step: int) -> Path:
+        return self.folder / f"step-{step:06d}.png"
+
+    def _draw(self, model: DiffusionModel, out: Path, average: Any) -> None:
+        with as_when_sampled(model.unet, self.trainer.autocast, average):
+            sample_images(model, self.prompts, self.asked, out, quiet=True)
+
+    def _file(self, group: str, task: ImageTask) -> Path:
+        return self.folder / group / task.file_name
+
+    def _distance(self, group: str) -> float:
+        """Root mean square difference of the pixels of a prompt's two images, 0 to 1, mean over prompts."""
+        pixels = [
+            np.asarray(Image.open(self._file(group, task)).convert("RGB"), dtype=np.float64) / 255
+            for task in self.tasks
+        ]
+        pairs = zip(pixels[::IMAGES], pixels[1::IMAGES], strict=True)
+        return float(np.mean([np.sqrt(np.mean((one - other) ** 2)) for one, other in pairs]))

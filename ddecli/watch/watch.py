@@ -1,0 +1,121 @@
+"""What is seen of a run while it is trained: its numbers in trackers, and contact sheets of what it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.style
+import numpy as np
+
+from ddecli.core.advice import gentler
+from ddecli.core.console import console
+from ddecli.core.errors import UserError
+from ddecli.figures import credit
+from ddecli.figures.save import plain
+from ddecli.figures.style import STYLE
+from ddecli.objectives.registry import has_beta
+from ddecli.sampling.prompts import PromptSet
+from ddecli.training.trainer import Trainer
+from ddecli.training.watcher import Watcher
+from ddecli.watch.sheets import ALIKE, Sheets
+from ddecli.watch.tracker import Tracker, flat
+
+SPEED = ("pairs_per_second", "memory_mb")
+DPI = 150
+"""Of the credit map as a picture."""
+
+
+class Watch(Watcher):
+    """Trackers and contact sheets of a run; of several processes the main one has them."""
+
+    def __init__(self, trackers: Sequence[str], prompts: PromptSet | None, trainer: Trainer) -> None:
+        """
+        Args:
+            trackers: their names.
+            prompts: of the contact sheets; None for none.
+        """
+        super().__init__(trainer)
+        self.names, self.prompts = trackers, prompts
+        self.trackers: list[Tracker] = []
+        self.sheets: Sheets | None = None
+        self.is_alike = False
+
+    def __enter__(self) -> Watch:
+        trainer, settings = self.trainer, self.settings
+        if not trainer.is_main:
+            return self
+        for name in self.names:
+            self.trackers.append(Tracker(name, settings.folder, trainer.first_step))
+        if not trainer.first_step:
+            for tracker in self.trackers:
+                tracker.settings(flat(settings.model_dump()))
+        if self.prompts is not None:
+            self.sheets = Sheets(trainer, self.prompts)
+            if self.sheets.is_left_over(trainer.first_step):
+                self._draw(trainer.first_step)
+        return self
+
+    def after_step(self, step: int, told: dict[str, Any], stops: bool) -> None:
+        """Log the numbers of a step, and draw where it is time; a run that is stopping draws when it goes on."""
+        if not self.trainer.is_main:
+            return
+        for tracker in self.trackers:
+            tracker.numbers(grouped(told), step)
+        if self.sheets and self.sheets.is_due(step + 1) and not (stops and step + 1 < self.settings.steps):
+            self._draw(step + 1)
+
+    def end(self) -> None:
+        """Log the credit map."""
+        for tracker in self.trackers:
+            tracker.picture(
+                "credit",
+                lambda: credit_picture(str(self.settings.folder), self.settings.loss),
+                self.settings.steps - 1,
+            )
+
+    def __exit__(self, *stopped_by: object) -> None:
+        for tracker in self.trackers:
+            tracker.close()
+
+    def _draw(self, steps: int) -> None:
+        assert self.sheets is not None
+        try:
+            sheet, distance = self.sheets.draw(steps)
+        except UserError as error:  # no reason to lose a training
+            self.sheets = None
+            console.print(f"No contact sheets from step {steps} on: {error}", style="yellow")
+            return
+        for tracker in self.trackers:
+            tracker.picture("samples", lambda: sheet, steps - 1)
+            tracker.numbers({"samples/distance_to_base_distance": distance}, steps - 1)
+        if distance < ALIKE and not self.is_alike:
+            self.is_alike = True
+            console.print(
+                f"After step {steps} the images of a prompt have become alike: they differ {distance:.2f} times as "
+                f"much as the base's. Look at {self.sheets.folder}; if that is too alike, try "
+                f"{gentler(has_beta(self.settings.loss))}.",
+                style="yellow",
+            )
+
+
+def grouped(told: dict[str, Any]) -> dict[str, float | None]:
+    """The numbers of a step under the names by which trackers group them."""
+    return {_group(name): value for name, value in told.items() if name != "step"}
+
+
+def _group(name: str) -> str:
+    if name.startswith("holdout_"):
+        return f"holdout/{name.removeprefix('holdout_')}"
+    return f"{'speed' if name in SPEED else 'train'}/{name}"
+
+
+def credit_picture(run: str, label: str) -> np.ndarray:
+    """The figure `credit` of a finished run, (height, width, 3) uint8."""
+    numbers = plain(credit.numbers({label: [run]}))
+    with matplotlib.style.context(["default", STYLE]):
+        figure = credit.draw(numbers)
+        figure.set_dpi(DPI)
+        figure.canvas.draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())  # type: ignore[attr-defined]
+    return np.ascontiguousarray(pixels[..., :3])
