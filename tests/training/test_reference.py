@@ -54,7 +54,10 @@ def draws_of(run: TrainSettings) -> dict[str, int]:
 def assert_same(run: TrainSettings, other: TrainSettings) -> None:
     assert told(run) == told(other)
     for first in sorted((run.folder / "model").rglob("*.safetensors")):
-        second = load_file(other.folder / first.relative_to(run.folder))
+        name = str(first.relative_to(run.folder)).replace(
+            f"{run.folder.name}-kohya", f"{other.folder.name}-kohya"
+        )
+        second = load_file(other.folder / name)
         assert all(torch.equal(value, second[name]) for name, value in load_file(first).items()), first
 
 
