@@ -107,7 +107,8 @@ def _print(summary: VotesSummary) -> None:
             each.voter, str(each.votes), str(each.ties), str(each.both_bad), pace, _share(each.position)
         )
     show(table)
-    echo(f"{summary.pairs} pairs voted on, {summary.decided} with a preferred picture, the rest are ties.")
+    ties = summary.pairs - summary.decided
+    echo(f"{summary.pairs} pairs voted on: {summary.decided} with a preferred picture, {ties} ties.")
     side = ": a side is favoured" if summary.position.excludes_half else ""
     echo(f"Left preferred in {_share(summary.position)}{side}.")
     if summary.several:

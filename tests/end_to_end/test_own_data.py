@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
+from browser import collecting
 from pair_data import png
 
 from ddecli.cli.app import main
@@ -35,17 +37,32 @@ def own_pairs(folder: Path) -> None:
         (folder / "w" / f"{name}.txt").write_text(f"a fox in the snow, number {number}\n")
 
 
+def vote(words: list[str]) -> None:
+    """Vote on every pair that a command asks, for the left and the right picture in turns."""
+    with collecting(Path(), *words) as (address, _), httpx.Client(base_url=address) as client:
+        state = client.get("state", params={"voter": "me"}).json()
+        while state["pair"]:
+            choice = ("left", "right")[state["done"] % 2]
+            state = client.post(
+                "vote", json={"voter": "me", "pair": state["pair"]["id"], "choice": choice}
+            ).json()
+
+
 def test_the_page_on_own_data(
     world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "models" / "sd15"
     shutil.copytree(world_folder, model)  # so that the world's scorers stand in for the real ones
     monkeypatch.chdir(tmp_path)
+    Path("my-prompts.txt").write_text("".join(f"a fox in the snow, number {n}\n" for n in range(20)))
     for line in "".join(blocks("sh")).splitlines():
         words = shlex.split(line)
         if words[0] != "ddecli":
             subprocess.run(words, check=True)
             own_pairs(Path("my-pairs"))
+            continue
+        if words[1] == "collect":
+            vote(words[2:])
             continue
         monkeypatch.setattr(sys, "argv", [str(model) if word == "sd15" else word for word in words])
         with pytest.raises(SystemExit) as stop:
@@ -59,7 +76,6 @@ def test_the_page_on_own_data(
     for code in blocks("python"):
         exec(code.replace(HUB_ID, str(model)), {})
     assert Path("fox.png").is_file()
-    kept, held_out = (
-        Path("pairs") / name / "pairs.parquet" for name in ("my-pairs-sd15", "my-pairs-sd15-holdout")
-    )
-    assert pq.read_metadata(kept).num_rows + pq.read_metadata(held_out).num_rows == 20
+    for name in ("my-pairs", "votes"):
+        kept, held_out = (Path(f"pairs/{name}-sd15{part}/pairs.parquet") for part in ("", "-holdout"))
+        assert pq.read_metadata(kept).num_rows + pq.read_metadata(held_out).num_rows == 20

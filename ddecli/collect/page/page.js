@@ -75,7 +75,7 @@ async function show(state) {
     at("pair").classList.remove("waiting");
     seen = performance.now();
   } else {
-    at("thanks").textContent = `You voted on all ${state.done} pairs. End ddecli collect with Ctrl-C, or hand over to the next voter: open the page again without a name.`;
+    at("thanks").textContent = `You voted on all ${state.done} pairs. Ctrl-C in its terminal ends ddecli collect, and sums the votes up.`;
   }
   setBusy(false);
   if (state.following) for (const side of ["left", "right"]) new Image().src = state.following[side];
