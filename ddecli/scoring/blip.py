@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel, PreTrainedModel
+from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel
 
 from ddecli.core.errors import read_by_others
 from ddecli.core.files import read_json
 from ddecli.scoring.aesthetic import AestheticHead
+from ddecli.scoring.filled import filled
 
 VISION, TEXT, HEAD = "blip.visual_encoder.", "blip.text_encoder.", "mlp."
 UNUSED = ("blip.vision_proj.", "blip.text_proj.", "blip.text_encoder.embeddings.position_ids")
@@ -103,8 +104,9 @@ def load_image_reward(file: Path, text_config: Path) -> tuple[ImageTextEncoder, 
         )
         reward = AestheticHead(config.hidden_size)  # the same layers: ImageReward took them over
         reward.load_state_dict(head)
-        reader = _filled(BlipTextModel, config, text, add_pooling_layer=False)
-        encoder = ImageTextEncoder(_filled(BlipVisionModel, vision_config, vision), reader)
+        reader = filled(BlipTextModel, config, text, attn_implementation="eager", add_pooling_layer=False)
+        vision_model = filled(BlipVisionModel, vision_config, vision, attn_implementation="eager")
+        encoder = ImageTextEncoder(vision_model, reader)
     return encoder, reward.eval()
 
 
@@ -150,30 +152,3 @@ def _vision_config(weights: Mapping[str, Tensor]) -> BlipVisionConfig:
         hidden_act="gelu",
         layer_norm_eps=VISION_EPSILON,
     )
-
-
-def _filled(
-    kind: type[PreTrainedModel],
-    config: BlipVisionConfig | BlipTextConfig,
-    weights: dict[str, Tensor],
-    **options: Any,
-) -> PreTrainedModel:
-    """A model with exactly these weights.
-
-    Raises:
-        ValueError: they are others than its own.
-        RuntimeError: one has another shape.
-    """
-    model, found = kind.from_pretrained(
-        None,
-        config=config,
-        state_dict=weights,
-        dtype=torch.float32,
-        attn_implementation="eager",
-        output_loading_info=True,
-        **options,
-    )
-    wrong = [*found["missing_keys"], *found["unexpected_keys"]]
-    if wrong:
-        raise ValueError(f"{wrong[0]} is missing or unexpected")
-    return model

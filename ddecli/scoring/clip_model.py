@@ -42,9 +42,9 @@ class ClipEmbeddingScorer(Scorer):
             features = self.model.get_image_features(pixel_values=pixels.to(self.device)).pooler_output
         return functional.normalize(features, dim=-1).cpu()
 
-    def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+    def embed(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
         """Normalised embeddings of the pictures, (N, E); `prompts` are not looked at."""
-        return self.encode_pixels(pixels)
+        return self.encode_pixels(torch.stack(list(pixels)))
 
 
 class ClipScorer(ClipEmbeddingScorer):

@@ -55,13 +55,15 @@ class ImageReward(Scorer):
         return card
 
     @torch.inference_mode()
-    def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+    def embed(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
         """The text encoder's state at the first token after it has read picture and prompt, (N, E)."""
         tokens = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
         ).to(self.device)
         with exact_float32():
-            return self.model(pixels.to(self.device), tokens.input_ids, tokens.attention_mask).cpu()
+            return self.model(
+                torch.stack(list(pixels)).to(self.device), tokens.input_ids, tokens.attention_mask
+            ).cpu()
 
     @torch.inference_mode()
     def score_embeddings(self, embeddings: Tensor, prompts: Sequence[str]) -> Tensor:

@@ -15,9 +15,12 @@ HPS = "xswu/HPSv2"
 PICKSCORE = "yuvalkirstain/PickScore_v1"
 IMAGE_REWARD = "THUDM/ImageReward"
 BERT = "google-bert/bert-base-uncased"
+HPSV3 = "MizzenAI/HPSv3"
+QWEN2_VL = "Qwen/Qwen2-VL-7B-Instruct"
 CLIP_FILES = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
 JUDGE_FILES = ("config.json", "preprocessor_config.json")
 BERT_FILES = ("tokenizer_config.json", "tokenizer.json")
+QWEN_FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
 WORLD_WEIGHTS = builtin_weights("")
 DEFAULT_METRICS = ("clip", "hps", "pickscore")
 DIVERSITY = "diversity"
@@ -31,12 +34,13 @@ class PublishedMetric:
     label: what tables and figures call it.
     summary: one line for the help text.
     hub_id: repository on the Hugging Face hub; None for what exists in the tiny world only.
-    checkpoint: the file of that repository that holds the model as its authors save it (open_clip's CLIP, or
-        ImageReward's BLIP); None for a transformers CLIPModel.
-    checkpoint_config: the file beside it with its architecture, where it is no CLIP.
+    checkpoint: the file of that repository that holds the model as its authors save it (open_clip's CLIP,
+        ImageReward's BLIP, HPSv3's Qwen2-VL with its head); None for a transformers folder.
+    checkpoint_config: the file beside it with its architecture, where it comes with one.
+    folder: what a folder in transformers' own form is that will do; None where only the checkpoint will.
     companion: the repository of what else is needed where `hub_id` lacks it.
     builtin: folder of the tiny world's weights, where it is not called as the metric is.
-    companion_files: what that is: architecture, tokenizer and image processor of a CLIP, or a tokenizer.
+    companion_files: what that is: architecture, tokenizer and image processor of a model, or a tokenizer.
     """
 
     label: str
@@ -44,6 +48,7 @@ class PublishedMetric:
     hub_id: str | None
     checkpoint: str | None = None
     checkpoint_config: str | None = None
+    folder: str | None = "a transformers CLIPModel folder"
     companion: str | None = None
     companion_files: tuple[str, ...] = CLIP_FILES
     builtin: str | None = None
@@ -65,6 +70,15 @@ METRICS = {
         "HPS_v2.1_compressed.pt",
         companion=CLIP_H,
     ),
+    "hpsv3": PublishedMetric(
+        "HPSv3",
+        "HPSv3: the preference that a Qwen2-VL-7B reads off picture and prompt; needs 16 GB and a GPU",
+        HPSV3,
+        "HPSv3.safetensors",
+        folder=None,
+        companion=QWEN2_VL,
+        companion_files=QWEN_FILES,
+    ),
     "pickscore": PublishedMetric(
         "PS",
         "PickScore v1: exp(logit_scale) x cosine of a CLIP-H fine-tuned on Pick-a-Pic, about 20",
@@ -77,8 +91,9 @@ METRICS = {
         IMAGE_REWARD,
         "ImageReward.pt",
         "med_config.json",
-        BERT,
-        BERT_FILES,
+        folder=None,
+        companion=BERT,
+        companion_files=BERT_FILES,
     ),
     "aesthetic": PublishedMetric(
         "Aesthetic",

@@ -33,6 +33,7 @@ SCORERS = {
     "clip": "clip.ClipScore",
     "hps": "hps.HumanPreferenceScore",
     "hps-v2.1": "hps.HumanPreferenceScore21",
+    "hpsv3": "hpsv3.HumanPreferenceScore3",
     "pickscore": "pickscore.PickScore",
     "imagereward": "imagereward.ImageReward",
     "aesthetic": "aesthetic.AestheticScore",
@@ -196,7 +197,7 @@ def embed_images(
         paths = [image.path for image in images]
         for positions, pixels in decoded_batches(paths, scorer.preprocess, batch_size, bad):
             prompts = [images[position].prompt for position in positions]
-            batch = scorer.embed(torch.stack(pixels), prompts)
+            batch = scorer.embed(pixels, prompts)
             if embeddings is None:
                 embeddings = torch.zeros(len(images), batch.shape[1])
             embeddings[positions] = batch

@@ -1,4 +1,4 @@
-"""What all scorers share: one preprocessing, one precision, a card."""
+"""What all scorers share: preprocessing by Pillow, a trial when they are loaded, a card."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MAX_ASPECT = 4
 
 
 class Scorer(ABC):
-    """A score of a picture for a prompt that is computed from an embedding, in float32.
+    """A score of a picture for a prompt that is computed from an embedding, in float32 unless its card says otherwise.
 
-    Preprocessing is always the Pillow one of `CLIPImageProcessor`, with the numbers that the model was
+    Preprocessing is always the Pillow one of transformers' image processors, with the numbers that the model was
     published with, so that scores do not depend on what else is installed.
 
     needs: what must be found, for the error when it cannot be loaded.
@@ -61,29 +61,28 @@ class Scorer(ABC):
 
     def make_card(self, weights: Weights) -> dict[str, Any]:
         """What a reader must know to compare a score: model, version, scale, preprocessing."""
-        processor = self.image_processor
         return {
             "name": self.name,
             "model": weights.label,
             **weights.identity,
             "scale": self.scale,
-            "preprocessing": {
-                "resize": dict(processor.size),
-                "crop": dict(processor.crop_size),
-                "resample": Image.Resampling(processor.resample).name.lower(),
-                "mean": list(processor.image_mean),
-                "std": list(processor.image_std),
-            },
+            "preprocessing": self.describe_preprocessing(),
+        }
+
+    def describe_preprocessing(self) -> dict[str, Any]:
+        """What becomes of a picture, for the card."""
+        processor = self.image_processor
+        return {
+            "resize": dict(processor.size),
+            "crop": dict(processor.crop_size),
+            "resample": Image.Resampling(processor.resample).name.lower(),
+            "mean": list(processor.image_mean),
+            "std": list(processor.image_std),
         }
 
     def preprocess(self, image: Image.Image) -> Tensor:
-        """An RGB picture to pixels, (3, height, width) float32."""
-        shorter, longer = sorted(image.size)
-        if longer > MAX_ASPECT * shorter:
-            width, height = (min(side, MAX_ASPECT * shorter) for side in image.size)
-            left, top = (image.width - width) // 2, (image.height - height) // 2
-            image = image.crop((left, top, left + width, top + height))
-        return self.image_processor(image, return_tensors="pt").pixel_values[0]
+        """An RGB picture to what `embed` takes of it: pixels, (3, height, width) float32."""
+        return self.image_processor(centre(image, MAX_ASPECT), return_tensors="pt").pixel_values[0]
 
     def _try(self) -> None:
         """Score one picture: parts that do not fit together show when they are used.
@@ -103,11 +102,11 @@ class Scorer(ABC):
         """
 
     @abstractmethod
-    def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+    def embed(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
         """What the scores are computed from.
 
         Args:
-            pixels: preprocessed pictures, (N, 3, height, width).
+            pixels: N pictures as `preprocess` leaves them.
             prompts: one a picture; a scorer whose picture embedding is blind to the prompt ignores them.
 
         Returns:
@@ -127,5 +126,15 @@ class Scorer(ABC):
         return self.score_pixels([self.preprocess(image) for image in images], prompts)
 
     def score_pixels(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
-        """Score preprocessed pictures, each (3, height, width), as `score` does."""
-        return self.score_embeddings(self.embed(torch.stack(list(pixels)), prompts), prompts)
+        """Score pictures as `preprocess` leaves them, as `score` does."""
+        return self.score_embeddings(self.embed(pixels, prompts), prompts)
+
+
+def centre(image: Image.Image, max_aspect: int) -> Image.Image:
+    """The centre of a picture that is longer than `max_aspect` times its shorter side; another as it is."""
+    shorter, longer = sorted(image.size)
+    if longer <= max_aspect * shorter:
+        return image
+    width, height = (min(side, max_aspect * shorter) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))

@@ -41,10 +41,10 @@ class JudgeScorer(Scorer):
         self._read(prompts)
 
     @torch.inference_mode()
-    def embed(self, pixels: Tensor, prompts: Sequence[str]) -> Tensor:
+    def embed(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
         """The judge's outputs, (N, OUTPUTS); `prompts` are not looked at."""
         with exact_float32():
-            return self.model(pixel_values=pixels.to(self.device)).cpu()
+            return self.model(pixel_values=torch.stack(list(pixels)).to(self.device)).cpu()
 
     def _read(self, prompts: Sequence[str]) -> list[Description]:
         read = {prompt: read_caption(prompt) for prompt in dict.fromkeys(prompts)}

@@ -8,18 +8,18 @@ from pathlib import Path
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file, sha256_text
 from ddecli.core.hub import hub_files
-from ddecli.scoring.published import CLIP_FILES, METRICS, PublishedMetric, ScorerSource
+from ddecli.scoring.published import CLIP_H, METRICS, PublishedMetric, ScorerSource
 
 CONFIG = "config.json"
 SAFETENSORS = "model*.safetensors"
-SMALL_FILES = ("*.json", "merges.txt")
+SMALL_FILES = ("*.json", "*.jinja", "merges.txt")
 
 
 @dataclass(frozen=True)
 class Weights:
     """A scorer's model on this machine.
 
-    model: a transformers CLIPModel folder, or the preset's checkpoint file.
+    model: a transformers folder, or the preset's checkpoint file.
     companion: folder of the preset's `companion_files`; `model` itself where it has them.
     label: the model's name for the card.
     identity: what tells two versions apart: the hub's revision, or the SHA-256 of a folder's weights.
@@ -89,7 +89,7 @@ def _checkpoint_in(metric: str, location: Path) -> Path | None:
         if location.name in others:
             raise UserError(f"{location} is {others[location.name]}, not {metric}.")
         return _with_config(metric, location)
-    if preset.checkpoint_config:
+    if preset.folder is None:
         return _with_config(metric, location / str(preset.checkpoint))
     if (location / CONFIG).is_file() and any(location.glob(SAFETENSORS)):
         return None
@@ -97,7 +97,7 @@ def _checkpoint_in(metric: str, location: Path) -> Path | None:
     if expected is None:
         raise UserError(
             f"The {metric} scorer is not in {location} (no {CONFIG} with {SAFETENSORS}): "
-            f"give --scorer {metric}=FOLDER, a transformers CLIPModel folder."
+            f"give --scorer {metric}=FOLDER, {preset.folder}."
         )
     if not (location / expected).is_file():
         raise UserError(
@@ -126,11 +126,13 @@ def _companion(metric: str, source: ScorerSource) -> Path:
         return source.companion
     if source.companion is None:
         raise UserError(f"{source.location} lacks one of {', '.join(files)} of {metric}.")
-    if files == CLIP_FILES:
-        what = f"The tokenizer and image processor of {metric}"
+    pictures = "preprocessor_config.json" in files
+    what = (
+        f"The tokenizer and image processor of {metric}" if pictures else f"The tokenizer's files of {metric}"
+    )
+    if source.companion == CLIP_H:
         wanted, place = source.companion, "give --scorer clip=FOLDER"
     else:
-        what = f"The tokenizer's files of {metric}"
         wanted = " ".join([source.companion, *files])
         place = f"give --scorer {metric}=FOLDER, with {' and '.join(_published(METRICS[metric]))} in it too"
     return hub_files(

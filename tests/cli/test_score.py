@@ -275,6 +275,14 @@ def test_pinned_weights(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) ->
             ("bare", "--prompt", "a", "--metric", "imagereward", "--scorer", "imagereward=bare"),
             "no ImageReward.pt",
         ),
+        (
+            ("bare", "--prompt", "a", "--metric", "hpsv3", "--family", "real"),
+            "hf download MizzenAI/HPSv3 HPSv3.safetensors --local-dir FOLDER",
+        ),
+        (
+            ("bare", "--prompt", "a", "--metric", "hpsv3", "--scorer", "hpsv3=bare"),
+            "no HPSv3.safetensors",
+        ),
         (("bare", "--prompt", "a", "--metric", "hps", "--pin", "hps"), "METRIC=DIGEST"),
         (("bare", "--prompt", "a", "--metric", "hps", "--pin", "hps=00ff"), "not the pinned 00ff"),
         (("bare", "--prompt", "a", "--pin", "clap=00ff"), "clap"),
