@@ -138,6 +138,20 @@ def sdxl_pipeline(seed: int = 0) -> StableDiffusionXLPipeline:
     return pipeline
 
 
+def told_apart(sdxl: StableDiffusionXLPipeline) -> StableDiffusionXLPipeline:
+    """Give the second text encoder of `sdxl_pipeline` another width than the first, as those of real models have."""
+    config = sdxl.text_encoder_2.config
+    config.hidden_size = 24
+    unet = _unet(
+        cross_attention_dim=16 + 24,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=4,
+        projection_class_embeddings_input_dim=8 + 6 * 4,
+    )
+    sdxl.register_modules(text_encoder_2=CLIPTextModelWithProjection(config), unet=unet)
+    return sdxl
+
+
 def save_clip(folder: Path, seed: int = 0) -> Path:
     """Save a random CLIP model (32x32 pixels) with tokenizer and image processor, in half precision."""
     torch.manual_seed(seed)

@@ -17,6 +17,7 @@ from ddecli.cli import (
     export,
     figure,
     inception,
+    merge,
     prepare,
     report,
     sample,
@@ -45,6 +46,7 @@ app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("inception")(inception.inception)
 app.command("export")(export.export)
+app.command("merge")(merge.merge)
 app.command("choose")(choose.choose)
 app.command("table")(table.table)
 app.command("report")(report.report)

@@ -22,7 +22,8 @@ def sample(
         list[str],
         typer.Argument(
             help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder, a checkpoint file "
-            "(.safetensors) or a hub id (owner/name or owner/name@revision); or several."
+            "(.safetensors) or a hub id (owner/name or owner/name@revision); with LoRA weights on top MODEL+FILE; or "
+            "several."
         ),
     ],
     prompts: Annotated[

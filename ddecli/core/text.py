@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -34,6 +35,12 @@ def to_json(value: Any, indent: int | None = None) -> str:
     return _IN_JSON.sub(
         lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False, indent=indent)
     )
+
+
+def bytes_in_words(count: float) -> str:
+    """A number of bytes for people: `1.02 kB`."""
+    exponent = min(4, max(0, math.floor(math.log(max(count, 1), 1000))))
+    return f"{count / 1000**exponent:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[exponent]}"
 
 
 def markdown(text: str) -> str:

@@ -15,6 +15,7 @@ from ddecli.core.errors import NotPermitted, UserError
 from ddecli.core.files import sha256_text
 from ddecli.core.manifest import versions
 from ddecli.core.sealed import read_sealed
+from ddecli.core.text import bytes_in_words
 from ddecli.data.parts import Encoder
 from ddecli.data.shards import PREPARE_AGAIN
 from ddecli.data.sources.base import Source
@@ -171,14 +172,15 @@ class StorePlan:
         encoder = self.encoder
         picture = math.prod(encoder.model.latent_shape) * encoder.dtype.itemsize
         prompt = sum(value.numel() for value in encoder.empty.values()) * encoder.dtype.itemsize
-        free = f"{_size(shutil.disk_usage(self.work.path).free)} are free"
+        free = f"{bytes_in_words(shutil.disk_usage(self.work.path).free)} are free"
         rows = self.rows(self.parts)
         if rows is None:
-            return f"Disk: {_size(picture)} a picture and {_size(prompt)} a distinct prompt; {free}."
+            return f"Disk: {bytes_in_words(picture)} a picture and {bytes_in_words(prompt)} a distinct prompt; {free}."
         what, pictures = ("pictures", rows) if self.source.winners_only else ("pairs", 2 * rows)
         return (
-            f"Disk for {rows:,} {what}: at most {_size(pictures * picture)} for {pictures:,} pictures of "
-            f"{_size(picture)}, and {_size(prompt)} a distinct prompt ({_size(rows * prompt)} if all differ); {free}."
+            f"Disk for {rows:,} {what}: at most {bytes_in_words(pictures * picture)} for {pictures:,} pictures of "
+            f"{bytes_in_words(picture)}, and {bytes_in_words(prompt)} a distinct prompt "
+            f"({bytes_in_words(rows * prompt)} if all differ); {free}."
         )
 
 
@@ -209,9 +211,3 @@ def refuse_other_content(folder: Path) -> None:
             f"{folder} exists and is no pair store (it has no {MANIFEST}): choose another --out, or remove it if it is "
             "what was left of one."
         )
-
-
-def _size(count: float) -> str:
-    """Bytes for people."""
-    exponent = min(4, max(0, math.floor(math.log(max(count, 1), 1000))))
-    return f"{count / 1000**exponent:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[exponent]}"

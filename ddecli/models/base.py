@@ -25,7 +25,7 @@ from ddecli.models.digests import fingerprint, older_fingerprints
 from ddecli.models.kohya import LoraFormat, lora_files, save_kohya
 from ddecli.models.presets import LORA_WEIGHTS, ModelSource, short_name
 from ddecli.models.quiet import quiet_libraries
-from ddecli.models.saved import save_base
+from ddecli.models.saved import save_base, save_unet
 
 Conditioning = dict[str, Tensor]
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
@@ -220,11 +220,7 @@ class DiffusionModel(ABC):
                     save_kohya(folder / file, unet, state, short_name(self.name), self.family == "sdxl")
         else:
             save_base(self.folder, folder)
-            own = {key: value for key, value in unet.config.items() if key != "_name_or_path"}
-            with torch.device("meta"):  # an empty U-Net of the same configuration, to hold the weights
-                holder = type(unet).from_config(own)
-            holder.load_state_dict(unet.state_dict() if weights is None else weights, assign=True)
-            holder.save_pretrained(folder / "unet")
+            save_unet(unet, folder, weights=weights)
 
 
 def hold_frozen_in(dtype: torch.dtype, unet: nn.Module) -> None:

@@ -1,4 +1,7 @@
-"""Models by name: a preset, a diffusers folder, a run, a checkpoint file or a hub id. Imports no torch."""
+"""Models by name: a preset, a diffusers folder, a run, a checkpoint file or a hub id. Imports no torch.
+
+Any of them with a file of LoRA weights on top is `NAME+FILE`, as in `sd15+style.safetensors`.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,8 @@ def resolve(name: str, revision: str | None = None, above: tuple[Path, ...] = ()
     """Find a model by preset name, folder (a diffusers pipeline or a run), checkpoint file or hub id.
 
     Args:
-        name: of a model of the hub it may end in `@` and a revision.
+        name: of a model of the hub it may end in `@` and a revision; `+` and a file of LoRA weights may follow, or
+            the run that trained them.
         revision: of a model of the hub, instead of the one in its name.
         above: folders of the runs that were trained on it.
 
@@ -87,6 +91,9 @@ def resolve(name: str, revision: str | None = None, above: tuple[Path, ...] = ()
         return _run(folder, above) if (folder / "run.yaml").is_file() else _pipeline_folder(name, folder)
     if folder.exists():
         return ModelSource(name, name, family=checkpoint_family(readable_file(folder)), resolution=None)
+    if (split := with_lora(name)) is not None:
+        below = resolve(split[0], revision, above)
+        return replace(below, name=name, loras=(*below.loras, _lora_at(split[1])), bases=(*below.bases, None))
     repository, at, named = name.partition("@")
     is_id = HUB_ID.fullmatch(repository) and (REVISION.fullmatch(named) if at else True)
     if is_id and not name.startswith((".", "/")) and not Path(repository).parent.is_dir():
@@ -97,10 +104,29 @@ def resolve(name: str, revision: str | None = None, above: tuple[Path, ...] = ()
     )
 
 
+def with_lora(name: str) -> tuple[str, Path] | None:
+    """A model's name in two: the model below, and the file or run whose LoRA weights are on top; None of others.
+
+    Either may have a `+` in its own name: the shortest end that exists is taken for the weights.
+    """
+    if "+" not in name or Path(name).exists():
+        return None
+    places = [number for number, letter in enumerate(name) if letter == "+"]
+    for place in reversed(places):
+        if place and name[place + 1 :] and Path(name[place + 1 :]).exists():
+            return name[:place], Path(name[place + 1 :])
+    raise UserError(
+        f"{name}: there is no file of LoRA weights {name[places[0] + 1 :]}; a model with LoRA weights on top is named "
+        "MODEL+FILE."
+    )
+
+
 def short_name(name: str) -> str:
     """What runs, pair stores and images of a model are called after: the last part of its name, and its revision."""
     if Path(name).exists():
         return Path(name).resolve().name
+    if (split := with_lora(name)) is not None:
+        return f"{short_name(split[0])}+{split[1].resolve().name.removesuffix('.safetensors')}"
     repository, at, revision = name.partition("@")
     return Path(repository).name + at + revision.replace("/", "-")
 
@@ -150,6 +176,17 @@ def _resolution(folder: Path) -> int | None:
         return int(unet["sample_size"]) * 2 ** (len(vae["block_out_channels"]) - 1)
     except (UserError, ValueError, LookupError, TypeError, ArithmeticError):
         return None
+
+
+def _lora_at(path: Path) -> Path:
+    """The LoRA weights at a path that somebody gave: a file, or a run that was trained with LoRA."""
+    if path.is_dir():
+        return _lora_file(path / "model" if (path / "run.yaml").is_file() else path)
+    if path.suffix.lower() != ".safetensors":
+        raise UserError(
+            f"{path} is no .safetensors file; LoRA weights in another format may hold code, convert them first."
+        )
+    return readable_file(path)
 
 
 def _lora_file(folder: Path) -> Path:

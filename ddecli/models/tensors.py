@@ -28,6 +28,20 @@ def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
             yield found
 
 
+def in_precision(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:
+    """A tensor's floating-point numbers in another precision; whole numbers stay what they are.
+
+    Raises:
+        UserError: a number that is finite and beyond the range of that precision.
+    """
+    if not value.is_floating_point():
+        return value
+    new = value.detach().to(dtype)
+    if not torch.equal(torch.isfinite(new), torch.isfinite(value)):
+        raise UserError(f"{name} holds numbers beyond the range of {str(dtype).removeprefix('torch.')}.")
+    return new
+
+
 def _read(file: Path) -> Iterator[tuple[str, Tensor]]:
     if file.suffix == ".safetensors":
         with safe_open(file, framework="pt") as tensors:

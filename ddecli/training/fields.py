@@ -23,7 +23,8 @@ class LearningFields:
         Option(
             DATA,
             "What is trained: tiny, tiny-xl, sd15, sdxl, a diffusers folder, a run folder, a checkpoint file "
-            "(.safetensors) or a hub id (owner/name or owner/name@revision). Default: {default}.",
+            "(.safetensors) or a hub id (owner/name or owner/name@revision); with LoRA weights on top MODEL+FILE. "
+            "Default: {default}.",
         ),
     ] = "tiny"
     model_revision: str | None = None  # its commit on the hub; filled in by the run

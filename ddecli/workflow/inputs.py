@@ -72,7 +72,7 @@ def model_paths(source: str, parts: Collection[str] = PARTS) -> list[str]:
     Raises:
         UserError: it is no model.
     """
-    if source in presets() or not Path(source).exists():
+    if source in presets() or not (Path(source).exists() or "+" in source):
         return []
     found = resolve(source)
     files = list(found.loras) if "unet" in parts else []

@@ -51,6 +51,7 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
         "ddecli.export.export.export_images",
         OVER,
     ),
+    (("merge", "tiny", "--out", "out"), "ddecli.models.merge.merge", OVER),
     (("report", "x.yaml", "--out", "out"), "ddecli.reproduction.article.write.write_report", OVER),
     (("world", "show"), "ddecli.tinyworld.show.show_world", OVER),
     (("world", "build", "--out", "out"), "ddecli.tinyworld.build.build", KEPT),

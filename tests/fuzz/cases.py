@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 from tests.fuzz.artefacts import CPU, SCORER, SHORT, TRAIN
 
@@ -49,6 +50,12 @@ def of_json(*left_out: str) -> Result:
 def of_file(name: str, *left_out: str) -> Result:
     """The same of a JSON file."""
     return lambda out: of_json(*left_out)(Path(name).read_text())
+
+
+def of_weights(out: str) -> Any:
+    """Whether every number of a model's U-Net is finite."""
+    with safe_open("out/unet/diffusion_pytorch_model.safetensors", framework="np") as file:
+        return all(np.isfinite(file.get_tensor(name)).all() for name in file.keys())  # noqa: SIM118
 
 
 def of_images(out: str) -> Any:
@@ -239,6 +246,14 @@ CASES = [
         of_images,
         own=True,
         weight=1.5,
+    ),
+    Case(
+        "merge a LoRA file",
+        ("merge", "model", "lora/model/lora-kohya.safetensors", "--out", "out", "--json"),
+        ("lora/model/*kohya*",),
+        of_weights,
+        own=False,
+        weight=0.7,
     ),
     *(
         Case(

@@ -13,7 +13,6 @@ import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
 from single_files import save_single_file
-from transformers import CLIPTextModelWithProjection
 
 from ddecli.core.errors import UserError
 from ddecli.models.load import load_for_sampling, load_model
@@ -27,14 +26,7 @@ Pipelines = dict[str, object]
 @pytest.fixture(scope="module")
 def pipelines() -> Pipelines:
     """Random pipelines; the two text encoders of SDXL are told apart by their widths."""
-    sdxl = tiny_models.sdxl_pipeline()
-    config = sdxl.text_encoder_2.config
-    config.hidden_size = 24
-    unet = tiny_models._unet(
-        cross_attention_dim=16 + 24, addition_embed_type="text_time", addition_time_embed_dim=4,
-        projection_class_embeddings_input_dim=8 + 6 * 4,
-    )  # fmt: skip
-    sdxl.register_modules(text_encoder_2=CLIPTextModelWithProjection(config), unet=unet)
+    sdxl = tiny_models.told_apart(tiny_models.sdxl_pipeline())
     return {"sd": tiny_models.sd_pipeline(), "sdxl": sdxl}
 
 
