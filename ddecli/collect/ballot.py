@@ -7,7 +7,7 @@ import io
 import statistics
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ddecli.collect.order import Order, asked_next, first_is_left, places
@@ -142,12 +142,14 @@ class Ballot:
                     pair.id,
                     choice,
                     pair.prompt,
-                    names[shown.left.digest],
-                    names[shown.right.digest],
-                    shown.left.source,
-                    shown.right.source,
-                    None if seconds is None else round(seconds, 2),
-                    _now(),
+                    left=names[shown.left.digest],
+                    right=names[shown.right.digest],
+                    left_from=shown.left.source,
+                    right_from=shown.right.source,
+                    seconds=None if seconds is None else round(seconds, 2),
+                    time=_now(),
+                    left_noise=shown.left.noise,
+                    right_noise=shown.right.noise,
                 )
             )
             self._pinned.pop(voter, None)
@@ -163,20 +165,7 @@ class Ballot:
             if not mine:
                 raise UserError("There is no vote to take back.")
             last = mine[-1]
-            self.file.add(
-                Vote(
-                    voter,
-                    last.pair,
-                    UNDO,
-                    last.prompt,
-                    last.left,
-                    last.right,
-                    last.left_from,
-                    last.right_from,
-                    None,
-                    _now(),
-                )
-            )
+            self.file.add(replace(last, choice=UNDO, seconds=None, time=_now()))
             self._pinned[voter] = last.pair
 
     def votes_of(self, voter: str) -> list[Vote]:

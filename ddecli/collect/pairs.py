@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, groupby
 from pathlib import Path
+from typing import Any
 
 from ddecli.core.console import progress
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_file, sha256_text
 from ddecli.core.picture_files import key, list_pictures
-from ddecli.core.protocol import METADATA
+from ddecli.core.protocol import METADATA, drawn_with, image_seed
 from ddecli.core.seeds import seed_of
 from ddecli.scoring.sources import METADATA_CSV, ImageSet, ScoredImage, image_files, read_source
 
@@ -30,11 +31,13 @@ class Picture:
     Attributes:
         digest: SHA-256 of its file.
         source: the folder, as it was given.
+        noise: the seed of the noise that it was sampled from, with what `drawn_with` says; None of other pictures.
     """
 
     path: Path
     digest: str
     source: str
+    noise: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,7 @@ def pairs_of(
     asked.left_out[ALONE] = sum(image.path not in used for source in sources for image in source.images)
     if not matched:
         raise UserError(_nothing(folders))
-    names = {image.path: source.name for source in sources for image in source.images}
-    pictures = _read(sorted(used), names)
+    pictures = _read(sorted(used), sources)
     asked.left_out[UNREADABLE] = len(used) - len(pictures)
     found: dict[str, AskedPair] = {}
     for first, second in matched:
@@ -125,6 +127,8 @@ def _sources(folders: Sequence[Path], prompt: str | None, prompts_file: Path | N
         for folder in folders
         if given or _has_prompts(folder)
     }
+    if given:  # which image of a sample one is, its own list says alone
+        known = {folder: replace(source, protocol=None) for folder, source in known.items()}
     named = {key(image.path): image for source in known.values() for image in source.images}
     if not named:
         read_source([folders[0]])  # says what is missing
@@ -158,15 +162,23 @@ def _matched(sources: Sequence[ImageSet]) -> Iterator[tuple[ScoredImage, ScoredI
         yield from ((image, second[place]) for place, image in first.items() if place in second)
 
 
-def _read(paths: Sequence[Path], names: dict[Path, str]) -> dict[Path, Picture]:
+def _read(paths: Sequence[Path], sources: Sequence[ImageSet]) -> dict[Path, Picture]:
     """What files hold; those that cannot be read are left out."""
+    origins = {image.path: (source, image) for source in sources for image in source.images}
     found = {}
     with progress("Reading pictures", len(paths), unit="pictures") as advance:
         for path in paths:
             with contextlib.suppress(UserError):  # counted by whoever asked
-                found[path] = Picture(path, sha256_file(path), names[path])
+                source, image = origins[path]
+                found[path] = Picture(path, sha256_file(path), source.name, _noise(source, image))
             advance()
     return found
+
+
+def _noise(source: ImageSet, image: ScoredImage) -> dict[str, Any] | None:
+    protocol = source.protocol or {}
+    drawn = drawn_with(protocol)
+    return drawn and {"seed": image_seed(image.prompt, image.image_index, protocol["seed"])} | drawn
 
 
 def _pair(prompt: str, *pictures: Picture) -> AskedPair:

@@ -9,6 +9,7 @@ from typing import Any
 from ddecli.core.errors import UserError
 from ddecli.core.files import sha256_text
 from ddecli.core.sealed import read_sealed
+from ddecli.core.seeds import seed_of
 
 PROTOCOL, METADATA, CONTACT_SHEET = "protocol.json", "metadata.jsonl", "contact-sheet.png"
 LOGITS = "inception-logits"
@@ -35,6 +36,25 @@ def prompt_id(prompt: str) -> str:
 def image_name(prompt_id: str, image_index: int) -> str:
     """The file of an image: its prompt's id and its number, as in "0123456789ab-00.png"."""
     return f"{prompt_id}-{image_index:02d}.png"
+
+
+def image_seed(prompt: str, image_index: int, seed: int | str) -> int:
+    """Seed of the CPU generator that an image's starting noise is drawn from.
+
+    The first 63 bits of the SHA-256 of "image", the sample's seed, the prompt's id (12 hexadecimal digits of its own
+    SHA-256) and the image's number, joined by the separator U+001F.
+    """
+    return seed_of("image", seed, prompt_id(prompt), image_index)
+
+
+def drawn_with(protocol: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the noise of a sample's images depends on beside their seeds: the model's family and the resolution; None
+    where the seeds are not known."""
+    if not isinstance(protocol.get("seed"), int):
+        return None
+    model = protocol.get("model")
+    family = model.get("family") if isinstance(model, dict) else None
+    return {"family": family, "resolution": protocol.get("resolution")}
 
 
 def prompts_sha256(prompts: Sequence[str]) -> str:

@@ -36,6 +36,8 @@ class Vote:
         choice: one of `CHOICES`, or `UNDO` for a vote on this pair that is taken back.
         left: the picture that stood there, relative to the votes folder.
         left_from: the folder that it came from.
+        left_noise: seed of the noise that the left picture was sampled from, with what `drawn_with` says; None where
+            that is not known.
         seconds: from the moment both pictures were seen; None if nobody knows.
         time: when, in UTC (ISO 8601).
     """
@@ -50,6 +52,8 @@ class Vote:
     right_from: str
     seconds: float | None
     time: str
+    left_noise: dict[str, Any] | None = None
+    right_noise: dict[str, Any] | None = None
 
     @property
     def preferred(self) -> str | None:
@@ -69,12 +73,14 @@ class Tally:
     Attributes:
         pictures: the two of them, in the order of their names.
         sources: the folders that they came from.
+        noises: what they were sampled from, if that is known (`Vote.left_noise`).
     """
 
     pair: str
     prompt: str
     pictures: tuple[str, str]
     sources: tuple[str, str]
+    noises: tuple[dict[str, Any] | None, dict[str, Any] | None]
     votes: tuple[Vote, ...]
 
     @property
@@ -142,8 +148,12 @@ def tallies(votes: Sequence[Vote]) -> list[Tally]:
 
 def _tally(pair: str, votes: tuple[Vote, ...]) -> Tally:
     first = votes[0]
-    (one, of_one), (two, of_two) = sorted(((first.left, first.left_from), (first.right, first.right_from)))
-    return Tally(pair, first.prompt, (one, two), (of_one, of_two), votes)
+    sides = (
+        (first.left, first.left_from, first.left_noise),
+        (first.right, first.right_from, first.right_noise),
+    )
+    one, two = sorted(sides, key=lambda side: side[0])
+    return Tally(pair, first.prompt, (one[0], two[0]), (one[1], two[1]), (one[2], two[2]), votes)
 
 
 def _vote(line: bytes, damaged: str) -> Vote:

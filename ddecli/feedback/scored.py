@@ -5,7 +5,7 @@ wins most comparisons, those of all deciding scorers taken together: of one scor
 two images won, and by how much, `data.relabel` says.
 
 A pair's id is PROMPT_ID:SEED:WINNER>LOSER, with the seed of the sample and the images' numbers in it; the pair also
-keeps the seeds of the noise that its images began as (`sampling.generate.image_seed`).
+keeps the seeds of the noise that its images began as (`image_seed`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from ddecli.core.errors import BadRow, UserError
+from ddecli.core.protocol import drawn_with, image_seed
 from ddecli.core.scores import SCORES_PARQUET, ScoreSet, load_scores, score_signs
 from ddecli.data.pairs import NO_SCORE, ONE_IMAGE, TIE, Pair, Rejects
 from ddecli.data.relabel import Decided, deciding_card, gaps_of
 from ddecli.data.sources.base import PART_ROWS, Part, Source
-from ddecli.sampling.generate import image_seed
 from ddecli.scoring.sources import ScoredImage, read_source
 
 
@@ -70,7 +70,7 @@ def scored_source(folder: Path, how: PairUp) -> tuple[Source, Decided]:
         parts.append(Part(f"prompts from {start} on", read, rows, None, content.hexdigest()))
     kind = "every two images of a prompt" if how.every else "best against worst image of each prompt"
     card = deciding_card([(scores.scorers[name], least) for name, least in how.thresholds.items()])
-    source = Source(str(folder.resolve()), f"sample, {kind}", parts, drawn=_drawn(listed.protocol or {}))
+    source = Source(str(folder.resolve()), f"sample, {kind}", parts, drawn=drawn_with(listed.protocol or {}))
     return source, Decided(card)
 
 
@@ -149,15 +149,6 @@ def _extremes(scores: np.ndarray) -> tuple[int, int]:
     """Numbers of the best and of the worst of N images, by comparisons won minus lost; scores (S, N)."""
     won: Any = score_signs(scores[:, :, None], scores[:, None, :]).sum(axis=(0, 2))
     return int(won.argmax()), int(won.argmin())
-
-
-def _drawn(protocol: dict[str, Any]) -> dict[str, Any] | None:
-    """What the noise of a sample's images depends on beside their seeds; None where these are not known."""
-    if not isinstance(protocol.get("seed"), int):
-        return None
-    model = protocol.get("model")
-    family = model.get("family") if isinstance(model, dict) else None
-    return {"family": family, "resolution": protocol.get("resolution")}
 
 
 def _noise(image: ScoredImage, seed: int) -> int:

@@ -38,8 +38,8 @@ from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.prompt_rows import write_prompt_rows
-from ddecli.core.protocol import CONTACT_SHEET, prompt_id
-from ddecli.core.seeds import seed_of, starting_noise
+from ddecli.core.protocol import CONTACT_SHEET, image_seed
+from ddecli.core.seeds import starting_noise
 from ddecli.core.world import SMALL_PIXELS
 from ddecli.models.base import DiffusionModel
 from ddecli.models.quiet import quiet_libraries
@@ -269,15 +269,6 @@ def _drawn(
                 "its weights are damaged, or need --precision float32."
             )
     return images
-
-
-def image_seed(prompt: str, image_index: int, seed: int | str) -> int:
-    """Seed of the CPU generator that an image's starting noise is drawn from.
-
-    The first 63 bits of the SHA-256 of "image", the sample's seed, the prompt's id (12 hexadecimal digits of its own
-    SHA-256) and the image's number, joined by the separator U+001F.
-    """
-    return seed_of("image", seed, prompt_id(prompt), image_index)
 
 
 def initial_latents(model: DiffusionModel, task: ImageTask, seed: int) -> torch.Tensor:

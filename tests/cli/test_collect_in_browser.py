@@ -71,7 +71,7 @@ def test_from_keys_to_a_scored_model(ddecli: Run, world_folder: Path, tmp_path: 
     )
     assert prepared["pairs"] == 6
     train = ("train", "--model", world_folder, "--data", "store", "--out", "run", "--batch-size", 2)
-    done(ddecli, *train, "--steps", 2, *CPU)
+    done(ddecli, *train, "--steps", 2, "--noise", "kept", *CPU)
     done(ddecli, "sample", "run", "--images-per-prompt", 2, "--out", "after", *short)
     score = json.loads(
         done(ddecli, "score", "after", "--against", "before", "--metric", "clip", "--json", *CPU)

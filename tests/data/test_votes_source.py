@@ -80,3 +80,32 @@ def test_a_folder_without_votes(tmp_path: Path) -> None:
         pass
     with pytest.raises(UserError, match="holds no votes yet"):
         open_source(tmp_path / "votes")
+
+
+def noise(number: int, resolution: int = 32) -> dict[str, object]:
+    return {"seed": number, "family": "sd", "resolution": resolution}
+
+
+@pytest.mark.parametrize(
+    ("of_second", "drawn"),
+    [
+        (noise(5), {"family": "sd", "resolution": 32}),
+        (noise(5, 64), None),
+        (None, None),
+    ],
+)
+def test_the_noise_of_sampled_pictures_is_known_where_all_have_it(
+    tmp_path: Path, of_second: dict[str, object] | None, drawn: dict[str, object] | None
+) -> None:
+    with open_votes(tmp_path / "votes") as file:
+        for number, choice in enumerate(("left", "right")):
+            names = []
+            for each in (2 * number, 2 * number + 1):
+                (tmp_path / "x.png").write_bytes(png(each))
+                names.append(file.keep(sha256_file(tmp_path / "x.png"), ".png", png(each)))
+            seen = (*names, "x", "y", 1.0, "now", noise(2 * number), of_second if number else noise(1))
+            file.add(Vote("ann", f"pair {number}", choice, "a fox", *seen))
+    source = open_source(tmp_path / "votes")
+    assert source.drawn == drawn
+    pairs = [pair for part in source.parts for pair in part.read(Rejects())]
+    assert [pair.noise for pair in pairs] == ([(0, 1), (5, 2)] if drawn else [None, None])

@@ -14,9 +14,10 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from PIL import Image
 
+from ddecli.core.protocol import image_seed
 from ddecli.data.prepare import prepare
 from ddecli.models.load import load_for_sampling, load_model
-from ddecli.sampling.generate import SamplingSettings, image_seed, sample_images
+from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.loop import train

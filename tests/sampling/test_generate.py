@@ -19,12 +19,12 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from PIL import Image
 
 from ddecli.core.errors import UserError
+from ddecli.core.protocol import image_seed
 from ddecli.models.base import DiffusionModel
 from ddecli.models.load import load_for_sampling, load_model
 from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import (
     SamplingSettings,
-    image_seed,
     initial_latents,
     prepare_sampler,
     sample_images,

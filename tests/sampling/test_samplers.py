@@ -15,10 +15,11 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from PIL import Image
 
 from ddecli.core.errors import UserError
+from ddecli.core.protocol import image_seed
 from ddecli.models.few_steps import few_steps_of
 from ddecli.models.load import load_for_sampling
 from ddecli.sampling.folder import list_tasks
-from ddecli.sampling.generate import SamplingSettings, image_seed, sample_images
+from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.sampling.samplers import last_timestep, sampler_of
 

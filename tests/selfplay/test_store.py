@@ -12,11 +12,10 @@ from cli_checks import contents
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from ddecli.core.errors import UserError
-from ddecli.core.protocol import prompt_id
+from ddecli.core.protocol import image_seed, prompt_id
 from ddecli.data.store import PairStore
 from ddecli.models.base import DiffusionModel
 from ddecli.models.load import load_for_sampling
-from ddecli.sampling.generate import image_seed
 from ddecli.selfplay import store as of_store
 from ddecli.selfplay.store import Opponent, SelfPlayStore
 

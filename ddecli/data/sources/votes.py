@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.files import sha256_file
@@ -29,25 +30,45 @@ def votes_source(folder: Path, wanted: Wanted) -> Source:
         raise UserError(f"{folder} holds no votes yet: cast some with ddecli collect --out {folder}.")
     voters = len({vote.voter for tally in counted for vote in tally.votes})
     content = sha256_file(folder / VOTES)
+    drawn = _drawn(counted)
     parts = []
     for start in range(0, len(counted), PART_ROWS):
         some = counted[start : start + PART_ROWS]
-        read = partial(_pairs, folder, some, wanted.labelled)
+        read = partial(_pairs, folder, some, wanted.labelled, drawn is not None)
         parts.append(Part(f"{VOTES}, pairs from {start} on", read, len(some), None, content))
     layout = f"votes of {voters} {'people' if voters > 1 else 'person'}"
-    return Source(str(folder.resolve()), layout, parts)
+    return Source(str(folder.resolve()), layout, parts, drawn=drawn)
 
 
-def _pairs(folder: Path, counted: Sequence[Tally], labelled: bool, rejects: Rejects) -> Iterator[Pair]:
+def _drawn(counted: Sequence[Tally]) -> dict[str, Any] | None:
+    """What the noise of the pictures depends on beside their seeds, if they all were sampled and it is the same."""
+    known = [noise for tally in counted for noise in tally.noises]
+    about = [noise and {key: value for key, value in noise.items() if key != "seed"} for noise in known]
+    return about[0] if all(each == about[0] for each in about) else None
+
+
+def _pairs(
+    folder: Path, counted: Sequence[Tally], labelled: bool, with_noise: bool, rejects: Rejects
+) -> Iterator[Pair]:
     for tally in counted:
         try:
             share = share_of_votes(tally.shares, VOTES) if labelled else None
-            first, second = (_picture(folder, name) for name in tally.pictures)
-            chosen, rejected = (first, second) if share is None or share > 0.5 else (second, first)
-            strength = None if share is None else max(share, 1 - share)
-            yield Pair(tally.prompt, chosen, rejected, tally.pair, str(folder), strength=strength)
+            better, worse = (0, 1) if share is None or share > 0.5 else (1, 0)
+            yield Pair(
+                tally.prompt,
+                _picture(folder, tally.pictures[better]),
+                _picture(folder, tally.pictures[worse]),
+                tally.pair,
+                str(folder),
+                noise=(_seed(tally, better), _seed(tally, worse)) if with_noise else None,
+                strength=None if share is None else max(share, 1 - share),
+            )
         except BadRow as error:
             rejects.add(tally.pair, error)
+
+
+def _seed(tally: Tally, number: int) -> int:
+    return int((tally.noises[number] or {})["seed"])
 
 
 def _picture(folder: Path, name: str) -> Path:
