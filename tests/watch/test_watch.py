@@ -12,6 +12,7 @@ from typing import Any
 import accelerate.tracking
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -40,8 +41,13 @@ def metrics(run: TrainSettings) -> list[dict[str, Any]]:
     return [{name: each for name, each in json.loads(line).items() if name not in SPEED} for line in lines]
 
 
-def weights(run: TrainSettings) -> list[bytes]:
-    return [file.read_bytes() for file in sorted((run.folder / "model").rglob("*.safetensors"))]
+def weights(run: TrainSettings) -> dict[str, bytes]:
+    """Of every file of the model the tensors; the order of the metadata beside them is not fixed."""
+    return {
+        f"{file.name}/{name}": value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        for file in sorted((run.folder / "model").rglob("*.safetensors"))
+        for name, value in load_file(file).items()
+    }
 
 
 def pictures(folder: Path) -> dict[str, bytes]:
