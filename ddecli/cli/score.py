@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ddecli.stats.compare import MetricComparison
     from ddecli.stats.groups import Kind
 
+BOLD = "bold: it excludes 0"
 MAX_LISTED = 20
 """Images given by name that are listed one by one."""
 ABOUT = (
@@ -125,7 +126,7 @@ def score(
     from ddecli.core.imports import importing
 
     with importing():
-        from ddecli.core.console import console, echo
+        from ddecli.core.console import console, echo, show_text
         from ddecli.core.devices import choose_device
         from ddecli.core.text import to_json
         from ddecli.scoring.score import ScoringSettings, score_images, with_parts
@@ -166,16 +167,14 @@ def score(
         echo(to_json(answer))
         return
     if images.folder is None and len(images.images) <= MAX_LISTED:
-        _print_table("scores", _per_image(images, scores))
-    _print_table(f"scores of {images.name}", summaries)
+        _print_table("scores", _per_image(images, scores), keys=2)
+    _print_table(f"scores of {images.name} (95 % intervals over prompts)", [*map(_summary_row, summaries)])
     if other:
-        _print_table(
-            f"{images.name} against {other.name} (95 % intervals)",
-            [_comparison_row(row) for row in comparison],
-        )
+        shown_rows = [_comparison_row(row) for row in comparison]
+        _print_table(f"{images.name} against {other.name} (95 % intervals; {BOLD})", shown_rows)
     _print_kinds(by_kind, other.name if other else "")
     if other:
-        echo(ABOUT)
+        show_text(ABOUT)
         _show_pictures(images, other, changes(mine, theirs))
 
 
@@ -198,18 +197,22 @@ def _print_kinds(by_kind: list[dict[str, Any]], against: str) -> None:
     """A line a kind of prompts, a column a metric."""
     for division in dict.fromkeys(row["division"] for row in by_kind):
         own = [row for row in by_kind if row["division"] == division]
-        for title, rows, *value in (
+        for title, rows, value, interval in (
             (f"scores by {division}", "scores", "mean", "interval"),
             (f"differences to {against} by {division}", "comparison", "difference", "difference_interval"),
         ):
             lines = [
                 {division: row["kind"], "prompts": row[rows][0]["prompts"]}
-                | {each["metric"]: _with_interval(*(each[name] for name in value)) for each in row[rows]}
+                | {
+                    each["metric"]: _with_interval(each[value], each[interval], stands_out=rows != "scores")
+                    for each in row[rows]
+                }
                 for row in own
                 if rows in row
             ]
             if lines:
-                _print_table(f"{title} (95 % intervals)", lines)
+                said = "95 % intervals" + (f"; {BOLD}" if rows != "scores" else "")
+                _print_table(f"{title} ({said})", lines)
 
 
 def _score_folders(sets: list[ImageSet], settings: ScoringSettings, as_json: bool) -> None:
@@ -293,7 +296,7 @@ def _require_comparable(images: ImageSet, other: ImageSet) -> None:
 
 def _show_pictures(images: ImageSet, other: ImageSet, changed: Changes | None) -> None:
     """Draw images of both folders side by side into the source folder, and say where and which."""
-    from ddecli.core.console import echo
+    from ddecli.core.console import echo, show_text
     from ddecli.figures.beside import first_prompts, most_changed
 
     if images.folder is None or not images.protocol or not os.access(images.folder, os.W_OK):
@@ -301,44 +304,63 @@ def _show_pictures(images: ImageSet, other: ImageSet, changed: Changes | None) -
     echo(f"Side by side: {first_prompts(images, other, images.folder)}")
     if changed is None:
         return
-    echo(
+    show_text(
         f"Of {len(changed.images)} images {changed.better} score higher than those of {other.name}, {changed.worse} "
         f"lower (mean of {', '.join(changed.metrics)}, in standard deviations). "
         f"Those that changed most, up or down: {most_changed(images, other, changed, images.folder)}"
     )
 
 
+class _StandsOut(str):
+    """A text that is to be seen first."""
+
+
+def _summary_row(summary: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "metric": summary["metric"],
+        "mean": _with_interval(summary["mean"], summary["interval"]),
+        "standard error": summary["standard_error"],
+        "prompts": summary["prompts"],
+        "images": summary["images"],
+    }
+
+
 def _comparison_row(row: MetricComparison) -> dict[str, Any]:
+    ties = {"ties": f"{100 * row.tie_share:.0f} %"} if row.tie_share else {}
     return {
         "metric": row.metric,
         "mean": row.mean_a,
         "against": row.mean_b,
-        "difference": _with_interval(row.difference, row.difference_interval),
-        "beat ratio": _with_interval(row.beat_ratio, row.beat_interval),
-        "ties": f"{100 * row.tie_share:.1f} %",
-        "pairs": row.pairs,
+        "difference": _with_interval(row.difference, row.difference_interval, stands_out=True),
+        "beat ratio": _with_interval(row.beat_ratio, row.beat_interval, 2),
+        **ties,
     }
 
 
-def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    """The value and its 95 % interval."""
-    return f"{value:.4f}" if interval is None else f"{value:.4f} ({interval[0]:.4f} .. {interval[1]:.4f})"
+def _with_interval(
+    value: float, interval: tuple[float, float] | None, digits: int = 4, stands_out: bool = False
+) -> str:
+    """The value and its 95 % interval; `stands_out` if that excludes 0 and is to be seen."""
+    if interval is None:
+        return f"{value:.{digits}f}"
+    low, high = interval
+    text = f"{value:.{digits}f} ({low:.{digits}f} .. {high:.{digits}f})"
+    return _StandsOut(text) if stands_out and not low <= 0 <= high else text
 
 
-def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table on standard output."""
-    from rich.table import Table
+def _print_table(title: str, rows: list[dict[str, Any]], keys: int = 1) -> None:
+    """Print rows as a table on standard output; the first `keys` columns say what a row is."""
+    from ddecli.core.console import show_grid
 
-    from ddecli.core.console import show
-
-    table = Table(title=title, title_justify="left")
-    for name in dict.fromkeys(name for row in rows for name in row):
-        table.add_column(
-            name.replace("_", " "), justify="left" if isinstance(rows[0].get(name), str) else "right"
-        )
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in dict.fromkeys(key for each in rows for key in each)))
-    show(table)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    bold = {
+        (number, column)
+        for number, row in enumerate(rows)
+        for column, name in enumerate(names)
+        if isinstance(row.get(name), _StandsOut)
+    }
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    show_grid(title, [name.replace("_", " ") for name in names], cells, bold, keys)
 
 
 def _cell(value: Any) -> str:

@@ -24,7 +24,9 @@ def table(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Write OUT.md, OUT.csv and OUT.tex instead of printing; as in paper/table2."),
+        typer.Option(
+            help="Write OUT.md, OUT.csv and OUT.tex; as in paper/table2. On a terminal the table is shown all the same."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
@@ -35,14 +37,14 @@ def table(
     Examples: `ddecli table A=images/one B=images/other` and
     `ddecli table 2 BASE=images/tiny DDE=images/tiny-dde --out paper/table2`
     """
-    from ddecli.core.console import console, echo, show
+    from ddecli.core.console import console, echo, show_grid, show_text
     from ddecli.core.errors import UserError
     from ddecli.core.files import write_text
     from ddecli.core.paths import replaceable
     from ddecli.core.sealed import sealed
     from ddecli.core.text import to_json
     from ddecli.tables.build import build_table
-    from ddecli.tables.render import to_csv, to_latex, to_markdown, to_rich
+    from ddecli.tables.render import blocks, to_csv, to_latex, to_markdown
 
     number = _number(rows[0])
     folders = parse_rows(rows if number is None else rows[1:])
@@ -60,8 +62,12 @@ def table(
         console.print(f"Wrote {stem}.md, .csv and .tex")
     if as_json:
         echo(to_json(sealed(built.as_dict())))
-    elif out is None and sys.stdout.isatty():
-        show(to_rich(built))
+    elif sys.stdout.isatty():
+        for block in blocks(built):
+            keys = block.header.index("Method") + 1 if "Method" in block.header else 1
+            show_grid(block.title, block.header, block.rows, block.bold, keys)
+        for note in built.notes:
+            show_text(note)
     elif out is None:
         echo(to_markdown(built), end="")
 

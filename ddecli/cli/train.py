@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from ddecli.cli.options import in_file_alone, parse_shard, with_settings
 from ddecli.cli.stores import default_store, print_store
+from ddecli.cli.summaries import Lines, of_estimate, of_reference, of_training
 from ddecli.cli.watching import check_watching, watch_of
 from ddecli.core.errors import UserError
 from ddecli.training.described import RUN
@@ -138,14 +140,14 @@ def train(
 
         if settings.is_game:
             console.print("Of one iteration's training; drawing its losers comes on top.")
-        _print(estimate_run(settings), as_json)
+        _print(estimate_run(settings), as_json, of_estimate)
         return
     if reference_only:
-        _print(make_reference_errors(settings, share), as_json)
+        _print(make_reference_errors(settings, share), as_json, of_reference)
         return
     if push_to_hub:
         check_can_push(push_to_hub)
-    _print(run(settings, resume, overwrite, watch_of(settings, prompts)), as_json)
+    _print(run(settings, resume, overwrite, watch_of(settings, prompts)), as_json, of_training)
     if push_to_hub:
         push(settings.folder / "model", push_to_hub)
 
@@ -199,7 +201,7 @@ def _with_pairs(settings: TrainSettings, as_json: bool) -> TrainSettings:
     return settings.model_copy(update={"data": str(store)})
 
 
-def _print(summary: Any, as_json: bool) -> None:
+def _print(summary: Any, as_json: bool, lines: Callable[[Any], Lines]) -> None:
     """Show a summary, on the main process only."""
     import dataclasses
 
@@ -211,20 +213,10 @@ def _print(summary: Any, as_json: bool) -> None:
 
     if not PartialState().is_main_process:
         return
-    values = dataclasses.asdict(summary)
     if as_json:
-        echo(to_json(values))
+        echo(to_json(dataclasses.asdict(summary)))
         return
     table = Table(show_header=False)
-    for name, value in values.items():
-        if value is None:
-            continue
-        shown = (
-            "\n".join(value)
-            if isinstance(value, list)
-            else f"{value:,.4g}"
-            if isinstance(value, float)
-            else value
-        )
-        table.add_row(name.replace("_", " "), str(shown))
+    for name, value in lines(summary):
+        table.add_row(name, value)
     show(table)

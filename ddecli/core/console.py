@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Literal
 
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
@@ -19,15 +21,18 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.table import Column, Table
 from rich.text import Text
 
 from ddecli.core.text import printable
+from ddecli.core.units import clock, rate
 
 LIBRARY_NOTES = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
 """Environment in which the libraries, when they are imported, keep their notes for developers to themselves."""
 PLAIN_INTERVAL_S = 10.0
+NUMBERS_WIDTH = 52
+"""Columns that the numbers of a bar take, of 10,000 items and some days; its title has the others."""
 PLAIN_WIDTH = 140
 """Width of a table in characters where standard output is no terminal."""
 
@@ -54,10 +59,72 @@ def echo(text: object, end: str = "\n") -> None:
 
 def show(result: RenderableType) -> None:
     """Print a table as a result."""
+    _results().print(result)
+
+
+def show_text(text: str) -> None:
+    """Print sentences as a result, broken between words where a terminal ends."""
+    output = _results()
+    if output.is_terminal:
+        output.print(text, soft_wrap=False)
+    else:
+        echo(text)
+
+
+def _results() -> Screen:
     output = Screen()
     if not output.is_terminal:
         output.width = PLAIN_WIDTH
-    output.print(result)
+    return output
+
+
+def show_grid(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    bold: Collection[tuple[int, int]] = (),
+    keys: int = 1,
+) -> None:
+    """Print a table of short texts as a result, none of them broken.
+
+    Where it is wider than the terminal it becomes several.
+
+    Args:
+        bold: places (row, column) that stand out.
+        keys: columns at the left that say what a row is; each of several tables has them.
+    """
+    output = _results()
+    lines = [[printable(text) for text in line] for line in (header, *rows)]
+    widths = [max(cell_len(line[column]) for line in lines) for column in range(len(header))]
+    for number, columns in enumerate(_pieces(widths, output.width, keys)):
+        table = Table(
+            title=None if number else Text(printable(title), style="bold"),
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        for column in columns:
+            side: Literal["left", "right"] = "left" if column < keys else "right"
+            table.add_column(Text(lines[0][column]), justify=side, no_wrap=True, overflow="ellipsis")
+        for row, line in enumerate(lines[1:]):
+            table.add_row(
+                *(Text(line[each], style="bold" if (row, each) in bold else "") for each in columns)
+            )
+        output.print(table)
+        output.print()
+
+
+def _pieces(widths: Sequence[int], room: int, keys: int) -> list[list[int]]:
+    """Columns, by number, that fit beside each other, two characters apart; the first `keys` in every piece."""
+    found: list[list[int]] = []
+    for column in range(keys, len(widths)):
+        if found and sum(widths[each] + 2 for each in (*found[-1], column)) - 2 <= room:
+            found[-1].append(column)
+        else:
+            found.append([*range(keys), column])
+    return found or [[*range(keys)]]
 
 
 Advance = Callable[..., None]
@@ -80,30 +147,53 @@ def progress(title: str, total: int, start: int = 0, unit: str = "it") -> Iterat
             yield advance
 
 
+class _Bars(Progress):
+    """A bar in one line, and what is noted of its last item in a line below it: both fit into 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and the note if there is one."""
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            if task.fields["note"]:
+                yield Text(printable(f"  {task.fields['note']}"), no_wrap=True, overflow="ellipsis")
+
+
 @contextlib.contextmanager
 def _bar(title: str, total: int, start: int, unit: str) -> Iterator[Advance]:
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=4)),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+        TextColumn("{task.fields[left]}"),
     )
     began = time.monotonic()
     done = 0
-    with Progress(*columns, console=console) as bars:
-        task = bars.add_task(printable(title), total=total, completed=start, rate="", note="")
+    with _Bars(*columns, console=console, expand=True) as bars:
+        task = bars.add_task(
+            _shortened(printable(title)), total=total, completed=start, rate="", left="", note=""
+        )
 
         def advance(count: int = 1, note: str = "") -> None:
             nonlocal done
             done += count
-            rate = f"{done / max(time.monotonic() - began, 1e-9):.1f} {unit}/s"
-            bars.update(task, advance=count, rate=rate, note=note)
+            passed = time.monotonic() - began
+            # rich forgets what is half a minute old, and a step of a large model takes longer
+            left = f"left {clock((total - start - done) * passed / done)}" if done else ""
+            bars.update(task, advance=count, rate=rate(done, passed, unit), left=left, note=note)
 
         yield advance
+
+
+def _shortened(title: str) -> str:
+    """A title that leaves room for the numbers; of a long one the begin of its last word is left out."""
+    width = console.width - NUMBERS_WIDTH
+    if len(title) <= width:
+        return title
+    begin, _, last = title.rpartition(" ")
+    room = max(width - len(begin) - 2, 8)
+    return f"{begin} …{last[-room:]}".strip()
 
 
 @contextlib.contextmanager
@@ -117,8 +207,10 @@ def _lines(title: str, total: int, start: int, unit: str) -> Iterator[Advance]:
         now = time.monotonic()
         if now - said >= PLAIN_INTERVAL_S or (done >= total and now - began > 2):
             said = now
-            rate = (done - start) / max(now - began, 1e-9)
-            left = (total - done) / rate if rate else float("inf")
-            console.print(f"{title}: {done}/{total}  {rate:.1f} {unit}/s  {left:.0f} s left  {note}".rstrip())
+            made, passed = done - start, now - began
+            left = f"{(total - done) * passed / made:.0f}" if made else "inf"
+            console.print(
+                f"{title}: {done}/{total}  {rate(made, passed, unit)}  {left} s left  {note}".rstrip()
+            )
 
     yield advance

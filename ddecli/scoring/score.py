@@ -163,7 +163,7 @@ def score_images(
             _take_over(scores, earlier, metric)
             continue
         scorer.check_prompts([image.prompt for image in source.images])
-        embeddings = embed_images(source.images, scorer, settings.batch_size, bad)
+        embeddings = embed_images(source.images, scorer, settings.batch_size, bad, source.name)
         _check_skipped(source, _list_skipped(source, bad), settings.max_bad)
         good = [position for position in range(len(source.images)) if position not in bad]
         images = [source.images[position] for position in good]
@@ -189,11 +189,15 @@ def score_images(
 
 
 def embed_images(
-    images: list[ScoredImage], scorer: Scorer, batch_size: int, bad: dict[int, BadRow]
+    images: list[ScoredImage], scorer: Scorer, batch_size: int, bad: dict[int, BadRow], of: str = ""
 ) -> Tensor:
-    """The scorer's embeddings of the images, (N, E); rows of unreadable images stay zero, noted in `bad`."""
+    """The scorer's embeddings of the images, (N, E); rows of unreadable images stay zero, noted in `bad`.
+
+    Args:
+        of: what the images are called, for the progress.
+    """
     embeddings: Tensor | None = None
-    with progress(scorer.name, total=len(images), unit="images") as advance:
+    with progress(f"{scorer.name} {of}".strip(), total=len(images), unit="images") as advance:
         paths = [image.path for image in images]
         for positions, pixels in decoded_batches(paths, scorer.preprocess, batch_size, bad):
             prompts = [images[position].prompt for position in positions]

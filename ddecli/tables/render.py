@@ -13,16 +13,12 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from ddecli.core.text import markdown, one_line, printable
+from ddecli.core.text import markdown, one_line
 from ddecli.stats.intervals import Interval
 from ddecli.stats.metrics import NAMES
 from ddecli.tables import paper
 from ddecli.tables.cells import Cell, Contrast, Difference, Table, TableRow
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 DIGITS = 4
 """Significant digits of the largest score in a column."""
@@ -262,28 +258,6 @@ def to_latex(table: Table) -> str:
         *(f"{_latex(note)}\\par" for note in table.notes),
     ]
     return "\n".join([*lines, "\\end{minipage}", "\\end{table}", ""])
-
-
-def to_rich(table: Table) -> RenderableType:
-    """For a terminal."""
-    from rich.console import Group
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    parts: list[RenderableType] = []
-    for block in blocks(table):
-        grid = RichTable(title=Text(printable(block.title)), title_justify="left")
-        for column, name in enumerate(block.header):
-            grid.add_column(Text(printable(name)), justify="right" if column else "left")
-        for number, row in enumerate(block.rows):
-            grid.add_row(
-                *(
-                    Text(printable(t), style="bold" if (number, c) in block.bold else "")
-                    for c, t in enumerate(row)
-                )
-            )
-        parts.append(grid)
-    return Group(*parts, *(Text(printable(note), style="dim") for note in table.notes))
 
 
 def _gain_block(table: Table, rows: Sequence[TableRow], decimals: dict[str, int]) -> Block:

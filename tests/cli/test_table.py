@@ -64,12 +64,13 @@ def test_prints_markdown_to_a_pipe(run, images):
     assert "+6.7 %" in out
 
 
-def test_a_terminal_shows_a_table_and_a_file_nothing(run, images, monkeypatch):
+def test_a_terminal_shows_a_table_whether_it_is_written_or_not(run, images, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     rows = (f"one={images}/base", f"other={images}/dde")
     code, out, _ = run(*rows)
     assert code == 0 and "one" in out and "─" in out and "| one |" not in out
-    assert run(*rows, "--out", images / "x")[:2] == (0, "")
+    assert run(*rows, "--out", images / "x")[:2] == (0, out)
+    assert (images / "x.md").is_file()
 
 
 def test_two_folders_and_no_number(run, images):

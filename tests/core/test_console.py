@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -61,3 +62,34 @@ def test_a_table_is_folded_into_the_width() -> None:
     table.add_row("word " * 100, "[/b]")
     Screen(file=shown, width=60).print(table)
     assert max(map(len, shown.getvalue().splitlines())) <= 60
+
+
+def printed(monkeypatch: pytest.MonkeyPatch, width: int, *given: Any, **named: Any) -> list[list[str]]:
+    """The tables of a grid, their lines without what is not text."""
+    shown = io.StringIO()
+    monkeypatch.setattr(console, "_results", lambda: Screen(file=shown, width=width, force_terminal=True))
+    console.show_grid(*given, **named)
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in shown.getvalue().split("\n")]
+    assert max(map(len, lines)) <= width
+    return [part.split("\n") for part in "\n".join(lines).strip().split("\n\n")]
+
+
+def test_a_wide_grid_becomes_several_and_breaks_no_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    interval = "-0.0045 [-0.0095, 0.0006]"
+    row = ["[b]pickscore", *[interval] * 4]
+    one, two = printed(monkeypatch, 80, "title", ["metric", "a", "b", "c", "d"], [row])
+    assert one[0] == "title" and [line.split()[0] for line in one[1:]] == ["metric", "─" * 66, "[b]pickscore"]
+    assert one[3].count(interval) == two[2].count(interval) == 2 and two[2].startswith("[b]pickscore")
+    (whole,) = printed(monkeypatch, 140, "title", ["metric", "a", "b", "c", "d"], [row])
+    assert whole[3].count(interval) == 4
+    pieces = printed(
+        monkeypatch, 40, "", ["kind", "method", "a", "b"], [["x", "y", interval, interval]], keys=2
+    )
+    assert [piece[-1].split()[:2] for piece in pieces] == [["x", "y"], ["x", "y"]]
+
+
+def test_what_is_bold_in_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(console, "_results", lambda: Screen(file=shown, width=80, force_terminal=True))
+    console.show_grid("", ["a", "b"], [["1", "2"], ["3", "4"]], {(1, 1)})
+    assert [digit for digit in "1234" if re.search(rf"\x1b\[1m{digit}\x1b", shown.getvalue())] == ["4"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -70,3 +71,24 @@ def test_a_bar_on_a_terminal(
     last = shown.getvalue()
     for text in ("[b]sampling", " 8/10", "2.0 images/s", "left", "[i]note"):
         assert text in last, text
+
+
+@pytest.mark.parametrize(
+    ("title", "unit"), [("training dde-single", "step"), ("pickscore images/" + "x" * 60, "images")]
+)
+def test_a_bar_of_80_columns_shows_its_times_whole(
+    clock: SimpleNamespace, shown: io.StringIO, monkeypatch: pytest.MonkeyPatch, title: str, unit: str
+) -> None:
+    """Of steps that take a minute, too, and of many; the end of a folder's name is what is seen of it."""
+    monkeypatch.setattr(module, "console", Screen(file=shown, width=80, force_terminal=True))
+    with progress(title, 10000, start=1000, unit=unit) as advance:
+        for _ in range(3):
+            clock.now += 62
+            advance(note="loss 0.6931  accuracy 0.50  held out 0.52")
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).splitlines()]
+    bar = next(line for line in reversed(lines) if "1003/10000" in line)
+    assert len(bar) <= 80 and bar.split()[0] == title.split()[0] and "━" in bar
+    assert bar.endswith("left 154:56:54")  # 8,997 steps of 62 seconds
+    assert f"62.0 s/{unit.removesuffix('s')} " in bar
+    assert ("x" * 8 in bar) == ("x" in title)
+    assert "loss 0.6931  accuracy 0.50  held out 0.52" in lines

@@ -10,7 +10,7 @@ import pytest
 
 from ddecli.stats.intervals import Interval
 from ddecli.tables.cells import Cell, Table, TableRow
-from ddecli.tables.render import blocks, to_csv, to_latex, to_markdown, to_rich
+from ddecli.tables.render import blocks, to_csv, to_latex, to_markdown
 
 
 @pytest.fixture
@@ -68,17 +68,6 @@ def test_latex_escapes_and_closes_everything(table):
         assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(columns) - 1}
     assert not re.search(r"(?<!\\)[%#_](?! \\usepackage)", text)
     assert text.isascii()
-
-
-def test_terminal_shows_labels_as_they_are(table):
-    from rich.console import Console
-
-    console = Console(width=200, file=io.StringIO(), record=True)
-    console.print(to_rich(table))
-    text = console.export_text()
-    assert "[DDE] | #1 *x*" in text
-    assert "0.3500 ± 0.0010" in text
-    assert "+6.7 %" in text
 
 
 def test_a_base_alone_has_no_gains(table):

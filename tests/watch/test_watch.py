@@ -105,14 +105,14 @@ def test_sheets_show_what_sample_draws(
 def test_a_run_that_goes_on_makes_no_sheet_twice(
     settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped by Ctrl-C in a step with a sheet, which is then made when the run goes on."""
+    """Stopped in a step with a sheet, which is then made when the run goes on."""
     whole, run = (settings(out=str(tmp_path / name), steps=6, sample_every=2) for name in ("whole", "run"))
     train(whole, watch=watch(prompts=PROMPTS))
     step = Trainer.step
 
     def stopped(trainer: Trainer, number: int, *given: Any) -> Any:
         if number == 3:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
         return step(trainer, number, *given)
 
     monkeypatch.setattr(Trainer, "step", stopped)
