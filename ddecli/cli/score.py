@@ -65,8 +65,8 @@ def score(
             help="Weights of a metric from a folder, not from the Hugging Face hub: a transformers CLIPModel; for "
             "hps also HPS_v2_compressed.pt, for aesthetic sac+logos+ava1-l14-linearMSE.pth, for imagereward "
             "ImageReward.pt with med_config.json (and, without a network, bert-base-uncased's tokenizer.json and "
-            "tokenizer_config.json), for hpsv3 HPSv3.safetensors (and the small files of Qwen2-VL-7B-Instruct). The "
-            "folder of clip also gives hps and pickscore their tokenizer.",
+            "tokenizer_config.json), for hpsv3 HPSv3.safetensors (and the small files of Qwen2-VL-7B-Instruct), "
+            "for vqascore a Qwen3-VL. The folder of clip also gives hps and pickscore their tokenizer.",
         ),
     ] = None,
     pin: Annotated[

@@ -104,8 +104,8 @@ def load_image_reward(file: Path, text_config: Path) -> tuple[ImageTextEncoder, 
         )
         reward = AestheticHead(config.hidden_size)  # the same layers: ImageReward took them over
         reward.load_state_dict(head)
-        reader = filled(BlipTextModel, config, text, attn_implementation="eager", add_pooling_layer=False)
-        vision_model = filled(BlipVisionModel, vision_config, vision, attn_implementation="eager")
+        reader = filled(BlipTextModel, config, text, attention="eager", add_pooling_layer=False)
+        vision_model = filled(BlipVisionModel, vision_config, vision, attention="eager")
         encoder = ImageTextEncoder(vision_model, reader)
     return encoder, reward.eval()
 

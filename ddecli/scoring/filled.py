@@ -16,18 +16,27 @@ def filled(
     config: PreTrainedConfig,
     weights: dict[str, Tensor],
     dtype: torch.dtype = torch.float32,
+    attention: str | None = None,
     **options: Any,
 ) -> Model:
     """A model with exactly these weights, by its own names.
 
+    Args:
+        attention: which of transformers' implementations, its choice if None.
+        options: what the model's class takes beside the configuration.
+
     Raises:
-        ValueError: they are others than its own.
-        RuntimeError: one has another shape.
+        ValueError: they are others than its own, or of other shapes.
     """
-    model, found = kind.from_pretrained(
-        None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True, **options
+    with torch.device("meta"):  # a configuration of another model may be of one that no memory holds
+        empty = kind(config, **options)
+    expected = {name: weight.shape for name, weight in empty.named_parameters()}
+    given = {name: weight.shape for name, weight in weights.items()}
+    for name in sorted(expected.keys() | given.keys()):
+        if name not in expected or name not in given:
+            raise ValueError(f"{name} is {'missing' if name in expected else 'unexpected'}")
+        if expected[name] != given[name]:
+            raise ValueError(f"{name} has shape {tuple(given[name])} and not {tuple(expected[name])}")
+    return kind.from_pretrained(
+        None, config=config, state_dict=weights, dtype=dtype, attn_implementation=attention, **options
     )
-    wrong = sorted([*found["missing_keys"], *found["unexpected_keys"]])
-    if wrong:
-        raise ValueError(f"{wrong[0]} is missing or unexpected")
-    return model

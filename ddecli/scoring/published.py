@@ -17,6 +17,7 @@ IMAGE_REWARD = "THUDM/ImageReward"
 BERT = "google-bert/bert-base-uncased"
 HPSV3 = "MizzenAI/HPSv3"
 QWEN2_VL = "Qwen/Qwen2-VL-7B-Instruct"
+QWEN3_VL = "Qwen/Qwen3-VL-8B-Instruct"
 CLIP_FILES = ("config.json", "tokenizer_config.json", "preprocessor_config.json")
 JUDGE_FILES = ("config.json", "preprocessor_config.json")
 BERT_FILES = ("tokenizer_config.json", "tokenizer.json")
@@ -72,7 +73,7 @@ METRICS = {
     ),
     "hpsv3": PublishedMetric(
         "HPSv3",
-        "HPSv3: the preference that a Qwen2-VL-7B reads off picture and prompt; needs 16 GB and a GPU",
+        "HPSv3: the preference that a Qwen2-VL-7B reads off picture and prompt; 16 GB, for a GPU",
         HPSV3,
         "HPSv3.safetensors",
         folder=None,
@@ -94,6 +95,14 @@ METRICS = {
         folder=None,
         companion=BERT,
         companion_files=BERT_FILES,
+    ),
+    "vqascore": PublishedMetric(
+        "VQAScore",
+        "VQAScore by Qwen3-VL: how probable yes is when it is asked whether the image shows the prompt; 18 GB, for a "
+        "GPU",
+        QWEN3_VL,
+        folder="a Qwen3-VL folder as transformers saves it",
+        companion_files=QWEN_FILES,
     ),
     "aesthetic": PublishedMetric(
         "Aesthetic",

@@ -36,6 +36,7 @@ SCORERS = {
     "hpsv3": "hpsv3.HumanPreferenceScore3",
     "pickscore": "pickscore.PickScore",
     "imagereward": "imagereward.ImageReward",
+    "vqascore": "vqascore.VqaScore",
     "aesthetic": "aesthetic.AestheticScore",
     "truth": "truth.TruthScore",
     "attributes": "truth.AttributesScore",

@@ -280,6 +280,10 @@ def test_pinned_weights(ddecli: Run, scorer: tuple[str, ...], tmp_path: Path) ->
             "hf download MizzenAI/HPSv3 HPSv3.safetensors --local-dir FOLDER",
         ),
         (
+            ("bare", "--prompt", "a", "--metric", "vqascore", "--scorer", "vqascore=bare"),
+            "--scorer vqascore=FOLDER, a Qwen3-VL folder",
+        ),
+        (
             ("bare", "--prompt", "a", "--metric", "hpsv3", "--scorer", "hpsv3=bare"),
             "no HPSv3.safetensors",
         ),

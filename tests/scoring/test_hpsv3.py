@@ -81,21 +81,6 @@ def pictures() -> list[Image.Image]:
     return [Image.fromarray(each).resize(size) for each, size in zip(coarse, SIZES, strict=True)]
 
 
-def patches_of(image: Image.Image, grid: tuple[int, int]) -> Tensor:
-    """Squares of 14 pixels, twice as if of two moments, four neighbours after one another: (patches, 3*2*14*14)."""
-    across, down = grid
-    resized = image.resize((14 * across, 14 * down), Image.Resampling.BICUBIC)
-    mean, deviation = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-    pixels = (np.asarray(resized) / 255 - mean) / deviation
-    rows = []
-    for top in range(0, down, 2):
-        for left in range(0, across, 2):
-            for row, column in ((top, left), (top, left + 1), (top + 1, left), (top + 1, left + 1)):
-                square = pixels[14 * row : 14 * row + 14, 14 * column : 14 * column + 14]
-                rows.append(np.stack([[square[..., colour]] * 2 for colour in range(3)]).ravel())
-    return torch.tensor(np.array(rows), dtype=torch.float32)
-
-
 def tokens_of(words: Qwen2Tokenizer, prompt: str, patches: int) -> list[int]:
     """The chat piece by piece; <|Reward|> is the token after the last."""
     sign = {name: words.convert_tokens_to_ids(f"<|{name}|>") for name in ("im_start", "im_end", "image_pad")}
@@ -127,7 +112,7 @@ def plain_score(
 ) -> float:
     """One picture without padding: patches take the places of their tokens, tokens are numbered one by one."""
     model, head = networks
-    pixels = patches_of(image, grid)
+    pixels = tiny_qwen.patches_of(image, grid)
     tokens = torch.tensor([tokens_of(words, prompt, len(pixels))])
     shown = tokens == words.convert_tokens_to_ids("<|image_pad|>")
     size = torch.tensor([[1, grid[1], grid[0]]])
