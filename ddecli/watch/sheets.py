@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ddecli.core.files import atomic_file
+from ddecli.core.images import load_image
 from ddecli.models.base import DiffusionModel, hold_frozen_in
 from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import SamplingSettings, sample_images
@@ -99,8 +99,7 @@ class Sheets:
     def _distance(self, group: str) -> float:
         """Root mean square difference of the pixels of a prompt's two images, 0 to 1, mean over prompts."""
         pixels = [
-            np.asarray(Image.open(self._file(group, task)).convert("RGB"), dtype=np.float64) / 255
-            for task in self.tasks
+            np.asarray(load_image(self._file(group, task)), dtype=np.float64) / 255 for task in self.tasks
         ]
         pairs = zip(pixels[::IMAGES], pixels[1::IMAGES], strict=True)
         return float(np.mean([np.sqrt(np.mean((one - other) ** 2)) for one, other in pairs]))
