@@ -52,6 +52,7 @@ HEADERS = {
 WRONG_TOKEN = (
     "This address is not whole: open the one that ddecli collect printed, with all that stands in it."
 )
+GONE = "The pictures of this pair were removed or changed: it is left out. The terminal says which."
 LONGEST_REQUEST = 10_000
 """Bytes of a vote."""
 
@@ -151,7 +152,8 @@ def make_app(ballot: Ballot, token: str) -> Starlette:
         return PlainTextResponse("There is no such page.\n", 404)
 
     async def complain(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error), "gone": isinstance(error, Gone)}, 400)
+        gone = isinstance(error, Gone)  # which file it is, would say where a picture came from
+        return JSONResponse({"error": GONE if gone else str(error), "gone": gone}, 400)
 
     below = [
         Route("/state", state),

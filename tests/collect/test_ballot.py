@@ -139,6 +139,16 @@ def test_what_is_shown_says_nothing_of_where_it_came_from(ballot: Make, folders:
     assert sizes == {(32, 32), (20, 40)}
 
 
+def test_two_pages_of_one_voter_count_once(ballot: Make, tmp_path: Path) -> None:
+    here = ballot()
+    shown = here.shown("ann")
+    assert shown is not None
+    for choice in ("left", "right"):
+        here.vote("ann", shown.pair.id, choice)
+    (kept,) = read_votes(tmp_path / "votes")
+    assert kept.choice == "right" and here.progress("ann").done == 1
+
+
 @pytest.mark.parametrize("name", ["", "  ", "a" * 41, "a\x1b[2J", "\ud800"])
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(UserError, match="name"):

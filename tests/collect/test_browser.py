@@ -77,7 +77,16 @@ def test_trouble_is_said_on_the_page(folders: list[Path], tmp_path: Path) -> Non
         assert len(read_votes(tmp_path / "votes")) == 1
 
 
+def test_a_name_that_cannot_be_taken_is_asked_again(folders: list[Path], tmp_path: Path) -> None:
+    with chromium() as driver, collecting(tmp_path, *folders) as (address, _):
+        page = Page(driver, f"{address}?voter={50 * 'a'}")
+        page.until(lambda: "50 characters" in page.text("trouble"))
+        driver.find_element("id", "voter").send_keys("Ann\n")
+        page.ready(0)
+        assert page.text("trouble") == "" and page.text("who") == "Ann"
+
+
 def test_a_wrong_token_is_said(folders: list[Path], tmp_path: Path) -> None:
     with chromium() as driver, collecting(tmp_path, *folders) as (address, _):
-        driver.get(address[:-3] + "xx/")
-        assert "address is not whole" in driver.page_source
+        page = Page(driver, address[:-3] + "xx/")
+        page.until(lambda: "address is not whole" in driver.page_source)

@@ -128,7 +128,8 @@ def test_pictures_removed_while_voting_are_said_and_left_out(
         file.unlink()
     body = {"voter": "bob", "pair": state["pair"]["id"], "choice": "left"}
     answer = client.post("vote", json=body).json()
-    assert answer["gone"] and "missing image" in answer["error"]
+    assert answer["gone"] and "removed or changed" in answer["error"]
+    assert str(tmp_path) not in answer["error"]
     state = client.get("state", params={"voter": "bob"}).json()
     assert state["pair"] is None and (state["left_out"], state["total"]) == (4, 0)
     assert read_votes(tmp_path / "votes") == []

@@ -82,6 +82,11 @@ def test_a_folder_without_votes(tmp_path: Path) -> None:
         open_source(tmp_path / "votes")
 
 
+def test_pictures_without_pairs_are_not_what_votes_are(votes: Path) -> None:
+    with pytest.raises(UserError, match="leave --winners-only out"):
+        open_source(votes, Wanted(winners_only=True))
+
+
 def noise(number: int, resolution: int = 32) -> dict[str, object]:
     return {"seed": number, "family": "sd", "resolution": resolution}
 

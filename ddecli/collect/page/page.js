@@ -113,6 +113,7 @@ async function refresh() {
     await show(await ask(`state?voter=${encodeURIComponent(voter)}`));
   } catch (error) {
     trouble(error.message);
+    if (at("choices").hidden) at("name").hidden = false; // a name that cannot be taken, in the address
     setBusy(false);
   }
 }

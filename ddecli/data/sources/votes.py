@@ -23,8 +23,13 @@ def votes_source(folder: Path, wanted: Wanted) -> Source:
     half for both. A pair with as many votes on either side is a tie.
 
     Raises:
-        UserError: there are no votes, or they are damaged.
+        UserError: there are no votes, they are damaged, or pictures without pairs are wanted.
     """
+    if wanted.winners_only:
+        raise UserError(
+            f"{folder} holds votes on pairs: leave --winners-only out; ddecli train --loss sft trains on the preferred "
+            "pictures of pairs."
+        )
     counted = tallies(read_votes(folder))
     if not counted:
         raise UserError(f"{folder} holds no votes yet: cast some with ddecli collect --out {folder}.")
