@@ -17,6 +17,7 @@ from ddecli.cli import (
     export,
     figure,
     inception,
+    listing,
     merge,
     prepare,
     report,
@@ -50,8 +51,12 @@ app.command("merge")(merge.merge)
 app.command("choose")(choose.choose)
 app.command("table")(table.table)
 app.command("report")(report.report)
+app.command("list")(listing.list_names)
 app.add_typer(figure.app, name="figure")
 app.add_typer(world.app, name="world")
+
+QUICK = ("list",)
+"""Commands that answer at once."""
 
 
 def _print_version(value: bool) -> None:
@@ -76,6 +81,14 @@ def root(
         os.environ["DDECLI_DEBUG"] = "1"
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    elif context.invoked_subcommand not in QUICK and not {"--help", "-h"} & set(sys.argv):
+        _say_start(context.invoked_subcommand)
+
+
+def _say_start(command: str) -> None:
+    """A word to whoever waits: the libraries take seconds to import."""
+    if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":
+        print(f"ddecli {command}: starting ...", file=sys.stderr, flush=True)
 
 
 def _complain(message: str) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ddecli.cli.completion import metrics
+
 
 def choose(
     base: Annotated[Path, typer.Argument(help="The base model's scored images.")],
@@ -19,7 +21,10 @@ def choose(
     ],
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="Scorers that judge, all with equal weight; clip, hps and pickscore if not given."),
+        typer.Option(
+            autocompletion=metrics,
+            help="Scorers that judge, all with equal weight; clip, hps and pickscore if not given.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the whole grid and the choice as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the grid and the choice as JSON.")] = False,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from ddecli.cli.completion import BY_SETTING, among
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_SHARDS
 from ddecli.training.described import PANELS, InFile, Option
@@ -77,7 +78,12 @@ def _parameters(fields: type, name: str, kind: Any, option: Option) -> Iterator[
     if words:  # a number, or one of these
         number = get_args(get_args(kind)[0])[0]  # behind its bounds
         about["parser"] = functools.partial(_number_or, number, words[0])
-    read = Path if option.path else str if words or get_origin(kind) is Literal else kind
+    choices = words[0] if words else get_args(kind) if get_origin(kind) is Literal else ()
+    if choices:
+        about["autocompletion"] = among(choices)
+    elif name in BY_SETTING:
+        about["autocompletion"] = BY_SETTING[name]
+    read = Path if option.path else str if choices else kind
     yield _parameter(name, read | None, typer.Option(metavar=option.metavar, **about), None)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ddecli.cli.completion import models
 from ddecli.cli.feedback import GENERATED, draw, drawing_of, pairs_of_sample, refuse_options
 from ddecli.cli.options import Device, SummaryAsJson, parse_shard
 from ddecli.cli.prompts import named_prompts
@@ -24,8 +25,9 @@ def prepare(
     model: Annotated[
         str,
         typer.Option(
+            autocompletion=models,
             help="Whose autoencoder and text encoders are used: a preset (tiny, tiny-xl, sd15, sdxl), a "
-            "diffusers folder, a run folder or a hub id (owner/name or owner/name@revision)."
+            "diffusers folder, a run folder or a hub id (owner/name or owner/name@revision).",
         ),
     ] = "tiny",
     data: Annotated[

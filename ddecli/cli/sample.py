@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ddecli.cli.completion import models
 from ddecli.cli.options import Device, SummaryAsJson, parse_shard
 from ddecli.cli.prompts import default_prompts, named_prompts
 from ddecli.core.errors import UserError
@@ -21,9 +22,10 @@ def sample(
     model: Annotated[
         list[str],
         typer.Argument(
+            autocompletion=models,
             help="A run folder, a preset (tiny, tiny-xl, sd15, sdxl), a diffusers folder, a checkpoint file "
             "(.safetensors) or a hub id (owner/name or owner/name@revision); with LoRA weights on top MODEL+FILE; or "
-            "several."
+            "several.",
         ),
     ],
     prompts: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ddecli.cli.completion import metrics as complete_metrics
 from ddecli.cli.options import Device, SummaryAsJson, by_metric
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_BATCH
@@ -38,8 +39,9 @@ def score(
     metric: Annotated[
         list[str] | None,
         typer.Option(
+            autocompletion=complete_metrics,
             help="What is scored; repeat it. clip, hps and pickscore if not given.\n"
-            + "\n".join(f"- {name}: {metric.summary}" for name, metric in METRICS.items())
+            + "\n".join(f"- {name}: {metric.summary}" for name, metric in METRICS.items()),
         ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="One prompt for all images.")] = None,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+from pathlib import Path
 
 import torch
 
+from ddecli.core.console import console
 from ddecli.core.errors import UserError
+
+NVIDIA = Path("/proc/driver/nvidia/version")
+"""Is there where the driver of an NVIDIA GPU is loaded."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,6 +30,8 @@ def choose_device(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu":
+            _say_of_idle_gpu()
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         number, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if number >= gpus:
@@ -33,6 +41,27 @@ def choose_device(name: str) -> torch.device:
             )
         return torch.device("cuda", number)
     return torch.device(name)
+
+
+@functools.cache
+def _say_of_idle_gpu() -> None:
+    """Say once that there is a GPU which torch cannot use: the processor is ten to a hundred times slower."""
+    if (
+        not (NVIDIA.exists() and os.environ.get("RANK", "0") == "0")
+        or os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    ):
+        return
+    built = torch.version.cuda
+    why = (
+        f"its driver is too old for the CUDA {built} that it was built with, or not running"
+        if built
+        else "it was built without CUDA"
+    )
+    console.print(
+        f"This machine has an NVIDIA GPU that torch {torch.__version__} cannot use: {why}. The processor is used; "
+        "https://pytorch.org/get-started says which torch to install (--device cpu is silent).",
+        style="yellow",
+    )
 
 
 def share_of_processes() -> tuple[int, int]:

@@ -32,6 +32,7 @@ COMMANDS = (
     "table",
     "figure",
     "report",
+    "list",
     "world",
 )
 
