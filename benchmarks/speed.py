@@ -13,29 +13,26 @@ and the largest:
 * preparing: `prepare`, and a plain loop that encodes each picture and prompt once;
 * sampling: in batches over prompts, a stock pipeline with the same batches, and one pipeline call a prompt; all of
   them save their images;
-* starting: processor time of whole commands that have next to nothing to do, beside `import torch`.
+* starting: processor time of whole commands that have next to nothing to do, beside `import torch`;
+* growth: with pairs in the store, with pairs a step, and with pictures to score (beside a plain loop in transformers).
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import io
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import speed_growth
 import torch
-import torch.nn.functional as F
 from PIL import Image
+from speed_script import ScriptStep
+from speed_turns import Rates, commands_in_turns, in_turns, rounded
 
 from ddecli.core.files import write_json
 from ddecli.core.manifest import machine, versions
@@ -53,89 +50,7 @@ from ddecli.training.trainer import Trainer
 
 BATCH, ROUNDS, ROWS = 32, 9, 400
 STEPS, GUIDANCE = 15, 5.0
-Rates = dict[str, dict[str, float]]
-
-
-def in_turns(works: Mapping[str, Callable[[], object]], amount: float, rounds: int) -> Rates:
-    """Rates of each, by processor time, after one round to warm up.
-
-    Args:
-        amount: what a call does, in the unit of the rate.
-    """
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for number in range(rounds + 1):
-        for name, work in works.items():
-            began = time.process_time()
-            work()
-            if number:
-                times[name].append(time.process_time() - began)
-    return {
-        name: {
-            "median": round(amount / statistics.median(each), 2),
-            "smallest": round(amount / max(each), 2),
-            "largest": round(amount / min(each), 2),
-        }
-        for name, each in times.items()
-    }
-
-
-class ScriptStep:
-    """A training step as the public scripts do it: a second U-Net, gradients accumulated, nothing kept.
-
-    Args:
-        cached: whether latents and text states are made once, before.
-    """
-
-    def __init__(self, pairs: list[Pair], micro_batch: int, cached: bool = False) -> None:
-        self.pipeline = load_for_sampling("tiny").pipeline
-        self.reference = copy.deepcopy(self.pipeline.unet).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.pipeline.unet.parameters(), lr=1e-5)
-        self.pairs, self.micro_batch = pairs, micro_batch
-        starts = range(0, len(pairs), micro_batch)
-        self.cached = (
-            {start: self.load(pairs[start : start + micro_batch]) for start in starts} if cached else {}
-        )
-
-    @torch.no_grad()
-    def load(self, pairs: list[Pair]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Decode and encode pairs: latents (2n, C, H, W) and text states (2n, L, E)."""
-        files = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
-        latents = self.encode(files)
-        return latents, self.states([pair.prompt for pair in pairs]).repeat(2, 1, 1)
-
-    @torch.no_grad()
-    def encode(self, files: list[bytes]) -> torch.Tensor:
-        """Latents of pictures, (n, C, H, W)."""
-        arrays = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
-        pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        vae = self.pipeline.vae
-        return vae.encode(pixels).latent_dist.sample() * vae.config.scaling_factor
-
-    @torch.no_grad()
-    def states(self, prompts: list[str]) -> torch.Tensor:
-        """Text states of prompts, (n, L, E)."""
-        words = self.pipeline.tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt")
-        return self.pipeline.text_encoder(words.input_ids)[0]
-
-    def __call__(self) -> None:
-        unet, scheduler = self.pipeline.unet, self.pipeline.scheduler
-        for start in range(0, len(self.pairs), self.micro_batch):
-            found = self.cached.get(start) or self.load(self.pairs[start : start + self.micro_batch])
-            latents, states = found
-            half = len(latents) // 2
-            noise, t = (
-                torch.randn_like(latents[:half]).repeat(2, 1, 1, 1),
-                torch.randint(1000, (half,)).repeat(2),
-            )
-            noisy = scheduler.add_noise(latents, noise, t)
-            errors = (unet(noisy, t, states).sample - noise).pow(2).mean((1, 2, 3))
-            with torch.no_grad():
-                base = (self.reference(noisy, t, states).sample - noise).pow(2).mean((1, 2, 3))
-            margin = (errors[:half] - errors[half:]) - (base[:half] - base[half:])
-            (-F.logsigmoid(-2500 * margin).sum() / len(self.pairs)).backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+PARTS = ("training", "preparing", "sampling", "starting", "pairs", "batch", "pictures")
 
 
 def training(store: Path, pairs: list[Pair], rounds: int) -> Rates:
@@ -224,36 +139,86 @@ def sampling(scratch: Path, rounds: int) -> Rates:
     return in_turns(works, 32, rounds)
 
 
-def starting(scratch: Path, rounds: int) -> Rates:
+def starting(scratch: Path, store: Path, rounds: int) -> Rates:
     """Seconds of processor time, user and system, of whole commands."""
-    picture = scratch / "one.png"
-    Image.new("RGB", (32, 32)).save(picture)
-    ddecli = [sys.executable, "-m", "ddecli"]
+    folder = scratch / "starting"
+    folder.mkdir()
+    Image.new("RGB", (32, 32)).save(folder / "one.png")
+    numbers = count()
+    prompts = ("--prompt", "a red circle", "--images-per-prompt", "2")
+
+    def typed(*words: object, out: str | None = None) -> Callable[[], Sequence[str]]:
+        """A command, and where it writes to, which is new in every round."""
+
+        def make() -> Sequence[str]:
+            more = () if out is None else (out, f"out-{next(numbers)}")
+            return [sys.executable, "-m", "ddecli", *map(str, (*words, *more))]
+
+        return make
+
+    before = [
+        typed("sample", "tiny", *prompts, "--steps", 1, "--out", "images")(),
+        typed("score", "images", "--metric", "clip")(),
+        typed("sample", "tiny", *prompts, "--steps", 1, "--seed", 1, "--out", "others")(),
+        typed("score", "others", "--metric", "clip")(),
+    ]
+    for words in before:
+        subprocess.run(words, check=True, capture_output=True, cwd=folder)
+    train = (
+        "train",
+        "--model",
+        "tiny",
+        "--loss",
+        "uniform",
+        "--data",
+        store,
+        "--steps",
+        1,
+        "--batch-size",
+        4,
+    )
     commands = {
-        "import torch": [sys.executable, "-c", "import torch"],
-        "--help": [*ddecli, "--help"],
-        "train --help": [*ddecli, "train", "--help"],
-        "train --dry-run": [*ddecli, "train", "--dry-run"],
-        "score of what is not there": [*ddecli, "score", str(scratch / "nothere.png"), "--prompt", "a"],
-        "score of one picture": [
-            *ddecli,
-            "score",
-            str(picture),
-            "--prompt",
-            "a red circle",
-            "--metric",
-            "clip",
-        ],
+        "import torch": lambda: [sys.executable, "-c", "import torch"],
+        "--help": typed("--help"),
+        "train --help": typed("train", "--help"),
+        "train --dry-run": typed("train", "--dry-run"),
+        "prepare of 16 pairs": typed("prepare", "--model", "tiny", "--limit", 16, out="--out"),
+        "train, one step of 4 pairs": typed(*train, out="--out"),
+        "sample, two images of one step": typed("sample", "tiny", *prompts, "--steps", 1, out="--out"),
+        "score of what is not there": typed("score", "nothere.png", "--prompt", "a"),
+        "score of one picture": typed("score", "one.png", "--prompt", "a red circle", "--metric", "clip"),
+        "table of two folders": typed("table", "A=images", "B=others", out="--out"),
+        "figure coefficients": typed("figure", "coefficients", out="--out"),
+        "export of two images": typed("export", "images", "--layout", "geneval", out="--out"),
     }
-    found: Rates = {}
-    for name, command in commands.items():
-        times = []
-        for _ in range(max(3, rounds // 3)):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(command, check=False, capture_output=True, cwd=scratch)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        found[name] = {"median": round(statistics.median(times), 3), "smallest": round(min(times), 3)}
+    found = commands_in_turns(commands, folder, rounds)
+    torch_alone = found["import torch"]["median"]
+    return {
+        name: each | {"times_import_torch": rounded(each["median"] / torch_alone)}
+        for name, each in found.items()
+    }
+
+
+def measured(parts: Sequence[str], rounds: int) -> dict[str, Rates]:
+    """What is asked for, each part under its name."""
+    found: dict[str, Rates] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        store = scratch / "pairs"
+        prepare(world_pairs(ROWS), load_model("tiny"), store, source="world")
+        works: dict[str, Callable[[], Rates]] = {
+            "training": lambda: training(store, list(islice(world_pairs(ROWS), BATCH)), rounds),
+            "preparing": lambda: preparing(scratch, rounds),
+            "sampling": lambda: sampling(scratch, rounds),
+            "starting": lambda: starting(scratch, store, rounds),
+            "pairs": lambda: speed_growth.with_pairs(store, scratch, rounds),
+            "batch": lambda: speed_growth.with_batch(store, rounds),
+            "pictures": lambda: speed_growth.with_pictures(scratch, rounds),
+        }
+        for part in parts:
+            found[part] = works[part]()
+            for name, each in found[part].items():
+                print(f"{part:10} {name:34} {each}", flush=True)
     return found
 
 
@@ -263,28 +228,26 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed-cpu.json"))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        scratch, rounds = Path(folder), options.rounds
-        store = scratch / "pairs"
-        prepare(world_pairs(ROWS), load_model("tiny"), store, source="world")
-        rates = training(store, list(islice(world_pairs(ROWS), BATCH)), rounds)
-        rates |= preparing(scratch, rounds) | sampling(scratch, rounds)
-        seconds = starting(scratch, rounds)
     found: dict[str, Any] = {
-        "command": f"OMP_NUM_THREADS=1 python benchmarks/speed.py --out {options.out}",
-        "unit": "a second of processor time: pairs (train, read, prepare), images (sample)",
-        "batch": BATCH,
-        "rounds": rounds,
-        "rates": rates,
-        "seconds_of_commands": seconds,
+        "command": f"OMP_NUM_THREADS=1 python benchmarks/speed.py --rounds {options.rounds} --out {options.out}",
+        "unit": {
+            "training, preparing": "pairs a second of processor time",
+            "sampling": "images a second of processor time",
+            "starting": "seconds of processor time",
+            "pairs": "by pairs in the store: seconds, and pairs a second, of processor time",
+            "batch": "by pairs a step: pairs a second of processor time",
+            "pictures": "by pictures scored: pictures a second of processor time",
+        },
+        "batch_size": BATCH,
+        "rounds": options.rounds,
+        "measured": measured(options.only, options.rounds),
         "machine": machine(),
         "versions": versions(),
     }
     write_json(options.out, found)
-    for name, each in (rates | seconds).items():
-        print(f"{name:34} {each}")
 
 
 if __name__ == "__main__":
