@@ -14,6 +14,7 @@ from ddecli import __version__
 from ddecli.cli import (
     choose,
     collect,
+    distance,
     export,
     figure,
     inception,
@@ -46,6 +47,7 @@ app.command("train", epilog=train.EPILOG)(train.train)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("inception")(inception.inception)
+app.command("distance")(distance.distance)
 app.command("export")(export.export)
 app.command("merge")(merge.merge)
 app.command("choose")(choose.choose)

@@ -1,8 +1,9 @@
-"""The networks of the Inception Score: uint8 pictures (N, 3, height, width) to logits (N, classes) float32."""
+"""The networks of the Inception Score and of FID: uint8 pictures (N, 3, height, width) to logits or features."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from ddecli.scoring.published import WORLD_WEIGHTS
 
 TINY_CLASSIFIER = WORLD_WEIGHTS / "classifier"
 CLASSIFIER_SIZE = 32
-INCEPTION_SIZE = 299
+INCEPTION_SIZE, POOLED = 299, 2048
+INCEPTION = "Inception-V3 2015-12-05 (torch-fidelity)"
 
 
 class ClassifierLogits(nn.Module):
@@ -41,11 +43,29 @@ class ClassifierLogits(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 3, height, width) uint8 -> logits (N, classes) float32."""
+        return self.network(pixel_values=self.prepared(images)).logits
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """What the network takes of pictures, (N, 3, 32, 32) float32."""
         pixels = images.float() / 127.5 - 1
         if pixels.shape[-2:] != (CLASSIFIER_SIZE, CLASSIFIER_SIZE):
             size = (CLASSIFIER_SIZE, CLASSIFIER_SIZE)
             pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
-        return self.network(pixel_values=pixels).logits
+        return pixels
+
+
+class ClassifierFeatures(nn.Module):
+    """Such a classifier up to what its last layer takes: its pooled features."""
+
+    def __init__(self, classifier: ClassifierLogits) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.num_features: int = classifier.network.config.hidden_sizes[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (N, 3, height, width) uint8 -> (N, num_features) float32."""
+        pixels = self.classifier.prepared(images)
+        return self.classifier.network.resnet(pixel_values=pixels).pooler_output.flatten(1)
 
 
 def load_classifier(name: str) -> tuple[nn.Module, dict[str, Any]]:
@@ -59,8 +79,28 @@ def load_classifier(name: str) -> tuple[nn.Module, dict[str, Any]]:
         UserError: it is not at hand; says what to install or to download.
     """
     if name == "inception":
-        card = {"model": "Inception-V3 2015-12-05 (torch-fidelity), logits_unbiased", "size": INCEPTION_SIZE}
-        return _inception_v3(), card
+        from torchmetrics.image.inception import (
+            InceptionScore,  # slow to import, and no other network needs it
+        )
+
+        card = {"model": f"{INCEPTION}, logits_unbiased", "size": INCEPTION_SIZE}
+        return _inception_v3(lambda: InceptionScore().inception), card
+    return _classifier(name)
+
+
+def load_features(name: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The same up to the features that the logits are formed of: `num_features`, of Inception-V3 2048."""
+    if name == "inception":
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
+        network = _inception_v3(lambda: FrechetInceptionDistance(feature=POOLED).inception)
+        network.num_features = POOLED
+        return network, {"model": f"{INCEPTION}, pool3", "size": INCEPTION_SIZE}
+    classifier, card = _classifier(name)
+    return ClassifierFeatures(classifier), card
+
+
+def _classifier(name: str) -> tuple[ClassifierLogits, dict[str, Any]]:
     folder = TINY_CLASSIFIER if name == "tiny" else Path(name)
     network = ClassifierLogits(folder)
     label = "tiny/classifier" if name == "tiny" else folder.name
@@ -71,13 +111,12 @@ def load_classifier(name: str) -> tuple[nn.Module, dict[str, Any]]:
     }
 
 
-def _inception_v3() -> nn.Module:
-    from torchmetrics.image.inception import InceptionScore  # slow to import, and no other network needs it
-
+def _inception_v3(make: Callable[[], nn.Module]) -> Any:
+    """What torchmetrics makes of torch-fidelity's network."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about its memory, of which nothing is used here
         try:
-            return InceptionScore().inception
+            return make()
         except ModuleNotFoundError as error:
             raise UserError(
                 "Inception-V3 comes with torch-fidelity: install it with `pip install 'ddecli[inception]'`."

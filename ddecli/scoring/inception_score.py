@@ -58,13 +58,13 @@ def inception_score(
         UserError: fewer images than splits, an unreadable image, `tiny` for images sampled from another model, or
             the classifier is not at hand.
     """
-    files = _files(source)
+    files = files_of(source)
     if len(files) < splits:
         raise UserError(
             f"{source} has {len(files)} images, fewer than {splits} splits: sample more, or lower --splits."
         )
     protocol = protocol_of(source)
-    network, card = load_classifier(_choose_classifier(classifier, source, protocol, files))
+    network, card = load_classifier(choose_classifier(classifier, source, protocol, files))
     number, shards = shard
     with _logits_folder(source, shards) as folder:
         store = LogitsStore(folder, files, card)
@@ -96,10 +96,14 @@ def inception_score(
     }
 
 
-def _choose_classifier(
+def choose_classifier(
     classifier: str, source: Path, protocol: dict[str, Any] | None, files: list[Path]
 ) -> str:
-    """The one asked for, or that of the world the images belong to."""
+    """The one asked for, or that of the world the images belong to.
+
+    Raises:
+        UserError: it knows nothing of such images.
+    """
     if classifier in ("auto", "tiny") and protocol is not None:
         require_edition(str(source), world_of(protocol))
     if classifier == "auto":
@@ -150,10 +154,8 @@ def _classify(
         for chunk in todo:
             logits: list[Tensor] = []
             bad_here: dict[int, BadRow] = {}
-            for _, images in decoded_batches(store.images(chunk), _to_uint8, batch_size, bad_here):
-                same_size = len({image.shape for image in images}) == 1
-                for batch in [torch.stack(images)] if same_size else [image[None] for image in images]:
-                    logits.append(network(batch.to(device)).float().cpu())
+            for _, images in decoded_batches(store.images(chunk), to_uint8, batch_size, bad_here):
+                logits += [network(batch.to(device)).float().cpu() for batch in of_one_size(images)]
                 advance(len(images))
             if bad_here:
                 bad += bad_here.values()
@@ -163,8 +165,12 @@ def _classify(
         raise UserError(f"{len(bad)} of {len(store.files)} images cannot be read, first {bad[0]}.")
 
 
-def _files(source: Path) -> list[Path]:
-    """A sample's images in the order of its metadata, anybody's in the order of their names."""
+def files_of(source: Path) -> list[Path]:
+    """A sample's images in the order of its metadata, anybody's in the order of their names.
+
+    Raises:
+        UserError: there are none.
+    """
     if not source.is_dir():
         raise UserError(f"{source} is no folder of images.")
     if protocol_of(source) is None:
@@ -175,5 +181,13 @@ def _files(source: Path) -> list[Path]:
     return [image.path for image in images.images]
 
 
-def _to_uint8(image: Image.Image) -> Tensor:
+def of_one_size(images: list[Tensor]) -> list[Tensor]:
+    """Pictures as one batch, or, where their sizes differ, each alone: (N, 3, height, width)."""
+    if len({image.shape for image in images}) == 1:
+        return [torch.stack(images)]
+    return [image[None] for image in images]
+
+
+def to_uint8(image: Image.Image) -> Tensor:
+    """The pixels of an RGB picture, (3, height, width)."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -43,6 +43,7 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
     (("sample", "tiny", "--prompt", "a"), "ddecli.models.load.load_for_sampling", KEPT),
     (("score", "pictures", "--prompt", "a"), "ddecli.scoring.sources.read_source", OVER),
     (("inception", "pictures"), "ddecli.scoring.inception_score.inception_score", KEPT),
+    (("distance", "pictures", "others"), "ddecli.scoring.distances.distances", OVER),
     (("choose", "a", "b"), "ddecli.core.scores.load_scores", OVER),
     (("table", "2", "A=a"), "ddecli.tables.build.build_table", OVER),
     (("figure", "coefficients", "--out", "out"), "ddecli.models.load.load_schedule", OVER),
