@@ -2,7 +2,7 @@
 
 scores.parquet         a row per (image, metric): prompt_id, image_index, metric, score
 scores.json            the protocol of the images, the cards of the scorers, the digests of the other two files
-scores-skipped.jsonl   images that could not be scored
+scores-skipped.jsonl   images that could not be scored, where there are any
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class ScoreSet:
         )
 
     def save(self, folder: Path) -> None:
-        """Write scores-skipped.jsonl, scores.json and, last, scores.parquet."""
+        """Write scores-skipped.jsonl if there is something to list, scores.json and, last, scores.parquet."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -106,8 +106,12 @@ class ScoreSet:
             np.concatenate([values.score for values in each]),
         )
         (folder / SCORES_PARQUET).unlink(missing_ok=True)  # never beside cards that are not its own
-        lines = (to_json(row) + "\n" for row in self.skipped)
-        write_text(folder / SKIPPED, "".join(lines))
+        beside = {}
+        if self.skipped:
+            write_text(folder / SKIPPED, "".join(to_json(row) + "\n" for row in self.skipped))
+            beside = {SKIPPED: file_entry(folder / SKIPPED)}
+        else:
+            (folder / SKIPPED).unlink(missing_ok=True)
         types = (pa.string(), pa.int32(), pa.string(), pa.float32())
         schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
         with atomic_file(folder / SCORES_PARQUET) as temporary:
@@ -117,7 +121,7 @@ class ScoreSet:
                 "images_sha256": self.images_sha256,
                 "skipped": len(self.skipped),
                 "scorers": self.scorers,
-                "files": {SCORES_PARQUET: file_entry(temporary), SKIPPED: file_entry(folder / SKIPPED)},
+                "files": {SCORES_PARQUET: file_entry(temporary)} | beside,
             }
             write_sealed(folder / SCORES_JSON, about)
 
@@ -229,7 +233,10 @@ def load_skipped(folder: Path) -> list[dict[str, str]]:
     Raises:
         UserError: the list is missing or damaged.
     """
-    _check_digest(folder / SKIPPED, _about(folder / SCORES_JSON), SKIPPED)
+    about = _about(folder / SCORES_JSON)
+    if not about.get("skipped") and not (folder / SKIPPED).exists():
+        return []
+    _check_digest(folder / SKIPPED, about, SKIPPED)
     return read_records(folder / SKIPPED, SCORE_AGAIN, dict[str, str])
 
 

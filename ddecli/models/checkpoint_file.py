@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ddecli.core.errors import UserError
 from ddecli.models.original_names import original_blocks, original_name
 from ddecli.models.prediction import HEADER_KEY, SD2_WIDTH, V_PREDICTION, ZERO_TERMINAL_SNR
-from ddecli.models.tensors import in_precision
+from ddecli.models.tensors import in_precision, save_tensors
 from ddecli.models.weight_files import UNET
 
 VAE, FIRST_OF_SDXL, SECOND_OF_SDXL = (
@@ -58,7 +57,7 @@ def save_checkpoint_file(pipeline: Any, file: Path, dtype: torch.dtype) -> None:
     marks += [ZERO_TERMINAL_SNR] if pipeline.scheduler.config.get("rescale_betas_zero_snr") else []
     tensors |= {name: torch.zeros(0) for name in marks}
     said = {HEADER_KEY: "v"} if predicts_v else {}
-    save_file(tensors, file, metadata={"format": "pt"} | said)
+    save_tensors(tensors, file, {"format": "pt"} | said)
 
 
 def check_checkpoint_file(pipeline: Any) -> None:

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import torch
 from diffusers.utils.state_dict_utils import StateDictType, convert_state_dict_to_kohya
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ddecli.models.original_names import original_blocks, original_name
 from ddecli.models.presets import LORA_WEIGHTS
+from ddecli.models.tensors import save_tensors
 
 LoraFormat = Literal["diffusers", "kohya", "both"]
 BASE_VERSIONS = {768: "sd_v1", 1024: "sd_v2", 2048: "sdxl_base_v1-0"}
@@ -61,7 +61,7 @@ def save_kohya(file: Path, unet: Any, weights: Mapping[str, Tensor], base: str, 
         for name, value in state.items()
     }
     rank = next(len(value) for name, value in tensors.items() if name.endswith(".lora_down.weight"))
-    save_file(tensors, file, metadata=_metadata(file.stem, unet, rank, base))
+    save_tensors(tensors, file, _metadata(file.stem, unet, rank, base))
 
 
 def _renamed(name: str, blocks: dict[str, str]) -> str:

@@ -144,7 +144,7 @@ def _preset(name: str, entry: dict[str, Any]) -> ModelSource:
     location = (
         str(builtin_weights(source.removeprefix("builtin:"))) if source.startswith("builtin:") else source
     )
-    settings = {key: value for key, value in entry.items() if key != "source"}
+    settings = {key: value for key, value in entry.items() if key not in ("source", "license")}
     if Path(location).is_dir():
         settings["world"] = read_index(Path(location)).get(WORLD_KEY)
     return ModelSource(name, location, **settings)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ddecli.core.errors import UserError, read_by_others
@@ -26,6 +28,19 @@ def read_tensors(files: Iterable[Path]) -> Iterator[tuple[str, Tensor]]:
             if found is None:
                 break
             yield found
+
+
+def save_tensors(tensors: dict[str, Tensor], file: Path, metadata: Mapping[str, str]) -> None:
+    """Write a .safetensors file whose bytes are the same each time: the library shuffles what its header says."""
+    save_file(tensors, file, metadata=dict(metadata))
+    with file.open("r+b") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(size))
+        header["__metadata__"] = dict(sorted(metadata.items()))
+        sorted_header = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+        if len(sorted_header) == size:
+            opened.seek(8)
+            opened.write(sorted_header)
 
 
 def in_precision(value: Tensor, dtype: torch.dtype, name: str) -> Tensor:

@@ -21,6 +21,7 @@ precision diffusers draws the noise itself in half precision, so give it as
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import time
@@ -42,8 +43,10 @@ from ddecli.core.protocol import CONTACT_SHEET, image_seed
 from ddecli.core.seeds import starting_noise
 from ddecli.core.world import SMALL_PIXELS
 from ddecli.models.base import DiffusionModel
+from ddecli.models.presets import short_name
 from ddecli.models.quiet import quiet_libraries
 from ddecli.sampling.folder import ImageTask, SampleFolder, list_tasks
+from ddecli.sampling.parameters import parameters_text, png_info
 from ddecli.sampling.prompts import PromptSet
 from ddecli.sampling.samplers import Sampler, Spacing, sampler_of
 from ddecli.sampling.sheet import contact_sheet
@@ -150,6 +153,7 @@ def sample_images(
     bar: contextlib.AbstractContextManager[Advance] = contextlib.nullcontext(lambda count=1, note="": None)
     if not quiet:
         bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
+    said = functools.partial(_said, model, sampler, settings.seed)
     # The pipelines' own warnings would repeat each truncated prompt in each batch.
     with bar as advance, quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
         saving: list[Future[None]] = []  # while the next batch is made: a PNG takes as long as a GPU's image
@@ -163,7 +167,7 @@ def sample_images(
             pixels = generate(model, batch, settings.seed, sampler.steps, sampler.guidance_scale)
             _wait_for(saving)
             saving = [
-                writers.submit(_save, picture, out / task.file_name)
+                writers.submit(_save, picture, out / task.file_name, said(task, picture))
                 for task, picture, is_missing in zip(batch, pixels, missing, strict=True)
                 if is_missing
             ]
@@ -189,9 +193,23 @@ def sample_images(
     )
 
 
-def _save(picture: np.ndarray, path: Path) -> None:
+def _said(model: DiffusionModel, sampler: Sampler, seed: int, task: ImageTask, picture: np.ndarray) -> str:
+    """What the file of a picture (height, width, 3) says of how it was made."""
+    return parameters_text(
+        task.prompt,
+        image_seed(task.prompt, task.image_index, seed),
+        (picture.shape[1], picture.shape[0]),
+        short_name(model.name),
+        sampler.name,
+        sampler.steps,
+        sampler.guidance_scale,
+        sampler.spacing,
+    )
+
+
+def _save(picture: np.ndarray, path: Path, said: str) -> None:
     with atomic_file(path, durable=False) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG")
+        Image.fromarray(picture).save(temporary, format="PNG", pnginfo=png_info(said))
 
 
 def _wait_for(saving: list[Future[None]]) -> None:

@@ -7,15 +7,20 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from ddecli import __version__
 from ddecli.core.errors import UserError
 from ddecli.core.files import read_yaml, write_text
 from ddecli.core.manifest import versions
-from ddecli.core.text import markdown, to_json
+from ddecli.core.text import markdown
 from ddecli.models.base import DiffusionModel
-from ddecli.models.presets import HUB_ID, resolve
+from ddecli.models.presets import HUB_ID, ModelSource, presets, resolve, short_name
+from ddecli.objectives.loss import Loss
 from ddecli.objectives.registry import known_loss
+from ddecli.training.card_use import in_other_programs, usage
 from ddecli.training.settings import TrainSettings
 
+OWN_LICENSE = "apache-2.0"
+"""Of this package, and the models in it."""
 SHOWN = (
     "model_revision", "model_sha256",
     "steps", "batch_size", "lr", "warmup", "beta", "error", "optimizer", "weight_ema", "lora", "segment",
@@ -50,6 +55,17 @@ def base_hub_id(name: str) -> str | None:
     return location if HUB_ID.fullmatch(location) and not Path(location).exists() else None
 
 
+def license_of(name: str, source: ModelSource) -> str | None:
+    """The licence of the model that a training started from, as the hub abbreviates it, if it is known.
+
+    What is trained from it has it too.
+    """
+    if source.is_tiny:
+        return OWN_LICENSE
+    base = base_hub_id(name)
+    return next((entry.get("license") for entry in presets().values() if entry["source"] == base), None)
+
+
 def _header(settings: TrainSettings, model: DiffusionModel) -> str:
     base = base_hub_id(settings.model)
     kind = "adapter" if settings.lora else "finetune"
@@ -58,6 +74,7 @@ def _header(settings: TrainSettings, model: DiffusionModel) -> str:
     tags = [family, "text-to-image", "preference-optimization", settings.loss, "ddecli"]
     data = ModelCardData(
         base_model=base,
+        license=license_of(settings.model, model.source),
         library_name="diffusers",
         pipeline_tag="text-to-image",
         tags=[*tags, "lora"] if settings.lora else tags,
@@ -67,8 +84,8 @@ def _header(settings: TrainSettings, model: DiffusionModel) -> str:
 
 
 def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any]) -> str:
-    base = base_hub_id(settings.model) or Path(settings.model).name
-    name = markdown(base)
+    name = markdown(base_hub_id(settings.model) or short_name(settings.model))
+    name += " with LoRA weights on it" if model.source.loras else ""
     what = f"LoRA weights of rank {settings.lora} for" if settings.lora else "A fine-tuned"
     loss = known_loss(settings.loss)
     values = settings.model_dump()
@@ -87,9 +104,10 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
             "## Use",
             "",
             "```python",
-            *_usage(settings, model, base),
+            *usage(settings, model.source, model.folder, type(model.pipeline).__name__),
             "```",
             "",
+            *([other, ""] if (other := in_other_programs(settings, model.source)) else []),
             "## Training",
             "",
             "| setting | value |",
@@ -110,21 +128,42 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
             "",
             ", ".join(f"{name} {version}" for name, version in versions().items()),
             "",
+            "## License",
+            "",
+            _license(license_of(settings.model, model.source), name),
+            "",
+            "## Citation",
+            "",
+            "```bibtex",
+            *_citation(loss),
+            "```",
+            "",
         ]
     )
 
 
-def _usage(settings: TrainSettings, model: DiffusionModel, base: str) -> list[str]:
-    pipeline = type(model.pipeline).__name__
-    lines = [f"from diffusers import {pipeline}", ""]
-    if not settings.lora:
-        return [*lines, f'pipeline = {pipeline}.from_pretrained(".")  # this folder, or its id on the hub']
-    on_hub = base_hub_id(settings.model) is not None
-    at = f'revision="{settings.model_revision}", ' if settings.model_revision else ""
+def _license(known: str | None, name: str) -> str:
+    if known is None:
+        return f"No licence is stated here: that of {name} holds for what was trained from it."
+    return f"`{known}`, as that of {name}, from which it was trained."
+
+
+def _citation(loss: Loss) -> list[str]:
+    """The paper of the loss, if there is one, and this program."""
+    own = [
+        "@software{ddecli,",
+        "  title = {ddecli: preference alignment of text-to-image diffusion models},",
+        f"  version = {{{__version__}}}",
+        "}",
+    ]
+    number = loss.paper.removeprefix("arXiv:")
+    if not number:
+        return own
     return [
-        "import torch",
-        *lines,
-        f"base = {to_json(base)}" + ("" if on_hub else "  # its folder on your machine"),
-        f"pipeline = {pipeline}.from_pretrained(base, {at}dtype=torch.float32)  # all parts in one precision",
-        'pipeline.load_lora_weights(".")  # this folder, or its id on the hub',
+        f"@misc{{arxiv-{number},",
+        f"  eprint = {{{number}}},",
+        "  archivePrefix = {arXiv},",
+        f"  url = {{https://arxiv.org/abs/{number}}}",
+        "}",
+        *own,
     ]

@@ -18,6 +18,7 @@ from ddecli.core.files import atomic_folder, write_text
 from ddecli.core.manifest import machine, versions
 from ddecli.core.run_files import forget_files, read_performance, write_performance
 from ddecli.training.card import write_card
+from ddecli.training.card_use import keep_loras_below
 from ddecli.training.checkpoint import remove_all_but_last
 from ddecli.training.holdout import worse_than_base
 from ddecli.training.record import MetricsLog
@@ -172,6 +173,8 @@ class RunRecord:
             }
         with atomic_folder(out / "model") as folder:
             trainer.model.save(folder, weights, settings.lora_format, out.resolve().name)
+            if settings.lora:
+                keep_loras_below(folder, trainer.model.source)
             saved = {
                 f"model/{file.relative_to(folder)}": file for file in folder.rglob("*") if file.is_file()
             }

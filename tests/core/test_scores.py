@@ -62,11 +62,17 @@ def test_a_score_of_no_image(old, column):
 
 
 def test_what_was_skipped_is_read_back(folder):
-    assert load_skipped(folder) == []
+    assert load_skipped(folder) == [] and not (folder / "scores-skipped.jsonl").exists()
     row = {"file": "ä.png", "reason": "unreadable", "detail": "cut off"}
     write(replace(load_scores(folder), skipped=[row]), folder)
     assert load_skipped(folder) == [row]
     assert json.loads((folder / "scores.json").read_text())["skipped"] == 1
+    (folder / "scores-skipped.jsonl").unlink()
+    with pytest.raises(UserError, match=r"scores-skipped\.jsonl does not exist"):
+        load_skipped(folder)
+    write(replace(load_scores(folder), skipped=[]), folder)  # nothing is left of an earlier list
+    assert load_skipped(folder) == [] and not (folder / "scores-skipped.jsonl").exists()
+    write(replace(load_scores(folder), skipped=[row]), folder)
     change_card(folder)
     (folder / "scores-skipped.jsonl").write_text("{")
     with pytest.raises(UserError, match=r"scores-skipped\.jsonl is damaged at line 1"):

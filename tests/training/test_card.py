@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 
 from ddecli.core.errors import UserError
 from ddecli.models.load import load_model
+from ddecli.models.presets import resolve
 from ddecli.training import hub
 from ddecli.training.card import base_hub_id, write_card
 from ddecli.training.settings import TrainSettings, resolve_settings
@@ -30,7 +31,9 @@ def card(tmp_path: Path, sd_folder: Path) -> Callable[..., ModelCard]:
 
     def make(lora: bool = False, **given: Any) -> ModelCard:
         model = load_model(str(sd_folder), encoders=False)
-        write_card(tmp_path, resolve_settings(given | ({"lora": 4} if lora else {})), model, PAIRS)
+        settings = resolve_settings(given | ({"lora": 4} if lora else {}))
+        model.source = resolve(settings.model)
+        write_card(tmp_path, settings, model, PAIRS)
         return ModelCard.load(tmp_path / "README.md")
 
     return make
@@ -45,7 +48,9 @@ def test_the_card_of_a_model_from_the_hub(card: Callable[..., ModelCard]) -> Non
     assert "| beta | 321.0 |" in found.text and "2411.14871" in found.text
     assert "1,200 pairs of 2,100 images" in found.text and "dropped: 17 (tie)" in found.text
     assert "my-pairs" in found.text and "secret" not in found.text
-    assert 'StableDiffusionPipeline.from_pretrained(".")' in found.text and "torch " in found.text
+    assert "StableDiffusionPipeline.from_pretrained(here)" in found.text and "torch " in found.text
+    assert data["license"] == "creativeml-openrail-m" and "`creativeml-openrail-m`, as that of" in found.text
+    assert "eprint = {2411.14871}" in found.text and "@software{ddecli," in found.text
 
 
 def test_the_card_of_lora_weights(card: Callable[..., ModelCard]) -> None:
@@ -53,6 +58,23 @@ def test_the_card_of_lora_weights(card: Callable[..., ModelCard]) -> None:
     assert found.data.to_dict()["base_model_relation"] == "adapter"
     assert 'base = "stable-diffusion-v1-5/stable-diffusion-v1-5"\n' in found.text
     assert "load_lora_weights" in found.text
+    assert "In ComfyUI, A1111 and their kin: `sd15-uniform-lora4-kohya.safetensors`" in found.text
+    assert "ComfyUI" not in card(lora=True, model="sd15", loss="uniform", lora_format="diffusers").text
+
+
+@pytest.mark.parametrize(
+    ("model", "license", "said"),
+    [
+        ("sdxl", "openrail++", "`openrail++`, as that of stabilityai/"),
+        ("tiny", "apache-2.0", "`apache-2.0`"),
+        ("owner/model", None, "that of owner/model holds"),
+    ],
+)
+def test_the_license_is_that_of_the_base(
+    card: Callable[..., ModelCard], model: str, license: str | None, said: str
+) -> None:
+    found = card(model=model, loss="dde")
+    assert found.data.to_dict().get("license") == license and said in found.text
 
 
 def test_the_base_of_a_local_model_is_no_hub_id(card: Callable[..., ModelCard], tmp_path: Path) -> None:
