@@ -15,6 +15,8 @@ pytestmark = needs_chromium
 
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 720)])
 def test_it_fits_a_phone_and_a_laptop(folders: list[Path], tmp_path: Path, width: int, height: int) -> None:
+    from selenium.webdriver.common.keys import Keys
+
     (folders[0] / "0.txt").write_text("a very long prompt, with an unbroken " + 40 * "word" + " in it, " * 40)
     with chromium(width, height) as driver, collecting(tmp_path, *folders) as (address, _):
         page = Page(driver, address)
@@ -30,6 +32,9 @@ def test_it_fits_a_phone_and_a_laptop(folders: list[Path], tmp_path: Path, width
                 assert x >= 0 and y >= 0 and x + wide <= width + 0.5 and y + high <= height + 0.5
                 assert wide >= 40 and high >= 40  # wide enough for a thumb
             assert min(boxes[0][3], boxes[1][3]) >= height / 4
+            if page.script("document.getElementById('prompt').scrollHeight > 200"):
+                page.press(Keys.PAGE_DOWN)
+                assert page.script("document.getElementById('prompt').scrollTop") > 20
             left = page.text("choices").split()[0]
             assert left == ("Upper" if width < 500 else "Left")
             driver.find_element("css selector", "[data-choice=tie]").click()

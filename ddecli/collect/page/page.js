@@ -7,6 +7,7 @@ const KEYS = {
   ArrowUp: "both bad", 4: "both bad", b: "both bad",
   u: "undo", Backspace: "undo",
   z: "zoom", " ": "zoom",
+  PageUp: "back", PageDown: "on", // through a long prompt
   w: "up", a: "west", s: "down", d: "east",
 };
 const MOVES = { up: [0, -10], down: [0, 10], west: [-10, 0], east: [10, 0] };
@@ -145,6 +146,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   if (what === "undo") { if (!at("undo").disabled) act("undo", { voter }); }
   else if (what === "zoom") zoom(!document.body.classList.contains("zoomed"));
+  else if (what === "back" || what === "on") at("prompt").scrollBy(0, (what === "on" ? 1 : -1) * at("prompt").clientHeight);
   else if (what in MOVES) {
     centre = centre.map((value, axis) => Math.min(100, Math.max(0, value + MOVES[what][axis])));
     place();
