@@ -12,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 
 from ddecli import __version__
 from ddecli.cli import (
+    card,
     choose,
     collect,
     distance,
@@ -50,6 +51,7 @@ app.command("inception")(inception.inception)
 app.command("distance")(distance.distance)
 app.command("export")(export.export)
 app.command("merge")(merge.merge)
+app.command("card")(card.card)
 app.command("choose")(choose.choose)
 app.command("table")(table.table)
 app.command("report")(report.report)

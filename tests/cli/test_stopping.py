@@ -52,6 +52,7 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
         "ddecli.export.export.export_images",
         OVER,
     ),
+    (("card", "run", "images"), "ddecli.publishing.card.show_in_card", OVER),
     (("merge", "tiny", "--out", "out"), "ddecli.models.merge.merge", OVER),
     (("report", "x.yaml", "--out", "out"), "ddecli.reproduction.article.write.write_report", OVER),
     (("list", "losses"), "ddecli.cli.listing.rows_of", OVER),

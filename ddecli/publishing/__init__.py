@@ -1,0 +1,1 @@
+"""What a finished run shows the world: its card with pictures and scores."""
