@@ -36,6 +36,8 @@ TEMPLATE = (
 """What Qwen2-VL's template makes of a picture and a text."""
 TEMPLATE_3 = TEMPLATE[: TEMPLATE.index("{% if loop.first")] + TEMPLATE[TEMPLATE.index("<|im_start|>{{") :]
 """What Qwen3-VL's makes of them: nothing stands before."""
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Mean and deviation of the colours by Qwen3-VL."""
 CLIP_NORM = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 WIDTH = 32
 
@@ -234,3 +236,29 @@ def save_qwen3_vl(folder: Path, words: Qwen2Tokenizer, seed: int = 0) -> Path:
     model.bfloat16().save_pretrained(folder, max_shard_size="100KB")
     save_processor(folder, words, TEMPLATE_3, processor)
     return folder
+
+
+def generated(
+    model: Qwen3VLForConditionalGeneration,
+    words: Qwen2Tokenizer,
+    image: Image.Image,
+    grid: tuple[int, int],
+    text: str,
+) -> torch.Tensor:
+    """Probabilities of the first token that is generated, (V,), of inputs made by hand."""
+    pixels = patches_of(image, grid, 16, HALVES)
+    shown = "<|vision_start|>" + "<|image_pad|>" * (len(pixels) // 4) + "<|vision_end|>"
+    told = f"<|im_start|>user\n{shown}{text}<|im_end|>\n<|im_start|>assistant\n"
+    tokens = torch.tensor([words(told).input_ids])
+    out = model.generate(
+        input_ids=tokens,
+        attention_mask=torch.ones_like(tokens),
+        pixel_values=pixels,
+        image_grid_thw=torch.tensor([[1, grid[1], grid[0]]]),
+        mm_token_type_ids=(tokens == words.convert_tokens_to_ids("<|image_pad|>")).int(),
+        max_new_tokens=1,
+        do_sample=False,
+        output_scores=True,
+        return_dict_in_generate=True,
+    )
+    return out.scores[0].softmax(-1)[0]

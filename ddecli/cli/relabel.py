@@ -72,8 +72,13 @@ def load_relabel(
     from ddecli.data.relabel import PairScorer, Relabel
     from ddecli.models.quiet import quiet_libraries
     from ddecli.scoring.published import scorer_source
-    from ddecli.scoring.score import load_scorer
+    from ddecli.scoring.score import load_scorer, scorer_class
 
+    if asking := next((metric for metric in thresholds if scorer_class(metric).asks), None):
+        raise UserError(
+            f"--relabel {asking} needs questions about each prompt, which pairs do not come with: leave it out, or "
+            f"give as --data a sample that ddecli score --metric {asking} has scored."
+        )
     given = scorer_folders(folders)
     sources = {metric: scorer_source(metric, "tiny" if tiny else "real", given) for metric in thresholds}
     with quiet_libraries():

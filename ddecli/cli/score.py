@@ -49,7 +49,8 @@ def score(
         Path | None,
         typer.Option(
             help="A table with file_name and prompt (.csv, .tsv, .jsonl, .json), or any list that ddecli sample "
-            "--prompts takes, a prompt an image in the order of the files' names. If not given: metadata.jsonl, "
+            "--prompts takes, a prompt an image in the order of the files' names. Images of ddecli sample know their "
+            "prompts: of them it is the list they are of, with what that says of each. If not given: metadata.jsonl, "
             "metadata.csv, or a .txt beside each image."
         ),
     ] = None,
@@ -68,7 +69,7 @@ def score(
             "hps also HPS_v2_compressed.pt, for aesthetic sac+logos+ava1-l14-linearMSE.pth, for imagereward "
             "ImageReward.pt with med_config.json (and, without a network, bert-base-uncased's tokenizer.json and "
             "tokenizer_config.json), for hpsv3 HPSv3.safetensors (and the small files of Qwen2-VL-7B-Instruct), "
-            "for vqascore a Qwen3-VL. The folder of clip also gives hps and pickscore their tokenizer.",
+            "for vqascore and soft-tifa a Qwen3-VL. The folder of clip also gives hps and pickscore their tokenizer.",
         ),
     ] = None,
     pin: Annotated[
@@ -135,7 +136,6 @@ def score(
         from ddecli.stats.changes import changes
         from ddecli.stats.compare import compare, summarize
         from ddecli.stats.decline import decline
-        from ddecli.stats.groups import kinds_beside
 
         shown = with_parts(metrics)  # imports their scorers
     settings = ScoringSettings(metrics, family, folders, batch_size, max_bad, choose_device(device), pins)
@@ -153,8 +153,7 @@ def score(
             console.print(warning)
 
     summaries = [summary.as_dict() for summary in summarize(mine)]
-    kinds = kinds_beside([images.folder]) if images.folder is not None and images.protocol else []
-    by_kind = _by_kind(kinds, mine, theirs if other else None)
+    by_kind = _by_kind(_kinds_of(images), mine, theirs if other else None)
     if as_json:
         answer = {"source": images.name, "scores": summaries, "skipped": len(scores.skipped)}
         if images.left_out:
@@ -178,6 +177,15 @@ def score(
     if other:
         show_text(ABOUT)
         _show_pictures(images, other, changes(mine, theirs))
+
+
+def _kinds_of(images: ImageSet) -> list[Kind]:
+    """The kinds that the prompts fall into, as --prompts or the sample's own list has them."""
+    from ddecli.stats.groups import kinds_beside, kinds_of
+
+    if images.prompts_file is not None:
+        return kinds_of(images.rows)
+    return kinds_beside([images.folder]) if images.folder is not None and images.protocol else []
 
 
 def _by_kind(kinds: list[Kind], mine: ScoreSet, theirs: ScoreSet | None) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from ddecli.core.text_tables import SUFFIXES, place, read_items
 
 COLUMNS = ("prompt", "caption", "text")
 """Names of the column of prompts that are looked for, upper or lower case."""
-GROUPS = ("category", "challenge", "style", "tag")
+GROUPS = ("category", "challenge", "style", "tag", "atom_count")
 """Names of the columns that say what kind of prompt one is, upper or lower case."""
 
 
@@ -33,9 +33,12 @@ class PromptRow:
     def groups(self) -> dict[str, str]:
         """Of which kind the prompt is, by the name of the division in lower case."""
         return {
-            name.lower(): value
+            name.lower(): str(value)
             for name, value in self.about.items()
-            if name.lower() in GROUPS and isinstance(value, str) and value
+            if name.lower() in GROUPS
+            and isinstance(value, str | int)
+            and not isinstance(value, bool)
+            and value != ""
         }
 
 

@@ -104,6 +104,14 @@ METRICS = {
         folder="a Qwen3-VL folder as transformers saves it",
         companion_files=QWEN_FILES,
     ),
+    "soft-tifa": PublishedMetric(
+        "Soft-TIFA",
+        "Soft-TIFA of GenEval 2 by Qwen3-VL: the questions of its list, and how probable their right answers are; "
+        "18 GB, for a GPU",
+        QWEN3_VL,
+        folder="a Qwen3-VL folder as transformers saves it",
+        companion_files=QWEN_FILES,
+    ),
     "aesthetic": PublishedMetric(
         "Aesthetic",
         "LAION aesthetic predictor v2: a linear head on CLIP ViT-L/14, about 1 to 10, blind to the prompt",
@@ -156,7 +164,8 @@ def check_metrics(names: Iterable[str]) -> tuple[str, ...]:
 def scorer_source(metric: str, scorer_set: str, folders: Mapping[str, Path] | None = None) -> ScorerSource:
     """Where the model of a metric lies: the folder given for it, the tiny world's weights, or the hub.
 
-    A folder given for `clip` also serves the other metrics that need CLIP-H's tokenizer and image processor.
+    A folder given for `clip` also serves the other metrics that need CLIP-H's tokenizer and image processor, one given
+    for `vqascore` or `soft-tifa` both.
 
     Raises:
         UserError: the metric has no model in this set (`tiny` or `real`).
@@ -166,8 +175,10 @@ def scorer_source(metric: str, scorer_set: str, folders: Mapping[str, Path] | No
     companion: Path | str | None = preset.companion
     if companion == CLIP_H and "clip" in folders:
         companion = folders["clip"]
-    if metric in folders:
-        return ScorerSource(folders[metric].name, folders[metric], companion)
+    judges = (name for name in folders if preset.hub_id == QWEN3_VL == METRICS[name].hub_id)
+    given = metric if metric in folders else next(judges, None)
+    if given is not None:
+        return ScorerSource(folders[given].name, folders[given], companion)
     if scorer_set == "tiny":
         folder = WORLD_WEIGHTS / (preset.builtin or metric)
         if not folder.is_dir():

@@ -37,6 +37,7 @@ SCORERS = {
     "pickscore": "pickscore.PickScore",
     "imagereward": "imagereward.ImageReward",
     "vqascore": "vqascore.VqaScore",
+    "soft-tifa": "soft_tifa.SoftTifa",
     "aesthetic": "aesthetic.AestheticScore",
     "truth": "truth.TruthScore",
     "attributes": "truth.AttributesScore",
@@ -159,6 +160,8 @@ def score_images(
     for metric in metrics:
         scorer = scorers(metric, sources[metric])
         check_pin(scorer.card, settings.pins.get(metric, ""))
+        if scorer.asks:
+            scorer.learn(source.rows)
         if earlier and earlier.scorers.get(metric) == scorer.card:
             console.print(f"{metric}: kept, {source.name} was scored with the same model before.")
             _take_over(scores, earlier, metric)

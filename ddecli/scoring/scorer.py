@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil
 
 from ddecli.core.errors import read_by_others
+from ddecli.core.prompts import PromptRow
 from ddecli.models.quiet import hide_progress_bars
 from ddecli.scoring.published import ScorerSource
 from ddecli.scoring.weights import Weights, find_weights
@@ -30,6 +31,7 @@ class Scorer(ABC):
     needs: what must be found, for the error when it cannot be loaded.
     example: a prompt that it can be tried with.
     part_scales: the scale of each other score that the same embeddings give (`parts`).
+    asks: whether it must `learn` what is known of the prompts before it can score.
     """
 
     name: ClassVar[str]
@@ -37,6 +39,7 @@ class Scorer(ABC):
     needs: ClassVar[str]
     example: ClassVar[str] = "a picture"
     part_scales: ClassVar[dict[str, str]] = {}
+    asks: ClassVar[bool] = False
     model: nn.Module
     image_processor: CLIPImageProcessorPil
 
@@ -93,6 +96,13 @@ class Scorer(ABC):
         score = self.score([Image.new("RGB", (64, 64), "grey")], [self.example])
         if score.shape != (1,) or not torch.isfinite(score).all():
             raise ValueError("the score of a grey picture is no number")
+
+    def learn(self, rows: Sequence[PromptRow]) -> None:  # noqa: B027  # most need the prompt alone
+        """Take up what a list says of the prompts beside their words; what changes scores goes into `card`.
+
+        Raises:
+            UserError: it cannot be used.
+        """
 
     def check_prompts(self, prompts: Sequence[str]) -> None:  # noqa: B027  # most can judge any
         """Refuse prompts that it cannot judge by.

@@ -19,7 +19,8 @@ from ddecli.core.images import open_image
 from ddecli.core.inside import inside
 from ddecli.core.paths import readable_file
 from ddecli.core.picture_files import CAPTIONS, PictureFiles, key, list_pictures, say_left_out, say_read
-from ddecli.core.prompts import COLUMNS, column_of, read_prompts
+from ddecli.core.prompt_rows import load_prompt_rows, row_id
+from ddecli.core.prompts import COLUMNS, PromptRow, column_of, read_prompt_rows
 from ddecli.core.protocol import (
     CONTACT_SHEET,
     LOGITS,
@@ -57,7 +58,8 @@ class ScoredImage:
 class ImageSet:
     """The images of one source.
 
-    `bad` rows cannot be used; `folder` is None for files given by name; `left_out` counts other files by their ending.
+    `bad` rows cannot be used; `folder` is None for files given by name; `left_out` counts other files by their ending;
+    `prompts_file` is the list of prompts that was given with them.
     """
 
     name: str
@@ -66,6 +68,18 @@ class ImageSet:
     folder: Path | None = None
     protocol: dict[str, Any] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    prompts_file: Path | None = None
+
+    @cached_property
+    def rows(self) -> list[PromptRow]:
+        """What is known of the prompts: the rows of the list given, else those that a sample keeps, else none.
+
+        Raises:
+            UserError: they are damaged.
+        """
+        if self.prompts_file is not None:
+            return read_prompt_rows(self.prompts_file)
+        return load_prompt_rows(self.folder) if self.folder is not None and self.protocol is not None else []
 
     @cached_property
     def images_sha256(self) -> str:
@@ -84,7 +98,8 @@ def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path
     """Read one folder of images, or image files given by name, with their prompts.
 
     Prompts come from `prompt` (one for all), else `prompts_file`, else the folder's metadata.jsonl or
-    metadata.csv, else a `.txt` file beside each image.
+    metadata.csv, else a `.txt` file beside each image. A sample knows its prompts: a `prompts_file` that does not name
+    images must be the list they are of.
 
     Raises:
         UserError: missing path, no images, no prompts, an empty prompt, or counts that do not match.
@@ -101,6 +116,7 @@ def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path
             raise UserError("Give folders, or image files, not both.")
         return _read_folder(paths[0], prompt, prompts_file)
     source = ImageSet(", ".join(path.name for path in paths[:3]) + (" ..." if len(paths) > 3 else ""), [])
+    source.prompts_file = prompts_file
     given = [{"path": path, "caption": _caption(path)} for path in paths]
     _add(source, _with_prompts(given, prompt, prompts_file, Path()))
     if source.bad:
@@ -172,13 +188,15 @@ def protocol_of(folder: Path) -> dict[str, Any] | None:
 
 
 def _read_folder(folder: Path, prompt: str | None, prompts_file: Path | None) -> ImageSet:
-    source = ImageSet(str(folder), [], folder=folder, protocol=protocol_of(folder))
-    if prompt is None and prompts_file is None and (folder / METADATA).exists():
+    source = ImageSet(str(folder), [], folder=folder, protocol=protocol_of(folder), prompts_file=prompts_file)
+    knows = prompts_file is None or (source.protocol is not None and not _names_files(prompts_file))
+    if prompt is None and knows and (folder / METADATA).exists():
         _add(source, _metadata_rows(folder / METADATA, folder))
         if source.protocol is not None:
             names = [(image.path.name, image.prompt, image.image_index) for image in source.images]
             names += [(name, "", -1) for name, _ in source.bad]
             check_listing(folder, source.protocol, names)
+            _check_list(source)
     elif prompt is None and prompts_file is None and (folder / METADATA_CSV).exists():
         _add(source, _metadata_rows(folder / METADATA_CSV, folder))
     else:
@@ -204,13 +222,26 @@ def _with_prompts(
     elif _names_files(prompts_file):
         yield from _metadata_rows(prompts_file, folder)
     else:
-        prompts = read_prompts(prompts_file)
-        if len(prompts) != len(files):
+        rows = read_prompt_rows(prompts_file)
+        if len(rows) != len(files):
             raise UserError(
-                f"{prompts_file} has {len(prompts)} prompts for {len(files)} images: give one an image, or a table "
+                f"{prompts_file} has {len(rows)} prompts for {len(files)} images: give one an image, or a table "
                 "with a column file_name."
             )
-        yield from ({**file, "prompt": prompt} for file, prompt in zip(files, prompts, strict=True))
+        yield from ({**file, "prompt": row.prompt} for file, row in zip(files, rows, strict=True))
+
+
+def _check_list(source: ImageSet) -> None:
+    """Refuse a list of prompts that a sample is not of."""
+    if source.prompts_file is None:
+        return
+    listed = {row_id(row) for row in source.rows}
+    other = next((image for image in source.images if image.prompt_id not in listed), None)
+    if other is not None:
+        raise UserError(
+            f'{source.prompts_file} has no prompt "{other.prompt[:80]}", of which {source.name} has an image: give the '
+            "list that it was sampled from, or a table with a column file_name."
+        )
 
 
 def _caption(image: Path) -> Path | None:

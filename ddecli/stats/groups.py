@@ -10,6 +10,7 @@ import numpy as np
 
 from ddecli.core.ledger import note
 from ddecli.core.prompt_rows import PROMPT_ROWS, Groups, groups_of, load_prompt_rows
+from ddecli.core.prompts import PromptRow
 from ddecli.core.scores import MetricScores, ScoreSet
 
 
@@ -31,8 +32,13 @@ def kinds_beside(folders: Iterable[str | Path]) -> list[Kind]:
     for folder in map(Path, folders):
         if rows := load_prompt_rows(folder):
             note(folder / PROMPT_ROWS)
-            return list(_kinds(groups_of(rows)))
+            return kinds_of(rows)
     return []
+
+
+def kinds_of(rows: Iterable[PromptRow]) -> list[Kind]:
+    """The kinds that the prompts of a list fall into, in its order."""
+    return list(_kinds(groups_of(rows)))
 
 
 def _kinds(groups: Groups) -> Iterator[Kind]:

@@ -91,6 +91,7 @@ WRONG = {
     "--relabel nothing": "There is no metric 'nothing': choose from clip, hps,",
     "--relabel none --relabel clip": "--relabel none stands alone: leave it out, or --relabel clip.",
     "--relabel imagereward": "The tiny world has no imagereward: leave it out, or take the real one with --scorer",
+    "--relabel soft-tifa": "--relabel soft-tifa needs questions about each prompt, which pairs do not come with",
     "--relabel clip --relabel hps --relabel-threshold 0.1": "write METRIC=X, as in clip=0.1.",
     "--relabel clip --relabel-threshold hps=0.1": "needs a scorer that decides: it is one of clip.",
     "--relabel-threshold 0.1": "needs a scorer that decides: none is given with --relabel.",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
+import tiny_qwen
 from cli_checks import assert_one_sentence
 from hub_cache import make_hub
 from PIL import Image
@@ -187,6 +188,50 @@ def test_kinds_of_prompts_are_shown_beside_the_whole(
     table = ddecli("table", f"A={a}", f"B={b}")
     assert table.code == 0 and "### Mean scores by category, with 95 % intervals" in table.out
     assert "| Round | 1 | A | " in table.out
+
+
+def test_the_questions_of_geneval_2(
+    ddecli: Run, scorer: tuple[str, ...], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """By skill and by number of atoms; of a sample of plain prompts they come from the list."""
+    words = tiny_qwen.tokenizer("Yes yes one two Is it a red circle? How many? Answer in one word. " * 20)
+    judge = tiny_qwen.save_qwen3_vl(tmp_path_factory.mktemp("judge") / "qwen", words)
+    folder, listed = sample(tmp_path / "base"), tmp_path / "geneval2_data.jsonl"
+    asked = [["Is it red?", "Yes"], ["How many?", "one"]]
+    rows = [
+        {"prompt": PROMPTS[1], "atom_count": 1, "vqa_list": asked[:1], "skills": ["attribute"]},
+        {"prompt": PROMPTS[0], "atom_count": 2, "vqa_list": asked, "skills": ["attribute", "count"]},
+    ]
+    listed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ("score", folder, "--metric", "soft-tifa", "--scorer", f"soft-tifa={judge}")
+    assert_one_sentence(ddecli(*command), 'soft-tifa has no questions for "a red circle"')
+    assert not (folder / "scores.json").exists()
+    typed = ddecli(*command, "--prompts", listed, "--json")
+    assert typed.code == 0, typed.error
+    found = json.loads(typed.out)
+    means = {row["metric"]: (row["images"], row["mean"]) for row in found["scores"]}
+    assert {name: images for name, (images, _) in means.items()} == {
+        "soft-tifa": 6, "soft-tifa.am": 6, "soft-tifa.attribute": 6, "soft-tifa.count": 3,
+    }  # fmt: skip
+    assert means["soft-tifa"][1] <= means["soft-tifa.am"][1]
+    kinds = {(row["division"], row["kind"]): row["scores"] for row in found["kinds"]}
+    assert list(kinds) == [("atom_count", "1"), ("atom_count", "2")]
+    one = {row["metric"]: row["mean"] for row in kinds["atom_count", "1"]}
+    assert one["soft-tifa"] == pytest.approx(one["soft-tifa.am"])
+    assert "scores by atom_count (95 % intervals)" in ddecli(*command, "--prompts", listed).out
+    other = sample(tmp_path / "other", seed=1)
+    against = ddecli(*command, "--against", other, "--prompts", listed)
+    assert against.code == 0 and "soft-tifa.count" in against.out
+
+    listed.write_text(json.dumps(rows[0]) + "\n")
+    typed = ddecli(*command, "--prompts", listed)
+    assert_one_sentence(typed, 'geneval2_data.jsonl has no prompt "a red circle"')
+    rows[1]["skills"] = ["attribute"]
+    listed.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert_one_sentence(ddecli(*command, "--prompts", listed), 'asks about "a red circle" is not as in')
+    plain = ("--prompt", "a cat", "--family", "real")
+    typed = ddecli("score", next(folder.glob("*.png")), *command[2:], *plain)
+    assert_one_sentence(typed, 'no questions for "a cat"')
 
 
 def test_against_another_protocol_or_other_prompts(

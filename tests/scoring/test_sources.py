@@ -106,6 +106,26 @@ def test_prompts_of_any_list_one_an_image(folder: Path, tmp_path: Path) -> None:
     assert found(source) == [("a.jpg", "one two", 0), ("b.png", "two", 0), ("c.PNG", "three", 0)]
 
 
+def test_a_sample_knows_the_prompts_of_its_images(make_sample: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_sample(per_prompt=1)
+    own = found(read_source([folder]))
+    listed = tmp_path / "list.jsonl"
+    listed.write_text(
+        "".join(json.dumps({"prompt": prompt, "more": 1}) + "\n" for _, prompt, _ in reversed(own))
+        + '{"prompt": "not sampled"}\n'
+    )
+    source = read_source([folder], prompts_file=listed)
+    assert found(source) == own
+    assert [row.about.get("more") for row in source.rows] == [1, 1, 1, None]
+    listed.write_text('{"prompt": "a red circle"}\n' * 3)
+    with pytest.raises(
+        UserError, match=r'list\.jsonl has no prompt "a blue star on white", of which .* has an image'
+    ):
+        read_source([folder], prompts_file=listed)
+    listed.write_text(json.dumps({"file_name": own[0][0], "prompt": "a dog"}) + "\n")
+    assert found(read_source([folder], prompts_file=listed)) == [(own[0][0], "a dog", 0)]
+
+
 @pytest.mark.parametrize("kind", ["option", "table", "jsonl", "csv"])
 def test_prompts_by_file_name(folder: Path, tmp_path: Path, kind: str) -> None:
     rows = [{"file_name": "c.PNG", "prompt": "three, or so"}, {"file_name": "a.jpg", "prompt": "one"}]

@@ -29,7 +29,6 @@ SIZES = [(256, 256), (60, 30), (500, 700), (20, 90)]
 """Widths and heights."""
 GRIDS = [(16, 16), (24, 12), (32, 44), (8, 34)]
 """Patches across and down, of which four are one token."""
-HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -52,32 +51,6 @@ def pictures() -> list[Image.Image]:
     return [Image.fromarray(each).resize(size) for each, size in zip(coarse, SIZES, strict=True)]
 
 
-def generated(
-    model: Qwen3VLForConditionalGeneration,
-    words: Qwen2Tokenizer,
-    image: Image.Image,
-    grid: tuple[int, int],
-    text: str,
-) -> torch.Tensor:
-    """Probabilities of the first token that is generated, (V,), of inputs made by hand."""
-    pixels = tiny_qwen.patches_of(image, grid, 16, HALVES)
-    shown = "<|vision_start|>" + "<|image_pad|>" * (len(pixels) // 4) + "<|vision_end|>"
-    told = f"<|im_start|>user\n{shown}{text}<|im_end|>\n<|im_start|>assistant\n"
-    tokens = torch.tensor([words(told).input_ids])
-    out = model.generate(
-        input_ids=tokens,
-        attention_mask=torch.ones_like(tokens),
-        pixel_values=pixels,
-        image_grid_thw=torch.tensor([[1, grid[1], grid[0]]]),
-        mm_token_type_ids=(tokens == words.convert_tokens_to_ids("<|image_pad|>")).int(),
-        max_new_tokens=1,
-        do_sample=False,
-        output_scores=True,
-        return_dict_in_generate=True,
-    )
-    return out.scores[0].softmax(-1)[0]
-
-
 @pytest.fixture(scope="module")
 def expected(judge: Path, words: Qwen2Tokenizer) -> list[float]:
     model = Qwen3VLForConditionalGeneration.from_pretrained(judge, dtype=torch.float32)
@@ -86,7 +59,7 @@ def expected(judge: Path, words: Qwen2Tokenizer) -> list[float]:
     found = []
     for image, grid, prompt in zip(pictures(), GRIDS, PROMPTS, strict=True):
         question = 'Does this image show "' + prompt + '"? Answer the question with Yes or No.'
-        next_token = generated(model, words, image, grid, question)
+        next_token = tiny_qwen.generated(model, words, image, grid, question)
         found.append(sum(next_token[token].item() for token in yes))
     return found
 
@@ -156,7 +129,7 @@ def test_a_small_model_whose_words_go_in_and_out_by_one_tensor(
             (tmp_path / file.name).write_bytes(file.read_bytes())
     tied.eval().save_pretrained(tmp_path)
     text = 'Does this image show "a"? Answer the question with Yes or No.'
-    next_token = generated(tied, words, pictures()[0], GRIDS[0], text)
+    next_token = tiny_qwen.generated(tied, words, pictures()[0], GRIDS[0], text)
     expected = sum(next_token[words(way).input_ids[0]].item() for way in ("Yes", "yes", " Yes", " yes"))
     np.testing.assert_allclose(from_folder(tmp_path).score(pictures()[:1], ["a"]), [expected], rtol=1e-4)
 

@@ -12,9 +12,16 @@ from ddecli.core.errors import UserError
 from ddecli.core.prompt_rows import write_prompt_rows
 from ddecli.core.prompts import PromptRow
 from ddecli.core.protocol import prompt_id
-from ddecli.stats.groups import Kind, kinds_beside, of_prompts, sampled_kinds
+from ddecli.stats.groups import Kind, kinds_beside, kinds_of, of_prompts, sampled_kinds
 
 IDS = [f"{number:012x}" for number in range(6)]
+
+
+def test_numbers_tell_kinds_apart() -> None:
+    """As the atoms of GenEval 2 do; a truth value does not."""
+    rows = [PromptRow("a", {"atom_count": 3, "tag": True}), PromptRow("b", {"atom_count": 10, "tag": False})]
+    found = [(each.division, each.name, each.prompts) for each in kinds_of(rows)]
+    assert found == [("atom_count", "3", {prompt_id("a")}), ("atom_count", "10", {prompt_id("b")})]
 
 
 def test_kinds_are_those_of_the_first_list_that_is_there(tmp_path: Path) -> None:
