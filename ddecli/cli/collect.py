@@ -73,7 +73,7 @@ def collect(
     other or at the same time.
     """
     from ddecli.collect.ask import ask, sum_up
-    from ddecli.core.console import echo
+    from ddecli.core.console import console, echo
     from ddecli.core.errors import UserError
     from ddecli.core.text import to_json
 
@@ -89,10 +89,10 @@ def collect(
         )
     if as_json:
         echo(to_json(summary.as_dict()))
-        return
-    _print(summary)
-    again = "" if summary_only else "The same command goes on. "
-    echo(f"{again}To train on these votes: ddecli prepare --model MODEL --data {out}")
+    else:
+        _print(summary)
+    again = "" if summary_only else "Run the same command again to go on. "
+    console.print(f"{again}To train on these votes: ddecli prepare --model MODEL --data {out}")
 
 
 def _print(summary: VotesSummary) -> None:
