@@ -23,7 +23,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -199,9 +199,8 @@ def starting(scratch: Path, store: Path, rounds: int) -> Rates:
     }
 
 
-def measured(parts: Sequence[str], rounds: int) -> dict[str, Rates]:
-    """What is asked for, each part under its name."""
-    found: dict[str, Rates] = {}
+def measured(parts: Sequence[str], rounds: int) -> Iterator[tuple[str, Rates]]:
+    """What is asked for, part by part."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         store = scratch / "pairs"
@@ -216,10 +215,7 @@ def measured(parts: Sequence[str], rounds: int) -> dict[str, Rates]:
             "pictures": lambda: speed_growth.with_pictures(scratch, rounds),
         }
         for part in parts:
-            found[part] = works[part]()
-            for name, each in found[part].items():
-                print(f"{part:10} {name:34} {each}", flush=True)
-    return found
+            yield part, works[part]()
 
 
 def main() -> None:
@@ -243,11 +239,15 @@ def main() -> None:
         },
         "batch_size": BATCH,
         "rounds": options.rounds,
-        "measured": measured(options.only, options.rounds),
         "machine": machine(),
         "versions": versions(),
+        "measured": {},
     }
-    write_json(options.out, found)
+    for part, rates in measured(options.only, options.rounds):
+        found["measured"][part] = rates
+        write_json(options.out, found)
+        for name, each in rates.items():
+            print(f"{part:10} {name:34} {each}", flush=True)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def coefficients(
 ) -> None:
     """The weights of the losses by timestep: 1/SNR(t), its half, 1/2 and t lambda_t (paper, Sec. 3.4)."""
     from ddecli.figures import coefficients as drawn
-    from ddecli.models.load import load_schedule
+    from ddecli.models.schedulers import load_schedule
     from ddecli.objectives.registry import loss_weights
 
     schedule = load_schedule(model)

@@ -34,7 +34,7 @@ def report(
     """
     from ddecli.core.console import console, echo
     from ddecli.core.text import to_json
-    from ddecli.models.load import load_schedule, load_scheduler
+    from ddecli.models.schedulers import load_schedule, load_scheduler
     from ddecli.reproduction.article.write import write_report
 
     def coefficients(model: str) -> np.ndarray:

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub import snapshot_download
 
 from ddecli.core.errors import UserError, first_sentence
-from ddecli.core.files import read_json
-from ddecli.core.hub import gated, hub_problem
 from ddecli.core.paths import check_readable
 from ddecli.core.run_files import check_run
 from ddecli.core.world import WORLD_KEY
-from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.models.base import DiffusionModel
-from ddecli.models.digests import ENCODERS, fingerprint, model_sha256
+from ddecli.models.digests import ENCODERS, fingerprint
 from ddecli.models.few_steps import takes_guidance
+from ddecli.models.locate import local_folder, sha256_of
 from ddecli.models.lora import changes_text_encoder, fuse_lora, load_lora
 from ddecli.models.parts import (
     INDEX,
     PARTS,
     TEXT_ENCODERS,
     is_whole,
-    needed_files,
     parts_of,
     plain_folder,
     read_index,
 )
 from ddecli.models.presets import FAMILIES, ModelSource, resolve
 from ddecli.models.quiet import hide_progress_bars, quiet_libraries
+from ddecli.models.schedulers import scheduler_in
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
-from ddecli.models.single_file import pipeline_folder
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
 LARGEST_LATENT = 4096
@@ -95,7 +89,7 @@ def _load_pipeline(source: ModelSource, folder: Path, dtype: torch.dtype, parts:
     _check_bases(source, folder)
     _check_runs(source, folder)
     _check_whole(folder, [part for part, value in parts.items() if value is None])
-    _scheduler_in(folder)
+    scheduler_in(folder)
     world = source.world or read_index(folder).get(WORLD_KEY)
     hide_progress_bars()
     try:
@@ -173,68 +167,6 @@ def load_model(
     return model
 
 
-def load_schedule(name: str) -> NoiseSchedule:
-    """The noise schedule of a model, from its scheduler's configuration alone: no weights are read.
-
-    Raises:
-        UserError: as `load_for_sampling`, or a scheduler that has no discrete diffusion schedule.
-    """
-    return _scheduler_in(local_folder(resolve(name), ["scheduler"]))[1]
-
-
-def load_scheduler(name: str) -> Any:
-    """The scheduler itself, see `load_schedule`."""
-    return _scheduler_in(local_folder(resolve(name), ["scheduler"]))[0]
-
-
-def local_folder(source: ModelSource, parts: Sequence[str] | None = None) -> Path:
-    """The diffusers folder a model's files lie in.
-
-    Of a hub id the files that are loaded are downloaded once, or taken from the local cache; a checkpoint file is
-    converted once.
-
-    Args:
-        parts: what is needed of a hub id; all parts if not given.
-    """
-    path = Path(source.location)
-    if path.is_dir():
-        return path
-    if path.is_file():
-        return pipeline_folder(path)
-    if not source.location.count("/") == 1 or source.location.startswith("/"):
-        raise UserError(f"{source.location} does not exist. Is the package installed whole?")
-    return _from_hub(source.location, source.revision, parts)
-
-
-def _scheduler_in(folder: Path) -> tuple[Any, NoiseSchedule]:
-    """The scheduler of the model in a folder, and its noise schedule."""
-    config = read_json(folder / "scheduler" / "scheduler_config.json")
-    kind = str(config.get("_class_name") if isinstance(config, dict) else None)
-    scheduler: Any = getattr(diffusers, kind, None)
-    known = inspect.isclass(scheduler) and issubclass(scheduler, diffusers.SchedulerMixin)
-    if not known:
-        raise UserError(f"The scheduler of the model in {folder} is a {kind}, which diffusers does not know.")
-    try:
-        found = scheduler.from_config(config)
-        return found, NoiseSchedule.from_scheduler(found)
-    except UserError as error:
-        raise UserError(f"The model in {folder} cannot be used: {error}") from error
-    except Exception as error:  # whatever a scheduler makes of values that are none
-        raise UserError(
-            f"The scheduler of the model in {folder} is damaged: {first_sentence(error)}"
-        ) from error
-
-
-def revision_of(source: ModelSource, folder: Path) -> str | None:
-    """The commit of the hub that a model's files are of; None of a folder, a file or a built-in model."""
-    return None if Path(source.location).exists() else folder.name  # as the hub's cache names its snapshots
-
-
-def sha256_of(source: ModelSource, folder: Path) -> str:
-    """Identify all weights of a model, see `model_sha256`: those in its folder, and a run's LoRA weights on top."""
-    return model_sha256(folder, source.loras)
-
-
 def _check_runs(source: ModelSource, folder: Path) -> None:
     """Refuse weights of a run that have changed since it ended."""
     for model in (*(lora.parent for lora in source.loras), folder):
@@ -251,46 +183,6 @@ def _check_bases(source: ModelSource, folder: Path) -> None:
                 f"The weights of {folder} have changed since the LoRA run {lora.parents[1]} was trained on them (its "
                 "run.yaml has their SHA-256): put the weights back that it was trained on, or train it again."
             )
-
-
-def _from_hub(hub_id: str, revision: str | None, parts: Sequence[str] | None) -> Path:
-    """The files of a repository that parts are loaded from, and no others: it may hold them many times over."""
-    try:
-        names = [file.rfilename for file in HfApi().model_info(hub_id, revision=revision).siblings or []]
-        needed = needed_files(names, parts or PARTS)
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=needed))
-    except Exception as error:
-        folder = _cached(hub_id, revision, parts)
-        if folder is not None:
-            return folder
-        raise _not_there(hub_id, revision, error) from error
-
-
-def _cached(hub_id: str, revision: str | None, parts: Sequence[str] | None) -> Path | None:
-    """What an earlier command, or another program, left in the cache, if every part is there."""
-    try:
-        found = snapshot_download(hub_id, revision=revision, allow_patterns=[INDEX], local_files_only=True)
-    except (OSError, ValueError):
-        return None
-    folder = Path(found)
-    return folder if (folder / INDEX).is_file() and is_whole(folder, parts) else None
-
-
-def _not_there(hub_id: str, revision: str | None, error: Exception) -> UserError:
-    if isinstance(error, RevisionNotFoundError):
-        return UserError(
-            f"{hub_id} has no revision {revision} on the hub: give a commit, a branch or a tag of it."
-        )
-    problem = hub_problem(error)
-    if problem == "gated":
-        return gated(hub_id)
-    if problem == "missing":
-        return UserError(f"The hub has no model {hub_id} (or HF_TOKEN may not see it).")
-    name, option = (f"{hub_id}@{revision}", f" --revision {revision}") if revision else (hub_id, "")
-    return UserError(
-        f"{name} is not in the local cache and the hub cannot be reached. Download it where there is a "
-        f"network (hf download {hub_id}{option}) and give its folder, or set HF_HOME to a cache that has it."
-    )
 
 
 def _float16_vae(hub_id: str) -> AutoencoderKL:

@@ -10,7 +10,7 @@ from ddecli.core.files import make_folder, read_yaml, sha256_file
 from ddecli.core.paths import readable_file
 from ddecli.core.scratch import clear_stale
 from ddecli.models.kohya import lora_files
-from ddecli.models.load import local_folder, revision_of, sha256_of
+from ddecli.models.locate import local_folder, revision_of, sha256_of
 from ddecli.models.presets import resolve
 from ddecli.training.checkpoint import count_checkpoints, latest_step
 from ddecli.training.record import step_of

@@ -46,7 +46,7 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
     (("distance", "pictures", "others"), "ddecli.scoring.distances.distances", OVER),
     (("choose", "a", "b"), "ddecli.core.scores.load_scores", OVER),
     (("table", "2", "A=a"), "ddecli.tables.build.build_table", OVER),
-    (("figure", "coefficients", "--out", "out"), "ddecli.models.load.load_schedule", OVER),
+    (("figure", "coefficients", "--out", "out"), "ddecli.models.schedulers.load_schedule", OVER),
     (
         ("export", "pictures", "--layout", "geneval", "--out", "out"),
         "ddecli.export.export.export_images",

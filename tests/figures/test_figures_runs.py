@@ -15,7 +15,7 @@ from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.figures import coefficients, corrections, credit, credit_steps, curves, log_sigmoid
 from ddecli.figures.save import plain
 from ddecli.figures.style import COLOURS
-from ddecli.models.load import load_schedule
+from ddecli.models.schedulers import load_schedule
 from ddecli.objectives.registry import loss_weights
 from ddecli.stats.runs import Credit, load_credit
 

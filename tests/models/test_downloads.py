@@ -17,7 +17,8 @@ from small_hub import SmallHub, hub_in_place
 from stored_models import STORED, with_other_files
 
 from ddecli.core.errors import UserError
-from ddecli.models.load import load_for_sampling, load_model, load_schedule
+from ddecli.models.load import load_for_sampling, load_model
+from ddecli.models.schedulers import load_schedule
 
 ID = "someone/model"
 

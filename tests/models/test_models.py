@@ -19,8 +19,9 @@ from hub_cache import make_hub
 from ddecli.core.errors import UserError
 from ddecli.models.base import DiffusionModel, hold_frozen_in
 from ddecli.models.digests import fingerprint
-from ddecli.models.load import load_for_sampling, load_model, load_schedule
+from ddecli.models.load import load_for_sampling, load_model
 from ddecli.models.presets import presets, resolve
+from ddecli.models.schedulers import load_schedule
 
 
 @pytest.fixture(scope="module", params=["sd", "sdxl"])
