@@ -205,7 +205,7 @@ def embed_images(
         paths = [image.path for image in images]
         for positions, pixels in decoded_batches(paths, scorer.preprocess, batch_size, bad):
             prompts = [images[position].prompt for position in positions]
-            batch = scorer.embed(pixels, prompts)
+            batch = scorer.embed_at_once(pixels, prompts)
             if embeddings is None:
                 embeddings = torch.zeros(len(images), batch.shape[1])
             embeddings[positions] = batch

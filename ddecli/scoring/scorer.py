@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPImageProcessorPil
 
-from ddecli.core.errors import read_by_others
+from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.prompts import PromptRow
 from ddecli.models.quiet import hide_progress_bars
 from ddecli.scoring.published import ScorerSource
@@ -47,14 +47,20 @@ class Scorer(ABC):
         """Load the model.
 
         Raises:
-            UserError: weights are absent, or something that goes with them.
+            UserError: weights are absent, or something that goes with them, or they do not fit into the memory.
         """
         weights = find_weights(self.name, source)
         hide_progress_bars()
         self.device = device
         with read_by_others(f"{weights.model} is no {self.needs}, or is damaged", "fetch it again"):
-            self.load(weights)
-            self.model = self.model.to(device).eval()
+            try:
+                self.load(weights)
+                self.model = self.model.to(device).eval()
+            except torch.OutOfMemoryError as error:
+                raise UserError(
+                    f"{weights.model} does not fit into the memory of {device}: leave {self.name} out, or give "
+                    "--device cpu."
+                ) from error
             self.card = self.make_card(weights)
             self._try()
 
@@ -137,7 +143,23 @@ class Scorer(ABC):
 
     def score_pixels(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
         """Score pictures as `preprocess` leaves them, as `score` does."""
-        return self.score_embeddings(self.embed(pixels, prompts), prompts)
+        return self.score_embeddings(self.embed_at_once(pixels, prompts), prompts)
+
+    def embed_at_once(self, pixels: Sequence[Tensor], prompts: Sequence[str]) -> Tensor:
+        """See `embed`.
+
+        Raises:
+            UserError: the device's memory does not hold so many.
+        """
+        try:
+            return self.embed(pixels, prompts)
+        except torch.OutOfMemoryError as error:
+            some = f"{len(pixels)} images at once" if len(pixels) > 1 else "one image"
+            way_out = "lower --batch-size" if len(pixels) > 1 else "give --device cpu"
+            raise UserError(
+                f"{self.name} needs more memory than the device has for {some}: {way_out}, or "
+                f"leave {self.name} out."
+            ) from error
 
 
 def centre(image: Image.Image, max_aspect: int) -> Image.Image:

@@ -134,6 +134,36 @@ def test_a_small_model_whose_words_go_in_and_out_by_one_tensor(
     np.testing.assert_allclose(from_folder(tmp_path).score(pictures()[:1], ["a"]), [expected], rtol=1e-4)
 
 
+def test_too_little_memory_is_said(judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = from_folder(judge)
+    made = VqaScore.probabilities
+
+    def few(self: VqaScore, pixels: list[torch.Tensor], *given: object) -> torch.Tensor:
+        if len(pixels) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return made(self, pixels, *given)  # type: ignore[arg-type]
+
+    most = 2
+    monkeypatch.setattr(VqaScore, "probabilities", few)
+    assert len(scorer.score(pictures()[:2], PROMPTS[:2])) == 2
+    with pytest.raises(
+        UserError, match=r"vqascore needs more memory .* for 3 images at once: lower --batch-size, or"
+    ):
+        scorer.score(pictures()[:3], PROMPTS[:3])
+    most = 0
+    with pytest.raises(UserError, match=r"for one image: give --device cpu, or leave vqascore out\."):
+        from_folder(judge)
+
+    def large(*given: object, **named: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 16.00 GiB.")
+
+    monkeypatch.setattr(Qwen3VLForConditionalGeneration, "to", large)
+    with pytest.raises(
+        UserError, match=r"does not fit into the memory of cpu: leave vqascore out, or give --device"
+    ):
+        from_folder(judge)
+
+
 def test_a_prompt_that_would_break_the_chat(judge: Path) -> None:
     with pytest.raises(UserError, match=r"vqascore cannot be told for .*<\|image_pad\|> is no text"):
         from_folder(judge).score(pictures()[:1], ["two <|image_pad|>"])
