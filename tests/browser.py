@@ -83,7 +83,7 @@ class Page:
         """What an expression of the page's own language gives."""
         return self.driver.execute_script(f"return {code}")
 
-    def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
+    def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
         """Wait for something."""
         began = time.monotonic()
         while not condition():

@@ -74,3 +74,12 @@ def test_train_imports_no_other_command_s_libraries() -> None:
     found = imported("train", "--data", "store", "--batch-size", "4", "--steps", "1", "--out", "run")
     assert {"torch", "diffusers"} <= found
     assert found & {*NOT_AT_ALL, "matplotlib", "ddecli.sampling", "ddecli.scoring.score"} == set()
+
+
+def test_collect_imports_neither_models_nor_torch() -> None:
+    """The page is there at once."""
+    Path("votes").mkdir()
+    Path("votes/votes.jsonl").touch()
+    found = imported("collect", "--summary")
+    assert "ddecli.collect.pairs" in found
+    assert found & {*NOT_AT_ALL, "torch", "transformers", "diffusers", "pyarrow", "matplotlib"} == set()
