@@ -57,7 +57,10 @@ class SoftTifa(QwenJudge):
     scale = "geometric mean of the probabilities of right answers, 0 to 1"
     part_scales: ClassVar[dict[str, str]] = {
         "soft-tifa.am": "arithmetic mean of the probabilities of right answers, 0 to 1",
-        **{f"soft-tifa.{skill}": f"the same over questions about {skill}, 0 to 1" for skill in SKILLS},
+        **{
+            f"soft-tifa.{skill}": f"arithmetic mean of those of the questions about {skill}, 0 to 1"
+            for skill in SKILLS
+        },
     }
     asks = True
 

@@ -129,7 +129,10 @@ def test_scores_are_those_of_the_tool(judge: Path, words: Qwen2Tokenizer, sample
             np.testing.assert_allclose(found.metrics[name].score, values, rtol=1e-4)
     position = prompt_id("a blue star on white")
     assert set(found.metrics["soft-tifa.position"].prompt_id.tolist()) == {position}
-    assert found.scorers["soft-tifa.position"]["scale"] == "the same over questions about position, 0 to 1"
+    assert (
+        found.scorers["soft-tifa.position"]["scale"]
+        == "arithmetic mean of those of the questions about position, 0 to 1"
+    )
 
 
 def test_the_list_can_be_given_later(judge: Path, sample: Path, listed: Path) -> None:
