@@ -27,6 +27,7 @@ from ddecli.cli import (
     score,
     table,
     train,
+    workflow,
     world,
 )
 from ddecli.cli.stop import BY_CTRL_C, stoppable
@@ -58,8 +59,9 @@ app.command("report")(report.report)
 app.command("list")(listing.list_names)
 app.add_typer(figure.app, name="figure")
 app.add_typer(world.app, name="world")
+app.add_typer(workflow.app, name="workflow")
 
-QUICK = ("list",)
+QUICK = ("list", "workflow")
 """Commands that answer at once."""
 
 

@@ -48,7 +48,7 @@ def report(
     findings, files = write_report(experiment, out, coefficients, last_sampled)
     console.print(f"Wrote {', '.join(str(file) for file in files)}")
     if not any(file.suffix == ".pdf" for file in files):
-        console.print("No PDF was made: `pip install typst`, then run this again.")
+        console.print("No PDF was made: `pip install 'ddecli[report]'`, then run this again.")
     if as_json:
         echo(to_json(findings.as_dict()))
         return

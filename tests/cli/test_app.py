@@ -33,6 +33,7 @@ COMMANDS = (
     "figure",
     "report",
     "list",
+    "workflow",
     "world",
 )
 

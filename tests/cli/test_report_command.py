@@ -51,7 +51,7 @@ def test_without_typst_there_is_no_pdf_and_none_is_left(ddecli, experiment, monk
     (out / "reproduction.pdf").write_text("of another day")
     result = ddecli("report", experiment, "--out", out)
     assert result.code == 0
-    assert "No PDF was made: `pip install typst`" in result.error
+    assert "No PDF was made: `pip install 'ddecli[report]'`" in result.error
     assert not (out / "reproduction.pdf").exists()
 
 

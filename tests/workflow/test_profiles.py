@@ -85,7 +85,15 @@ def test_an_image_is_named_with_its_tag_and_holds_what_was_tested() -> None:
 
 
 def test_what_the_recipes_copy_is_there_and_is_all_that_is_installed() -> None:
-    needed = {"pyproject.toml", "README.md", "LICENSE", "ddecli", "workflow/envs"}
+    needed = {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "Snakefile",
+        "ddecli",
+        "workflow",
+        "benchmarks/results",
+    }
     docker = re.findall(r"^COPY (.*) \S+$", (ENVS / "Dockerfile").read_text(), re.MULTILINE)
     assert {word for line in docker for word in line.split()} == needed
     section = (ENVS / "ddecli.def").read_text().split("%files")[1].split("%post")[0]
@@ -102,9 +110,21 @@ def test_every_requirement_is_pinned_within_its_bounds() -> None:
         assert found, name
         pinned[name] = found[1]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in project["dependencies"] + project["optional-dependencies"]["inception"]:
+    extras = [*map(project["optional-dependencies"].get, ("inception", "report", "workflow"))]
+    assert f".[{','.join(('inception', 'report', 'workflow'))}]" in script
+    for text in sum(extras, project["dependencies"]):
         wanted = Requirement(text)
         assert wanted.specifier.contains(pinned[canonicalize_name(wanted.name)]), text
+
+
+def test_the_versions_that_are_said_to_be_tested_are_pinned() -> None:
+    said = re.search(
+        r"Tested is Python 3\.11 with (.*?) \(all of them", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert said
+    lines = (ENVS / "constraints.txt").read_text() + (ENVS / "install.sh").read_text()
+    versions = re.findall(r"([a-z]+) (\d+\.\d+\.\d+)", said[1])
+    assert len(versions) == 5 and all(f"{name}=={version}" in lines for name, version in versions)
 
 
 def test_the_catalog_finds_what_it_asks_for() -> None:
