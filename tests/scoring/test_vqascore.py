@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +133,21 @@ def test_a_small_model_whose_words_go_in_and_out_by_one_tensor(
     next_token = tiny_qwen.generated(tied, words, pictures()[0], GRIDS[0], text)
     expected = sum(next_token[words(way).input_ids[0]].item() for way in ("Yes", "yes", " Yes", " yes"))
     np.testing.assert_allclose(from_folder(tmp_path).score(pictures()[:1], ["a"]), [expected], rtol=1e-4)
+
+
+def test_where_the_chat_template_lies(judge: Path, expected: list[float], tmp_path: Path) -> None:
+    """In a file of its own, as JSON or as newer transformers saves it; that of JSON comes before the tokenizer's."""
+    shutil.copytree(judge, tmp_path / "newer")
+    (tmp_path / "newer" / "chat_template.json").unlink()
+    (tmp_path / "newer" / "chat_template.jinja").write_text(tiny_qwen.TEMPLATE_3)
+    shutil.copytree(judge, tmp_path / "both")
+    (tmp_path / "both" / "chat_template.jinja").write_text("{{ messages[0]['role'] }}")
+    for name in ("newer", "both"):
+        found = from_folder(tmp_path / name).score(pictures()[:2], PROMPTS[:2])
+        np.testing.assert_allclose(found, expected[:2], rtol=1e-4)
+    (tmp_path / "newer" / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match=r"newer is no Qwen3-VL folder .*chat.template"):
+        from_folder(tmp_path / "newer")
 
 
 def test_too_little_memory_is_said(judge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
