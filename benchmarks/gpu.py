@@ -4,12 +4,11 @@ Run as: python benchmarks/gpu.py                            everything, into ben
         python benchmarks/gpu.py --only sd15 --minutes 9
         python benchmarks/gpu.py --small                    with small models on the processor, to test this script
 
-* sd15, sdxl: full training and LoRA (rank 64) in bfloat16. Every cell of ddecli's is a fresh `Trainer`, as `ddecli
-  train --estimate` makes one: the first step's loss against ln 2, pairs/s (median of the steps after warm-up) and peak
-  memory, by micro-batch size, with and without gradient checkpointing and compilation. `script` cells are what a user
-  would run instead (script_dpo.py), with the same optimizer and batch: on cached latents, and (`encoding`) with
-  autoencoder and text encoders in the loop. `resume` kills `ddecli train` and goes on from its checkpoint; `repeat`
-  runs twice, as users do and with torch's deterministic kernels.
+* sd15, sdxl: full training and LoRA (rank 64) in bfloat16. Every cell of ddecli's is a fresh `Trainer`: the first
+  step's loss against ln 2, pairs/s (median of the steps after warm-up) and peak memory, by micro-batch size (`auto`: as
+  it is tried, with a larger batch), with and without gradient checkpointing and compilation. `script` cells are what a
+  user would run instead (script_dpo.py) with the same optimizer and batch, `encoding` those that encode in every step.
+  `resume` kills `ddecli train` and goes on from its checkpoint; `repeat` runs twice, then with deterministic kernels.
 * sampling: images/s of `sample_images`, and of stock pipeline calls with the same sampler, both saving PNG files.
 * tiny: `train` of the built-in world's model with its recipe, and with 16 times its batch.
 
@@ -87,7 +86,7 @@ class Bench:
         free()
         return folder
 
-    def settings(self, family: str, mode: str, micro_batch: int, **given: Any) -> TrainSettings:
+    def settings(self, family: str, mode: str, micro_batch: int | str, **given: Any) -> TrainSettings:
         """What a user gives, and the recipe; the rate is low, as random weights are fragile, but reached at once."""
         folder = self.model(family)
         ours = {
@@ -160,6 +159,7 @@ def ddecli_cell(settings: TrainSettings, most_seconds: float = MOST_SECONDS) -> 
     return {
         **found,
         "optimizer": settings.optimizer,
+        "micro_batch_size": trainer.settings.micro_batch_size,
         "trained_parameters": sum(parameter.numel() for parameter in trainer.parameters.values()),
         "reference": "a copy" if is_copy else "adapters off",
         **first_and_later(history),
@@ -296,7 +296,7 @@ def tiny_cell(bench: Bench, times: int) -> Found:
 def training_cells(bench: Bench, family: str) -> Iterator[Cell]:
     """The cells of a family by name, what matters most first."""
 
-    def ours(mode: str, micro: int, **given: Any) -> Found:
+    def ours(mode: str, micro: int | str, **given: Any) -> Found:
         return ddecli_cell(bench.settings(family, mode, micro, **given))
 
     def script(mode: str, micro: int, encoding: bool = False, **given: Any) -> Found:
@@ -316,6 +316,7 @@ def training_cells(bench: Bench, family: str) -> Iterator[Cell]:
         for micro in large_first:
             yield f"{family}/{mode}/dde/micro-{micro}", partial(ours, mode, micro)
             yield f"{family}/{mode}/script/micro-{micro}", partial(script, mode, micro)
+        yield f"{family}/{mode}/dde/micro-auto", partial(ours, mode, "auto", batch_size=8 * bench.batch)
         yield f"{family}/{mode}/uniform/micro-{middle}", partial(ours, mode, middle, loss="uniform")
     for mode in [{"sd15": "full", "sdxl": "lora"}[family]] if bench.small else MODES:
         yield f"{family}/{mode}/dde/resume", partial(resume, mode, middle)
