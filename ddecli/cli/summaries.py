@@ -42,6 +42,8 @@ def of_estimate(found: CostEstimate) -> Lines:
             f"{100 * found.data_share:.0f} % reading pairs, {100 * found.reference_share:.0f} % reference",
         ),
     ]
+    if found.cost is not None:
+        lines.insert(1, ("cost", f"{found.cost:,.2f} for these hours of this machine"))
     return [*lines, *(("advice", each) for each in found.advice)]
 
 

@@ -77,9 +77,17 @@ def train(
             "--estimate",
             rich_help_panel=RUN,
             help="Run a few steps, then print the time and memory of the whole run and what "
-            "would help; nothing is kept.",
+            "would help; nothing is kept. Without --data on pairs of noise, before there are any.",
         ),
     ] = False,
+    price_per_hour: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=RUN,
+            metavar="PRICE",
+            help="With --estimate: what an hour of this machine costs; what the run would cost is printed, too.",
+        ),
+    ] = None,
     reference_only: Annotated[
         bool,
         typer.Option(
@@ -113,6 +121,9 @@ def train(
         raise UserError(
             f"--shard {shard} goes with --reference-only: a training is shared by accelerate launch."
         )
+    if price_per_hour is not None and not (estimate and 0 <= price_per_hour < math.inf):
+        what = "must be a price of 0 or more" if estimate else "goes with --estimate"
+        raise UserError(f"--price-per-hour {price_per_hour:g} {what}.")
     if reference_only and settings.is_game:
         raise UserError(
             f"--reference-only needs pairs that are there before training: leave out {settings.pairs}."
@@ -134,14 +145,17 @@ def train(
         else:
             from ddecli.training.loop import train as run
 
-    settings = _with_pairs(settings, as_json)
     if estimate:
         from ddecli.core.console import console
 
+        settings = _with_pairs_if_any(settings)
+        if settings.data is None:
+            console.print("No --data: the steps are made on pairs of noise.")
         if settings.is_game:
             console.print("Of one iteration's training; drawing its losers comes on top.")
-        _print(estimate_run(settings), as_json, of_estimate)
+        _print(estimate_run(settings, price_per_hour), as_json, of_estimate)
         return
+    settings = _with_pairs(settings, as_json)
     if reference_only:
         _print(make_reference_errors(settings, share), as_json, of_reference)
         return
@@ -173,6 +187,16 @@ def _print_kept(settings: TrainSettings) -> None:
     text = say_kept(settings, Path(settings.data) if settings.data else default_store(settings.model))
     if text:
         console.print(one_line(text), highlight=False, soft_wrap=True)
+
+
+def _with_pairs_if_any(settings: TrainSettings) -> TrainSettings:
+    """Fill in the pair store that a tiny model would take, if it is there."""
+    from ddecli.models.presets import resolve
+
+    store = default_store(settings.model)
+    if settings.data is None and resolve(settings.model).is_tiny and (store / "manifest.json").exists():
+        return settings.model_copy(update={"data": str(store)})
+    return settings
 
 
 def _with_pairs(settings: TrainSettings, as_json: bool) -> TrainSettings:

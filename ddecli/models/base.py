@@ -106,6 +106,11 @@ class DiffusionModel(ABC):
     def encode_prompts(self, prompts: list[str]) -> Conditioning:
         """Prompts to what `predict` is conditioned on, each (N, ...) float32. Long prompts are cut, as in sampling."""
 
+    @property
+    @abstractmethod
+    def conditioning_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what `encode_prompts` gives for one prompt, by name; known without text encoders."""
+
     @abstractmethod
     def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
         """Run the U-Net.

@@ -25,6 +25,11 @@ class StableDiffusion(DiffusionModel):
         )
         return {"prompt_embeds": embeds.float()}
 
+    @property
+    def conditioning_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `DiffusionModel.conditioning_shapes`."""
+        return {"prompt_embeds": (self.max_tokens, self.unet.config.cross_attention_dim)}
+
     def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
         """See `DiffusionModel.predict`; `sizes` is not used."""
         return self.unet(latents, t, conditioning["prompt_embeds"]).sample

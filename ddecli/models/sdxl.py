@@ -25,6 +25,16 @@ class StableDiffusionXL(DiffusionModel):
         )
         return {"prompt_embeds": embeds.float(), "pooled_prompt_embeds": pooled.float()}
 
+    @property
+    def conditioning_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `DiffusionModel.conditioning_shapes`; the pooled embedding goes with six numbers of sizes."""
+        config = self.unet.config
+        pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
+        return {
+            "prompt_embeds": (self.max_tokens, config.cross_attention_dim),
+            "pooled_prompt_embeds": (pooled,),
+        }
+
     def predict(self, latents: Tensor, t: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
         """See `DiffusionModel.predict`."""
         added = {"text_embeds": conditioning["pooled_prompt_embeds"], "time_ids": sizes.to(latents.dtype)}

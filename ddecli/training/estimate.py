@@ -10,8 +10,11 @@ from pathlib import Path
 import torch
 
 from ddecli.core.console import progress
+from ddecli.data.store import PairStore
+from ddecli.models.base import DiffusionModel
 from ddecli.training.errors import errors_by_row
 from ddecli.training.kept import kept_beside, said
+from ddecli.training.random_pairs import RandomPairs
 from ddecli.training.record import Alarm
 from ddecli.training.run_folder import with_model, with_pairs
 from ddecli.training.run_record import peak_memory_mb
@@ -27,6 +30,7 @@ class CostEstimate:
 
     Attributes:
         hours: of all steps, without the reference's forward passes on the draws that are read.
+        cost: of these hours; None where no price was given.
         micro_batch_size: that the steps were made with; where it was left open, it was measured first.
         data_share, reference_share: of the time of one step that asks the reference.
         draws_read: of the run, those for which the reference's errors are kept already.
@@ -37,6 +41,7 @@ class CostEstimate:
     micro_batch_size: int
     seconds_per_step: float
     hours: float
+    cost: float | None
     pairs_per_second: float
     peak_memory_mb: float
     data_share: float
@@ -46,13 +51,18 @@ class CostEstimate:
     advice: list[str]
 
 
-def estimate(settings: TrainSettings) -> CostEstimate:
+def estimate(settings: TrainSettings, price_per_hour: float | None = None) -> CostEstimate:
     """Run a few steps of a run without keeping anything, and extrapolate.
 
-    Large batches are measured on at most eight micro-batches a process and scaled.
+    Large batches are measured on at most eight micro-batches a process and scaled. Without `data` the pairs are noise
+    of the model's own shapes: a step takes the same time, but for the reading of a store.
+
+    Args:
+        price_per_hour: of this machine, in any money.
     """
     short = {"steps": WARM_UP + MEASURED, "reference": "compute"}
-    trainer = Trainer(settings.with_any_beta().model_copy(update=short))
+    opened = {} if settings.data is not None else {"open_store": _noise}
+    trainer = Trainer(settings.with_any_beta().model_copy(update=short), **opened)
     size = trainer.settings.micro_batch
     fewer = {"batch_size": min(settings.batch_size, 8 * size * trainer.accelerator.num_processes)}
     measured = trainer.settings = trainer.settings.model_copy(update=fewer)
@@ -75,7 +85,7 @@ def estimate(settings: TrainSettings) -> CostEstimate:
     seconds_per_step = seconds * settings.batch_size / measured.batch_size
     asks = trainer.objective.needs_reference
     kept = None
-    if asks and not settings.is_game:  # the losers of a game are still to be drawn
+    if asks and settings.data is not None and not settings.is_game:  # a game's losers are still to be drawn
         kept = trainer.kept_errors(with_model(with_pairs(settings), resume=False))
     draws = settings.steps * settings.batch_size if asks else 0
     read = kept.there if kept else 0
@@ -83,11 +93,13 @@ def estimate(settings: TrainSettings) -> CostEstimate:
     advice = _advice(settings, trainer, data / seconds, is_open)
     if read:
         advice.append(said(read, draws, kept_beside(Path(str(settings.data))), settings))
+    hours = (settings.steps * seconds_per_step - saved) / 3600
     return CostEstimate(
         steps=settings.steps,
         micro_batch_size=size,
         seconds_per_step=seconds_per_step,
-        hours=(settings.steps * seconds_per_step - saved) / 3600,
+        hours=hours,
+        cost=None if price_per_hour is None else hours * price_per_hour,
         pairs_per_second=measured.batch_size / seconds,
         peak_memory_mb=peak_memory_mb(trainer.accelerator.device),
         data_share=data / seconds,
@@ -96,6 +108,12 @@ def estimate(settings: TrainSettings) -> CostEstimate:
         draws_computed=draws - read,
         advice=advice,
     )
+
+
+def _noise(
+    folder: str | None, settings: TrainSettings, model: DiffusionModel, need_losers: bool
+) -> PairStore:
+    return RandomPairs(model)
 
 
 def _wait(device: torch.device) -> None:

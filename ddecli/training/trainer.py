@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from ddecli.core.errors import UserError
+from ddecli.data.store import PairStore
 from ddecli.models.base import DiffusionModel, load_unet_weights
 from ddecli.objectives.base import PairObjective
 from ddecli.objectives.registry import build_objective
@@ -51,11 +53,13 @@ from ddecli.training.sharding import (
 )
 from ddecli.training.weight_average import WeightAverage
 
+OpenStore = Callable[[str | None, TrainSettings, DiffusionModel, bool], PairStore]
+
 
 class Trainer:
     """Model, reference, objective, optimizer and data of one run, on one of its processes."""
 
-    def __init__(self, settings: TrainSettings) -> None:
+    def __init__(self, settings: TrainSettings, open_store: OpenStore = open_pairs) -> None:
         self.settings = settings
         self.dtype = training_dtype(settings)
         self.accelerator = start_processes(settings, self.dtype)
@@ -63,7 +67,7 @@ class Trainer:
         self.model = load_policy(settings, device, self.dtype)
         known = settings.with_any_beta()
         self.objective = build_objective(schedule=self.model.schedule, **known.model_dump())
-        self.store = open_pairs(settings.data, settings, self.model, self.objective.needs_losers)
+        self.store = open_store(settings.data, settings, self.model, self.objective.needs_losers)
         self.batches = open_batches(settings, self.model, self.store, device)
         self.kept = self.kept_errors(settings)
         self.base = self._load_base() if self._needs_base() else None

@@ -26,7 +26,7 @@ def test_a_training() -> None:
 
 
 def test_an_estimate_and_a_reference_pass() -> None:
-    found = CostEstimate(80, 4, 0.2029, 0.004507, 157.7, 900.0, 0.01, 0.24, 0, 2560, ["Buy.", "Rent."])
+    found = CostEstimate(80, 4, 0.2029, 0.004507, None, 157.7, 900.0, 0.01, 0.24, 0, 2560, ["Buy.", "Rent."])
     assert of_estimate(found) == [
         ("time", "16 s for 80 steps"),
         ("a step", "0.2 s, 157.7 pairs/s"),
@@ -36,5 +36,7 @@ def test_an_estimate_and_a_reference_pass() -> None:
         ("advice", "Buy."),
         ("advice", "Rent."),
     ]
+    priced = of_estimate(replace(found, cost=1234.5))
+    assert priced[1] == ("cost", "1,234.50 for these hours of this machine")
     made = of_reference(ReferencePass("pairs/x-reference", 2560, 960, 1600, 70.0))
     assert made[1] == ("draws", "2,560: 960 were kept before, 1,600 computed") and made[2][1] == "1 min 10 s"

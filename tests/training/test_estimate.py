@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from ddecli.data.store import PairStore
+from ddecli.models.load import load_model
 from ddecli.training import estimate as module
+from ddecli.training.random_pairs import RandomPairs
 from ddecli.training.settings import TrainSettings
 
 Make = Callable[..., TrainSettings]
@@ -22,7 +25,7 @@ class SlowTrainer:
 
     clock = 0.0
 
-    def __init__(self, settings: TrainSettings) -> None:
+    def __init__(self, settings: TrainSettings, **_: Any) -> None:
         self.settings, self.steps_done = settings, 0
         self.accelerator = SimpleNamespace(device=torch.device("cpu"), num_processes=1)
         self.objective = SimpleNamespace(needs_reference=settings.loss != "sft")
@@ -63,7 +66,8 @@ def test_seconds_are_those_of_a_step_without_the_first(
     monkeypatch.setattr(module, "Trainer", SlowTrainer)
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: SlowTrainer.clock))
     monkeypatch.setattr(module, "errors_by_row", reference)
-    found = module.estimate(settings(loss=loss, steps=450, batch_size=batch_size, micro_batch_size=4))
+    run = settings(loss=loss, steps=450, batch_size=batch_size, micro_batch_size=4)
+    found = module.estimate(run, price_per_hour=3.5)
     assert found.steps == 450
     assert found.seconds_per_step == pytest.approx(8 * batch_size / measured)
     assert found.hours == pytest.approx(450 * 8 * batch_size / measured / 3600)
@@ -71,6 +75,7 @@ def test_seconds_are_those_of_a_step_without_the_first(
     assert found.data_share == pytest.approx(2 * 0.5 / 8)
     assert found.reference_share == pytest.approx(0 if loss == "sft" else 2 * 1 / 8)
     assert found.peak_memory_mb > 0
+    assert found.cost == pytest.approx(3.5 * found.hours) and module.estimate(run).cost is None
 
 
 def test_draws_that_are_kept_take_no_pass_of_the_reference(
@@ -112,3 +117,23 @@ def test_advice_on_a_processor(settings: Make, monkeypatch: pytest.MonkeyPatch) 
     assert "--lora" in advice(settings(), "cpu") and advice(settings(loss="sft"), "cpu") == ""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert advice(lora, "cpu") == "There is a GPU: --device cuda."
+
+
+@pytest.mark.parametrize("family", ["sd", "sdxl"])
+def test_a_store_of_noise_has_the_shapes_of_a_real_one(family: str, request: pytest.FixtureRequest) -> None:
+    model = load_model(str(request.getfixturevalue(f"{family}_folder")), encoders=False)
+    real = PairStore.open(request.getfixturevalue(f"{family}_store"), model.fingerprints)
+    noise, some = RandomPairs(model), torch.tensor([0, 3])
+    assert noise.latent_shape == real.latent_shape
+    assert noise.latents(some).shape == real.latents(some).shape
+    assert torch.equal(noise.target_sizes(2), real.target_sizes(2)) and noise.sizes(some).shape == (2, 6)
+    given = [{name: value.shape for name, value in each.conditioning(some).items()} for each in (noise, real)]
+    assert given[0] == given[1]
+
+
+@pytest.mark.parametrize("changed", [{}, {"loss": "uniform", "labels": "soft"}, {"noise": "kept"}])
+def test_the_price_is_known_before_there_are_data(settings: Make, changed: dict[str, Any]) -> None:
+    run = settings(steps=100, reference="keep", **changed).model_copy(update={"data": None})
+    found = module.estimate(run)
+    assert found.hours > 0 and (found.draws_read, found.draws_computed) == (0, 800)
+    assert not run.folder.exists()
