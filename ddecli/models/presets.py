@@ -98,6 +98,11 @@ def resolve(name: str, revision: str | None = None, above: tuple[Path, ...] = ()
     is_id = HUB_ID.fullmatch(repository) and (REVISION.fullmatch(named) if at else True)
     if is_id and not name.startswith((".", "/")) and not Path(repository).parent.is_dir():
         return _at(ModelSource(name, name, family=None, resolution=None), revision)
+    model, plus, file = name.partition("+")
+    if model and plus:
+        raise UserError(
+            f"{name}: there is no file of LoRA weights {file}; a model with LoRA weights on top is named MODEL+FILE."
+        )
     raise UserError(
         f"Unknown model {name!r}: it is no preset ({', '.join(known)}), no folder or file, and no hub id such as "
         "owner/model or owner/model@revision."
@@ -111,14 +116,9 @@ def with_lora(name: str) -> tuple[str, Path] | None:
     """
     if "+" not in name or Path(name).exists():
         return None
-    places = [number for number, letter in enumerate(name) if letter == "+"]
-    for place in reversed(places):
-        if place and name[place + 1 :] and Path(name[place + 1 :]).exists():
-            return name[:place], Path(name[place + 1 :])
-    raise UserError(
-        f"{name}: there is no file of LoRA weights {name[places[0] + 1 :]}; a model with LoRA weights on top is named "
-        "MODEL+FILE."
-    )
+    places = [number for number, letter in enumerate(name) if letter == "+" and number]
+    ends = ((name[:place], name[place + 1 :]) for place in reversed(places))
+    return next(((model, Path(file)) for model, file in ends if file and Path(file).exists()), None)
 
 
 def short_name(name: str) -> str:

@@ -7,7 +7,9 @@ RUN/samples/step-N.png   both side by side
 
 from __future__ import annotations
 
+import copy
 import gc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +76,9 @@ class Sheets:
             far as the base's.
         """
         name = self._sheet(step).stem
-        self._draw(self.model, self.folder / name, self.trainer.average)
+        model = copy.copy(self.model)  # what lies in the run folder is not yet, or no longer, this one
+        model.source = replace(model.source, name=f"{self.trainer.settings.folder.name}-{name}")
+        self._draw(model, self.folder / name, self.trainer.average)
         groups = ("base", name)
         prompts = [self.tasks[start : start + IMAGES] for start in range(0, len(self.tasks), IMAGES)]
         rows = [

@@ -67,6 +67,9 @@ def test_every_command_removes_what_was_left_where_it_writes(
     assert not temporaries(Path("out"))
 
 
+FOLDERS = ("run", "lora", "merged", "store", "images")
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o027])
 def test_what_commands_write_may_be_read_as_any_other_file(
     ddecli: Run, train: Run, sd_folder: Path, umask: int
@@ -77,14 +80,18 @@ def test_what_commands_write_may_be_read_as_any_other_file(
     before = os.umask(umask)
     try:
         assert train("--steps", 1).code == 0
+        assert train("--steps", 1, "--lora", 2, "--out", "lora").code == 0
+        assert ddecli("merge", "lora", "--out", "merged").code == 0
+        assert ddecli("merge", "lora", "--out", "merged/single.safetensors").code == 0
         assert ddecli("prepare", "--model", sd_folder, "--data", "pictures", "--out", "store").code == 0
         assert ddecli("sample", "run", "--prompt", "a", "--steps", 1, "--out", "images").code == 0
         assert ddecli("score", "images", "--metric", "clip", "--family", "tiny").code == 0
+        assert ddecli("card", "run", "images").code == 0
         assert ddecli("inception", "images", "--classifier", "tiny", "--splits", 1).code in (0, 2)
     finally:
         os.umask(before)
         (sd_folder / "model_index.json").chmod(0o644)
-    written = [path for folder in ("run", "store", "images") for path in Path(folder).rglob("*")]
+    written = [path for folder in FOLDERS for path in Path(folder).rglob("*")]
     assert any(path.suffix == ".safetensors" for path in written) and len(written) > 20
     for path in written:
         usual = (0o777 if path.is_dir() else 0o666) & ~umask

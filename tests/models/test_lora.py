@@ -111,16 +111,27 @@ def ours_of(theirs: State) -> State:
     return state
 
 
-@pytest.mark.parametrize("run", ["sd"], indirect=True)
-def test_weights_for_a_text_encoder_are_sampled_and_not_trained(run: Path) -> None:
+@pytest.mark.parametrize("encoders", [("te",), ("te1",), ("te2",), ("te1", "te2")])
+def test_weights_for_a_text_encoder_are_sampled_and_not_trained(run: Path, encoders: tuple[str, ...]) -> None:
+    if is_sdxl(run) != (encoders != ("te",)):
+        pytest.skip("names of the other family")
     plain = load_for_sampling(str(run)).pipeline
-    rewrite(weights(run), kohya_names(load_file(weights(run))) | text_encoder_weights())
+    theirs = kohya_names(load_file(weights(run)))
+    for each in encoders:
+        own = text_encoder_weights()
+        theirs |= {name.replace("lora_te_", f"lora_{each}_"): value for name, value in own.items()}
+    rewrite(weights(run), theirs)
     pipeline = load_for_sampling(str(run)).pipeline
-    before, after = (each.encode_prompt("a red circle", "cpu", 1, False)[0] for each in (plain, pipeline))
+    before, after = (
+        each.encode_prompt(
+            "a red circle", device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+        )[0]
+        for each in (plain, pipeline)
+    )
     assert not torch.allclose(before, after)
-    for encoders in (True, False):
+    for whole in (True, False):
         with pytest.raises(UserError, match="change the text encoder too"):
-            load_model(str(run), encoders=encoders)
+            load_model(str(run), encoders=whole)
 
 
 @pytest.mark.parametrize(

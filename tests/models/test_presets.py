@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ddecli.core.errors import UserError
 from ddecli.models.base import load_unet_weights
@@ -48,6 +49,36 @@ def test_short_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "run")
     found = [short_name(name) for name in (".", "../run", "tiny", "owner/model", "owner/model@refs/pr/2")]
     assert found == ["run", "run", "tiny", "model", "model@refs-pr-2"]
+
+
+def test_a_model_with_lora_weights_on_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.safetensors", "b+c.safetensors"):
+        save_file({"lora_unet_x.lora_down.weight": torch.zeros(1, 1)}, name)
+    found = resolve("tiny+a.safetensors")
+    assert (found.name, found.loras, found.bases) == (
+        "tiny+a.safetensors",
+        (Path("a.safetensors"),),
+        (None,),
+    )
+    assert found.location == resolve("tiny").location and found.is_tiny
+    both = "owner/model@v1+a.safetensors+b+c.safetensors"
+    assert [file.name for file in resolve(both).loras] == ["a.safetensors", "b+c.safetensors"]
+    assert (resolve(both).location, resolve(both).revision) == ("owner/model", "v1")
+    assert short_name(both) == "model@v1+a+b+c" and short_name("tiny+nothing") == "tiny+nothing"
+    Path("tiny+a.safetensors").mkdir()
+    with pytest.raises(UserError, match="holds no model"):  # what lies there goes first
+        resolve("tiny+a.safetensors")
+    for bad in ("tiny+nothing", "tiny+", "nobody+x.safetensors"):
+        with pytest.raises(UserError, match=r"there is no file of LoRA weights .* is named MODEL\+FILE"):
+            resolve(bad)
+    with pytest.raises(UserError, match="Unknown model"):
+        resolve("nobody+a.safetensors")
+    with pytest.raises(UserError, match="Unknown model"):
+        resolve("+a.safetensors")
+    Path("a.ckpt").touch()
+    with pytest.raises(UserError, match="may hold code"):
+        resolve("tiny+a.ckpt")
 
 
 @pytest.mark.parametrize(

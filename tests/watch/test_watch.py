@@ -106,7 +106,9 @@ def test_a_run_that_goes_on_makes_no_sheet_twice(
     settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in a step with a sheet, which is then made when the run goes on."""
-    whole, run = (settings(out=str(tmp_path / name), steps=6, sample_every=2) for name in ("whole", "run"))
+    whole, run = (
+        settings(out=str(tmp_path / name / "run"), steps=6, sample_every=2) for name in ("whole", "stopped")
+    )
     train(whole, watch=watch(prompts=PROMPTS))
     step = Trainer.step
 
@@ -115,9 +117,13 @@ def test_a_run_that_goes_on_makes_no_sheet_twice(
             signal.raise_signal(signal.SIGTERM)
         return step(trainer, number, *given)
 
-    monkeypatch.setattr(Trainer, "step", stopped)
-    with pytest.raises(Stopped):
-        train(run, watch=watch(prompts=PROMPTS))
+    before_it = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command has one
+    try:
+        monkeypatch.setattr(Trainer, "step", stopped)
+        with pytest.raises(Stopped):
+            train(run, watch=watch(prompts=PROMPTS))
+    finally:
+        signal.signal(signal.SIGTERM, before_it)
     monkeypatch.setattr(Trainer, "step", step)
     samples = run.folder / "samples"
     before = {file: file.stat().st_mtime_ns for file in samples.rglob("*-0?.png")}

@@ -186,6 +186,9 @@ def test_names_are_no_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert read_paths("score", {"scorer": ["clip=copy", "hps=gone"]}, "results") == ["copy"]
     assert read_paths("train", {"holdout": "results/pairs"}, "results") == []
     assert model_paths("tiny") == []
+    (tmp_path / "style.safetensors").touch()
+    assert model_paths(f"tiny+{tmp_path / 'style.safetensors'}") == [str(tmp_path / "style.safetensors")]
+    assert model_paths(f"tiny+{tmp_path / 'style.safetensors'}", ("vae",)) == []
     assert named_path("prompts", "world:test") is None
 
 
