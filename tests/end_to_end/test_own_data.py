@@ -13,6 +13,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from browser import collecting
+from huggingface_hub import ModelCard
 from pair_data import png
 
 from ddecli.cli.app import main
@@ -55,6 +56,7 @@ def test_the_page_on_own_data(
     shutil.copytree(world_folder, model)  # so that the world's scorers stand in for the real ones
     monkeypatch.chdir(tmp_path)
     Path("my-prompts.txt").write_text("".join(f"a fox in the snow, number {n}\n" for n in range(20)))
+    outputs = []
     for line in "".join(blocks("sh")).splitlines():
         words = shlex.split(line)
         if words[0] != "ddecli":
@@ -69,10 +71,16 @@ def test_the_page_on_own_data(
             main()
         said = capsys.readouterr()
         assert not stop.value.code, f"{line}\n{said.err}"
+        outputs.append(said.out)
     assert Path("images/sd15-dde-lora16/beside-sd15.png").is_file()
     assert Path("images/sd15-dde-lora16/beside-sd15-most-changed.png").is_file()
-    assert "sd15-dde-lora16 against" in said.out
-    assert re.search(r"clip .*\(.*\.\..*\)", said.out)
+    (compared,) = (out for out in outputs if "sd15-dde-lora16 against" in out)
+    assert re.search(r"clip .*\(.*\.\..*\)", compared)
+    assert Path("sd15-dde.safetensors").is_file()
+    card = ModelCard(Path("runs/sd15-dde-lora16/model/README.md").read_text())
+    assert "<Gallery />" in card.text and {"clip", "hps"} <= {
+        each.metric_type for each in card.data.eval_results
+    }
     for code in blocks("python"):
         exec(code.replace(HUB_ID, str(model)), {})
     assert Path("fox.png").is_file()
