@@ -136,6 +136,14 @@ def main() -> None:
             where = f"{error.filename}: " if error.filename else ""
             _complain(f"{where}{error.strerror or error}.")
             sys.exit(2)
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError" or os.environ.get("DDECLI_DEBUG"):  # torch's
+                raise
+            _complain(
+                "Too little memory on the device: end what else takes memory there, or take less at once (of train "
+                "--micro-batch-size, of others --batch-size)."
+            )
+            sys.exit(2)
         except Stopped as stopped:
             stop.tell(stopped.what)
             sys.exit(128 + stopped.signal)

@@ -44,14 +44,14 @@ def measured_micro_batch_size(trainer: Trainer) -> int:
     Raises:
         UserError: not one pair does.
     """
-    if (
-        trainer.is_sharded
-    ):  # a process that runs out within a pass would leave the others waiting for its shards
+    device, largest = trainer.accelerator.device, 0
+    # With FSDP a process that runs out within a pass would leave the others waiting for its shards.
+    if trainer.is_sharded or device.type not in _MEMORIES:
+        where = "with FSDP" if trainer.is_sharded else f"on {device}"
         _say(
-            trainer, "micro-batch size 1: with FSDP none is tried; give --micro-batch-size a number for more."
+            trainer, f"micro-batch size 1: {where} none is tried; give --micro-batch-size a number for more."
         )
         return 1
-    device, largest = trainer.accelerator.device, 0
     memory = _MEMORIES[device.type](device)
     with _optimizer_state(trainer), torch.compiler.set_stance("force_eager"):
         memory.begin()

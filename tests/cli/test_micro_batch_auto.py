@@ -84,6 +84,15 @@ def test_a_memory_that_fills_in_a_process_of_its_own(ddecli: Run, sd_folder: Pat
     assert not contents("none")
 
 
+def test_an_estimate_that_does_not_fit_says_so(
+    ddecli: Run, sd_folder: Path, sd_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number that was given is not tried first; nothing is there to go on with."""
+    small_memory.small_memory(monkeypatch.setattr, 4)
+    typed = ddecli(*words(sd_folder, sd_store, "--micro-batch-size", 8, "--estimate"))
+    assert_one_sentence(typed, "Too little memory on the device", "--micro-batch-size")
+
+
 def test_a_run_repeats_with_its_number(
     ddecli: Run, sd_folder: Path, sd_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

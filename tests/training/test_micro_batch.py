@@ -222,11 +222,14 @@ class Lent:
         self.optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
-def test_with_shards_one_pair_is_taken_untried(monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = Lent(8)
-    trainer.is_sharded = True
+def test_where_trying_is_no_use_one_pair_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With shards, and on a device whose memory is not known."""
+    sharded, other = Lent(8), Lent(8)
+    sharded.is_sharded = True
+    other.accelerator.device = torch.device("xpu")
     monkeypatch.delattr(micro_batch, "_pass")
-    assert micro_batch.measured_micro_batch_size(trainer) == 1  # type: ignore[arg-type]
+    for trainer in (sharded, other):
+        assert micro_batch.measured_micro_batch_size(trainer) == 1  # type: ignore[arg-type]
 
 
 def test_the_smallest_of_all_processes_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
