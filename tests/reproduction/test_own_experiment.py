@@ -206,3 +206,21 @@ def test_the_papers_experiment_has_its_differences_too(tmp_path):
     (line,) = [line for line in text.splitlines() if line.startswith("| DDE − Uni |")]
     assert line.count("[") == len(METRICS) + 1
     assert any(each.outcome.verdict == NOT_MEASURED for each in findings.judged)
+
+
+def test_of_many_methods_each_metric_is_spoken_of(tmp_path):
+    shifts = {"a": 0.2, "b": 0.0, "c": -0.2, "d": 0.0, "e": 0.0, "f": 0.0, "g": 0.3}
+    model = described(
+        tmp_path, **{name: trainings(tmp_path, name, "sft", shift) for name, shift in shifts.items()}
+    )
+    _, text = report(tmp_path, m=model)
+    abstract = text.split("<a id=")[0]
+    assert "7 methods stand beside m, each with 3 trainings." in abstract
+    for metric in ("CLIP", "HPS"):
+        assert f"{metric} rises with a and g. {metric} falls with c. Some trainings of " in abstract
+    assert re.search(
+        r"Some trainings of [b-f, ]*c[b-f, ]* fall below m in it\.", abstract.replace(" and", ",")
+    )
+    six = {part: {name: given for name, given in model[part].items() if name != "g"} for part in model}
+    _, text = report(tmp_path, m=six)
+    assert "a beside m, over 3 trainings and 30 prompts: CLIP (" in text

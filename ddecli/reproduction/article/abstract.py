@@ -16,6 +16,9 @@ from ddecli.stats.metrics import DIVERSITY, NAMES, PAPER_METRICS, TRUTH
 from ddecli.tables import paper
 from ddecli.tables.notes import and_list
 
+MAX_METHODS = 6
+"""Of so many methods each is spoken of by itself; of more, each metric."""
+WHAT_CHANGES = {TRUTH: "The hidden utility of images", DIVERSITY: "Diversity within prompts"}
 MAX_DIFFERENCES = 6
 """So many differences that are shown are named; of more only their number is."""
 
@@ -70,10 +73,38 @@ def _of_model(findings: Findings, name: str, model: ModelEvidence) -> Iterator[s
             yield from _rivals(findings, model)
             yield from _truth_and_diversity(dde)
         return
-    for method in model.methods:
-        yield from _effect(model, effects[method], effects[method].scorers)
-        yield from _truth_and_diversity(effects[method])
+    if len(model.methods) > MAX_METHODS:
+        yield from _by_metric(model, [effects[method] for method in model.methods])
+    else:
+        for method in model.methods:
+            yield from _effect(model, effects[method], effects[method].scorers)
+            yield from _truth_and_diversity(effects[method])
     yield from _differences(findings, name, model)
+
+
+def _by_metric(model: ModelEvidence, effects: Sequence[SideEffects]) -> Iterator[str]:
+    """Of many methods, a sentence or two a metric: with which of them it rises and falls."""
+    numbers = sorted({len(model.scores[each.row]) for each in effects})
+    trainings = " to ".join(dict.fromkeys((str(numbers[0]), count(numbers[-1], "training"))))
+    if len(numbers) == 1:
+        trainings = count(numbers[0], "training")
+    scorers = list(dict.fromkeys(metric for each in effects for metric in each.scorers))
+    yield f"{count(len(effects), 'method')} stand beside {model.name}, each with {trainings}."
+    for metric in (*scorers, TRUTH, DIVERSITY):
+        having = [each for each in effects if metric in each.changes]
+        rise, fall = (
+            [each.label for each in having if getattr(each.changes[metric], does)]
+            for does in ("rises", "falls")
+        )
+        name = WHAT_CHANGES.get(metric, NAMES.get(metric, metric))
+        for labels, does in ((rise, "rises"), (fall, "falls")):
+            if labels:
+                yield f"{name} {does} with {and_list(labels)}."
+        if having and not rise and not fall:
+            yield f"{name} is not shown to change with any."
+        below = [each.label for each in having if metric in scorers and each.changes[metric].below]
+        if below:
+            yield f"Some trainings of {and_list(below)} fall below {model.name} in it."
 
 
 def _effect(model: ModelEvidence, effect: SideEffects, scorers: Sequence[str]) -> Iterator[str]:

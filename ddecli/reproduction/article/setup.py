@@ -41,7 +41,8 @@ def _model(model: ModelEvidence) -> Words:
     sources = sorted({str(run.settings.get("model")) for given in model.runs.values() for run in given})
     started: list[str | Span] = []
     if sources and sources != [model.name]:
-        started = [" (trained from ", *(code(source) for source in sources), ")"]
+        listed = [word for source in sources for word in (", ", code(source))][1:]
+        started = [" (trained from ", *listed, ")"]
     rows = [f"{model.label(row)} ({len(model.scores[row])})" for row in [*model.methods, *model.segments]]
     stands = (
         f" stands for the paper's {model.paper}. Scored beside it" if model.paper else ": scored beside it"
