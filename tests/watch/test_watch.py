@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,16 @@ def test_sheets_show_what_sample_draws(
     assert sheet.width > 4 * 96  # two groups of two
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is not ignored, as it is where tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_run_that_goes_on_makes_no_sheet_twice(
-    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruptible: None
 ) -> None:
     """Stopped in a step with a sheet, which is then made when the run goes on."""
     whole, run = (
@@ -114,7 +122,7 @@ def test_a_run_that_goes_on_makes_no_sheet_twice(
 
     def stopped(trainer: Trainer, number: int, *given: Any) -> Any:
         if number == 3:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
         return step(trainer, number, *given)
 
     before_it = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command has one
