@@ -125,13 +125,9 @@ def test_a_run_that_goes_on_makes_no_sheet_twice(
             signal.raise_signal(signal.SIGINT)
         return step(trainer, number, *given)
 
-    before_it = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command has one
-    try:
-        monkeypatch.setattr(Trainer, "step", stopped)
-        with pytest.raises(Stopped):
-            train(run, watch=watch(prompts=PROMPTS))
-    finally:
-        signal.signal(signal.SIGTERM, before_it)
+    monkeypatch.setattr(Trainer, "step", stopped)
+    with pytest.raises(Stopped):
+        train(run, watch=watch(prompts=PROMPTS))
     monkeypatch.setattr(Trainer, "step", step)
     samples = run.folder / "samples"
     before = {file: file.stat().st_mtime_ns for file in samples.rglob("*-0?.png")}
