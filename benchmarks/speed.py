@@ -227,8 +227,10 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    asked = "" if tuple(options.only) == PARTS else f"--only {' '.join(options.only)} "
+    words = f"{asked}--rounds {options.rounds} --out {options.out}"
     found: dict[str, Any] = {
-        "command": f"OMP_NUM_THREADS=1 python benchmarks/speed.py --rounds {options.rounds} --out {options.out}",
+        "command": f"OMP_NUM_THREADS=1 python benchmarks/speed.py {words}",
         "unit": {
             "training, preparing": "pairs a second of processor time",
             "sampling": "images a second of processor time",
