@@ -16,6 +16,10 @@ from ddecli.core.ledger import note
 from ddecli.core.sealed import read_sealed, write_sealed
 
 PERFORMANCE = "perf.json"
+WHOLE = "self-play.yaml"
+"""Settings of a run of several iterations (self-play, semi-policy), beside those of its last one in run.yaml."""
+ITERATIONS = "iteration-*"
+"""The folders of its other iterations."""
 RUN_AGAIN = "train the run again"
 
 

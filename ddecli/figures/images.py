@@ -33,6 +33,8 @@ LARGEST = 330
 LETTER, LINE = 19, 42
 """Mean width of a letter and height of a line of text, in dots."""
 LETTERS = TEXT // LETTER
+FEWEST_LETTERS = 6
+"""In a line above a picture; where there is room for fewer, labels are turned."""
 TITLE_GAP = 24
 """Space below the title, in dots."""
 
@@ -112,9 +114,12 @@ def draw(numbers: Numbers) -> Figure:
     room = (PAGE * DPI - TEXT - 2 * BORDER) / len(labels) - GAP
     width, height = _cell(_picture(rows[0]["files"][labels[0]]).size, min(LARGEST, int(room)))
     page_width = 2 * BORDER + TEXT + len(labels) * (width + GAP) - GAP
-    heads = [textwrap.wrap(label, max(4, (width + GAP) // LETTER)) for label in labels]
+    letters = (width + GAP) // LETTER
+    turned = letters < FEWEST_LETTERS
+    heads = [[label] if turned else textwrap.wrap(label, letters) for label in labels]
     title = title_lines(numbers["title"] or "", page_width / DPI)
-    head = LINE * max(len(lines) for lines in heads) + GAP + (LINE * len(title) + TITLE_GAP if title else 0)
+    label_height = LETTER * max(map(len, labels)) if turned else LINE * max(len(lines) for lines in heads)
+    head = label_height + GAP + (LINE * len(title) + TITLE_GAP if title else 0)
     page_height = 2 * BORDER + head + len(rows) * (height + GAP)
     figure = Figure(figsize=(page_width / DPI, page_height / DPI), dpi=DPI)
     if title:
@@ -130,7 +135,10 @@ def draw(numbers: Numbers) -> Figure:
             axis = figure.add_axes((*place, width / page_width, height / page_height), xticks=[], yticks=[])
             axis.imshow(_resized(picture, width, height), interpolation="none", aspect="auto")
             axis.spines[:].set(visible=True, color="#BBBBBB", linewidth=0.4)
-            if row == 0:
+            if row == 0 and turned:
+                place = ((left + width / 2) / page_width, 1 - (top - 8) / page_height)
+                figure.text(*place, literal(label), ha="center", va="bottom", rotation=90)
+            elif row == 0:
                 _write(figure, heads[column], left + width / 2, top - 8 - LINE * len(heads[column]), "center")
     return figure
 

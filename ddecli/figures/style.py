@@ -57,11 +57,10 @@ OTHER_COLOURS = ("#332288", "#882255", "#999933", "#44AA99", "#661100", "#117733
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
     """The colour of every label: a method of the paper has the same one in all figures."""
-    others = [label for label in labels if method_of(label) not in COLOURS]
-    return {
-        label: COLOURS.get(method_of(label)) or OTHER_COLOURS[others.index(label) % len(OTHER_COLOURS)]
-        for label in labels
-    }
+    own = {label: COLOURS[method_of(label)] for label in labels if method_of(label) in COLOURS}
+    free = [colour for colour in OTHER_COLOURS if colour not in own.values()] or OTHER_COLOURS
+    others = [label for label in labels if label not in own]
+    return {label: own.get(label) or free[others.index(label) % len(free)] for label in labels}
 
 
 def marker(label: str) -> str:

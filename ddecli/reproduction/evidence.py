@@ -11,7 +11,7 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.protocol import spacing_of
-from ddecli.core.run_files import read_performance
+from ddecli.core.run_files import ITERATIONS, read_performance
 from ddecli.core.scores import ScoreSet, check_same_protocol, load_scores
 from ddecli.objectives.registry import LOSSES
 from ddecli.reproduction.experiment import BASE, Experiment, Folders, ModelFolders
@@ -281,6 +281,9 @@ def _run(folder: Path) -> TrainedRun:
         raise UserError(f"{folder} holds no run.yaml: give the folder of a run of `ddecli train`.")
     settings = run_settings_in(folder, complete=True)
     performance = read_performance(folder)
+    others = [read_performance(other) for other in sorted(folder.glob(ITERATIONS))]
+    if others and "seconds" in performance:
+        performance |= {"seconds": sum(each.get("seconds", 0.0) for each in (*others, performance))}
     return TrainedRun(str(folder), settings, load_credit(folder), load_metrics(folder), performance)
 
 

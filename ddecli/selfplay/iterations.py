@@ -26,6 +26,7 @@ from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.files import make_folder, write_text
 from ddecli.core.limits import MAX_SEED
+from ddecli.core.run_files import WHOLE
 from ddecli.core.seeds import numpy_rng, seed_of
 from ddecli.data.store import PairStore
 from ddecli.models.load import load_for_sampling
@@ -36,8 +37,6 @@ from ddecli.training.run_folder import MAY_CHANGE, begun_otherwise
 from ddecli.training.run_record import TrainSummary
 from ddecli.training.settings import TrainSettings, read_settings
 from ddecli.training.watcher import Watch, Watcher
-
-WHOLE = "self-play.yaml"
 
 
 def play(

@@ -13,7 +13,7 @@ from ddecli.core.files import read_yaml
 from ddecli.core.ledger import note
 from ddecli.core.parsing import check_shape
 from ddecli.core.protocol import sampled_model
-from ddecli.core.run_files import RUN_AGAIN, check_run
+from ddecli.core.run_files import RUN_AGAIN, WHOLE, check_run
 from ddecli.core.scores import ScoreSet
 
 
@@ -43,6 +43,15 @@ class _AllSettings(_Settings):
     lr: FiniteFloat
 
 
+class _Whole(BaseModel):
+    """The same of a run of several iterations."""
+
+    model: str
+    seed: int
+    steps: int
+    iterations: int
+
+
 def run_settings(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the run that images were sampled from, if it still lies where it lay; else nothing.
 
@@ -60,7 +69,7 @@ def sampled_run(protocol: Mapping[str, Any]) -> Path | None:
 
 
 def run_settings_in(run: Path, complete: bool = False) -> dict[str, Any]:
-    """The settings in the run.yaml of a run folder.
+    """The settings in the run.yaml of a run folder; of several iterations those of the whole, and all of their steps.
 
     Args:
         complete: whether those that every run has must be there.
@@ -75,7 +84,22 @@ def run_settings_in(run: Path, complete: bool = False) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): {RUN_AGAIN}.") from error
     note(file)
-    return settings
+    return settings | _of_whole(run)
+
+
+def _of_whole(run: Path) -> dict[str, Any]:
+    """What differs between iterations: of the first the model and the seed, of all together the steps."""
+    file = run / WHOLE
+    if not file.is_file():
+        return {}
+    settings = read_yaml(file)
+    try:
+        check_shape(settings, _Whole)
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}): {RUN_AGAIN}.") from error
+    note(file)
+    steps = settings["iterations"] * settings["steps"]
+    return {"model": settings["model"], "seed": settings["seed"], "steps": steps}
 
 
 def training_seeds(given: Sequence[ScoreSet]) -> tuple[int, ...] | None:

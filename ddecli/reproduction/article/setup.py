@@ -90,7 +90,8 @@ def trainings(model: ModelEvidence) -> Grid:
     caption: list[str | Span] = [
         strong(f"Trainings of {model.name}."),
         " Accuracy: share of training pairs in which the trained model, against its reference, prefers the "
-        f"preferred image, over the last {100 * LAST_STEPS:.0f} % of the steps. Time: of all seeds together.",
+        f"preferred image, over the last {100 * LAST_STEPS:.0f} % of the steps. Time: of all seeds together, without "
+        "what self-play draws.",
     ]
     return grid(header, rows, caption, words=range(1 + with_loss))
 
