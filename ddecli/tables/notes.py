@@ -11,6 +11,8 @@ from ddecli.tables.cells import Difference, TableRow
 
 DIGEST = 12
 """Characters of a hash that are shown."""
+MOST_LISTED = 36
+"""So many differences of two rows are listed by name, those of nine rows; of more there is the number."""
 
 
 def and_list(names: Sequence[str]) -> str:
@@ -93,8 +95,13 @@ def gain_note(rows: Sequence[TableRow], prompts: int) -> list[str]:
 def difference_note(differences: Sequence[Difference]) -> str:
     """How the differences of every two rows were formed."""
     paired = [f"{each.first} and {each.second}" for each in differences if each.same_seeds]
+    which = (
+        "; ".join(paired)
+        if len(paired) <= MOST_LISTED
+        else f"{len(paired)} of {len(differences)} differences"
+    )
     pairs = (
-        f" Trainings of equal seeds are paired, over the seeds that both rows have ({'; '.join(paired)}); "
+        f" Trainings of equal seeds are paired, over the seeds that both rows have ({which}); "
         "± and “below” are of their differences."
         if paired
         else ""

@@ -224,3 +224,20 @@ def test_of_many_methods_each_metric_is_spoken_of(tmp_path):
     six = {part: {name: given for name, given in model[part].items() if name != "g"} for part in model}
     _, text = report(tmp_path, m=six)
     assert "a beside m, over 3 trainings and 30 prompts: CLIP (" in text
+
+
+def test_of_the_differences_of_a_dozen_methods_those_that_are_told_are_shown(tmp_path):
+    shifts = {f"m{number:02d}": 0.2 * (number == 3) for number in range(11)}
+    model = described(
+        tmp_path, **{name: trainings(tmp_path, name, "sft", shift) for name, shift in shifts.items()}
+    )
+    findings, text = report(tmp_path, m=model)
+    differences = findings.side_by_side["m"].differences
+    shown = [each for each in differences if any(found.shown for found in each.estimates.values())]
+    assert len(differences) == 66 and 0 < len(shown) < 66
+    table = text.split(f"95 % intervals; {len(shown)} of 66 rows")[1].split("\n\n")[1].splitlines()[2:]
+    assert [line.split(" | ")[0].strip("| ") for line in table] == [
+        f"{each.first} − {each.second}" for each in shown
+    ]
+    assert all("**" in line for line in table)
+    assert "over the seeds that both rows have (55 of 66 differences)" in text

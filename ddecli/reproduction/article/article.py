@@ -63,6 +63,9 @@ CAPTIONS = {
 }
 """What is shown, by the name of the figure, and the paper's own place; used where the experiment gives no caption."""
 
+MOST_ROWS = 60
+"""A table of the differences of a dozen methods has more, and few of them tell something."""
+
 
 def article(findings: Findings) -> Document:
     """The whole article."""
@@ -105,9 +108,24 @@ def _tables(findings: Findings) -> Iterator[Block]:
         in_papers = paper is not None and TABLES[paper] in findings.tables
         blocks = render.blocks(table)
         for block in blocks[2:] if in_papers else blocks:
+            block = _told_apart(block)
             yield block_grid(replace(block, title=f"{name}: {block.title[0].lower()}{block.title[1:]}"))
         if not in_papers or table.differences:
             yield bullets(table.notes[-1:] if in_papers else table.notes, small=True)
+
+
+def _told_apart(block: render.Block) -> render.Block:
+    """Of a long table, the rows that tell something: those with a bold number."""
+    if len(block.rows) <= MOST_ROWS:
+        return block
+    told = sorted({row for row, _ in block.bold})
+    places = {row: place for place, row in enumerate(told)}
+    return replace(
+        block,
+        title=f"{block.title}; {len(told)} of {len(block.rows)} rows, those with a bold number (the CSV has all)",
+        rows=[block.rows[row] for row in told],
+        bold=frozenset((places[row], column) for row, column in block.bold),
+    )
 
 
 def _figures(findings: Findings) -> Iterator[Block]:
