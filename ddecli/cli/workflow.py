@@ -26,7 +26,7 @@ def init(
     Example: `ddecli workflow init my-paper`
     """
     from ddecli.core.console import echo, show_text
-    from ddecli.workflow.files import has_snakemake, write_workflow
+    from ddecli.core.workflow_files import has_snakemake, write_workflow
 
     write_workflow(folder)
     if not has_snakemake():

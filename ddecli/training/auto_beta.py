@@ -21,7 +21,6 @@ of the typical margin. Over three sets of 512 draws the beta of uniform went fro
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -31,9 +30,7 @@ from ddecli.core.errors import UserError
 from ddecli.objectives.base import PairObjective
 from ddecli.training.errors import errors_by_row
 from ddecli.training.inputs import open_batches
-
-if TYPE_CHECKING:
-    from ddecli.training.trainer import Trainer
+from ddecli.training.opened import Opened
 
 DRAWS = 512
 """How many are looked at, whatever a run makes: a longer one has the same beta."""
@@ -43,7 +40,7 @@ LARGEST = 64.0
 """A `z` at which every slope that falls has fallen."""
 
 
-def measured_beta(trainer: Trainer, share: float) -> float:
+def measured_beta(trainer: Opened, share: float) -> float:
     """The beta of a run, of two digits. Every process has to call it; all get the same.
 
     Raises:
@@ -89,7 +86,7 @@ def logit_at(objective: PairObjective, share: float) -> float:
     return high
 
 
-def _typical_margin(trainer: Trainer, objective: PairObjective) -> float:
+def _typical_margin(trainer: Opened, objective: PairObjective) -> float:
     """Mean of `|weight(t) (e_ref^w - e_ref^l)|`."""
     accelerator, size = trainer.accelerator, trainer.settings.micro_batch
     assert trainer.reference is not None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from ddecli.core.console import console
-from ddecli.core.errors import Stopped
-from ddecli.training.micro_batch import put_away_if_full
+from ddecli.core.errors import Stopped, UserError
+from ddecli.training.micro_batch import LESS_MEMORY
 from ddecli.training.record import Alarm
 from ddecli.training.run_folder import (
     as_begun,
@@ -72,7 +76,7 @@ def _steps(trainer: Trainer, checkpoints: Path, watcher: Watcher) -> TrainSummar
     with RunRecord(trainer) as record, stop_after_step() as stop:
         for step in range(trainer.first_step, settings.steps):
             began = time.monotonic()
-            with put_away_if_full(trainer, checkpoints, step):
+            with _put_away_if_full(trainer, checkpoints, step):
                 metrics = trainer.step(step, alarm)
             said = record.add(step, metrics, time.monotonic() - began, trainer.evaluate(step))
             told = stop.told(trainer.accelerator)
@@ -90,6 +94,30 @@ def _steps(trainer: Trainer, checkpoints: Path, watcher: Watcher) -> TrainSummar
     if told:
         raise Stopped(told, f"after the last of {settings.steps} steps; the model is written")
     return summary
+
+
+@contextlib.contextmanager
+def _put_away_if_full(trainer: Trainer, checkpoints: Path, step: int) -> Iterator[None]:
+    """For the block that makes a step: where it does not fit the memory, the steps before it are kept.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        alone = trainer.accelerator.num_processes == 1
+        if alone and step > 0 and not trainer.is_updating:  # else the weights are of no step, or others wait
+            trainer.save(checkpoints, step)
+        raise UserError(_too_much(trainer.settings, trainer.accelerator.device, step)) from error
+
+
+def _too_much(settings: TrainSettings, device: torch.device, step: int) -> str:
+    size = settings.micro_batch_size
+    said = f"Step {step + 1} does not fit the memory of {device} with --micro-batch-size {size}"
+    if size != "auto" and size > 1:
+        return f"{said}, which other programs may share: go on with --resume --micro-batch-size {size // 2}."
+    return f"{said}: {LESS_MEMORY}; or end what else takes memory there, and go on with --resume."
 
 
 def _say_from_where(settings: TrainSettings, first_step: int, replaces: bool, resume: bool) -> None:

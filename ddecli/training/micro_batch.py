@@ -11,16 +11,13 @@ import contextlib
 import gc
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
-from ddecli.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from ddecli.training.trainer import Trainer
+from ddecli.training.opened import Opened
 
 MOST = {"cuda": 64, "cpu": 8}
 """By device. More is hardly faster: 64 pairs are 128 pictures in one pass, and a processor is busy with a few."""
@@ -38,7 +35,7 @@ def sizes(share: int, most: int) -> list[int]:
     return found
 
 
-def measured_micro_batch_size(trainer: Trainer) -> int:
+def measured_micro_batch_size(trainer: Opened) -> int:
     """The largest size that fits on every process. Every process has to call it; all get the same.
 
     Raises:
@@ -68,36 +65,12 @@ def measured_micro_batch_size(trainer: Trainer) -> int:
     return largest
 
 
-@contextlib.contextmanager
-def put_away_if_full(trainer: Trainer, checkpoints: Path, step: int) -> Iterator[None]:
-    """For the block that makes a step: where it does not fit the memory, the steps before it are kept.
-
-    Raises:
-        UserError: it does not fit.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        alone = trainer.accelerator.num_processes == 1
-        if alone and step > 0 and not trainer.is_updating:  # else the weights are of no step, or others wait
-            trainer.save(checkpoints, step)
-        raise UserError(_too_much(trainer.settings, trainer.accelerator.device, step)) from error
-
-
-def _too_much(settings: TrainSettings, device: torch.device, step: int) -> str:
-    size = settings.micro_batch_size
-    said = f"Step {step + 1} does not fit the memory of {device} with --micro-batch-size {size}"
-    if size != "auto" and size > 1:
-        return f"{said}, which other programs may share: go on with --resume --micro-batch-size {size // 2}."
-    return f"{said}: {LESS_MEMORY}; or end what else takes memory there, and go on with --resume."
-
-
-def _say(trainer: Trainer, text: str) -> None:
+def _say(trainer: Opened, text: str) -> None:
     if trainer.is_main:
         console.print(text, highlight=False)
 
 
-def _fits(trainer: Trainer, memory: _Memory, size: int) -> bool:
+def _fits(trainer: Opened, memory: _Memory, size: int) -> bool:
     """Whether a micro-batch of this size fits on every process."""
     fits = memory.may_try(size)
     if fits:
@@ -113,7 +86,7 @@ def _fits(trainer: Trainer, memory: _Memory, size: int) -> bool:
     return bool(on_all.all())
 
 
-def _pass(trainer: Trainer, size: int) -> None:
+def _pass(trainer: Opened, size: int) -> None:
     """What a step does with its first micro-batch. Processes do not wait for each other in it."""
     first = trainer.share * trainer.accelerator.process_index
     with trainer.sync(is_last=False):
@@ -121,7 +94,7 @@ def _pass(trainer: Trainer, size: int) -> None:
 
 
 @contextlib.contextmanager
-def _optimizer_state(trainer: Trainer) -> Iterator[None]:
+def _optimizer_state(trainer: Opened) -> Iterator[None]:
     """Within the block the optimizer holds the state that it will have from the first step on; nothing is learned."""
     optimizer: Any = getattr(trainer.optimizer, "optimizer", trainer.optimizer)  # not accelerate's: it scales
     rates = [group["lr"] for group in optimizer.param_groups]

@@ -2,81 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from ddecli.core.errors import UserError
-from ddecli.data.store import PairStore
-from ddecli.models.base import DiffusionModel, load_unet_weights
+from ddecli.models.base import load_unet_weights
 from ddecli.objectives.base import PairObjective
-from ddecli.objectives.registry import build_objective
 from ddecli.training.auto_beta import measured_beta
 from ddecli.training.batches import Batch
 from ddecli.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from ddecli.training.errors import pair_errors
 from ddecli.training.holdout import HeldOut
 from ddecli.training.inputs import (
-    compile_blocks,
-    load_policy,
-    load_reference,
     micro_batches,
-    open_batches,
     open_pairs,
 )
 from ddecli.training.micro_batch import measured_micro_batch_size
 from ddecli.training.moving_reference import MovingReference
-from ddecli.training.optimizers import build_optimizer
+from ddecli.training.opened import Opened, OpenStore
 from ddecli.training.pair_gradients import pair_gradient_norms
 from ddecli.training.precision import (
-    autocast,
     load_scaler_state,
     scaler_state,
-    start_processes,
-    training_dtype,
 )
 from ddecli.training.record import OF_REFERENCE, Alarm, CreditMap, columns_of, errors_of, step_metrics
-from ddecli.training.reference import ReferenceErrors, can_be_kept
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import (
     gathered,
-    is_sharded_launch,
     optimizer_shards,
-    shard,
     shards_of,
     whole_number,
 )
-from ddecli.training.weight_average import WeightAverage
-
-OpenStore = Callable[[str | None, TrainSettings, DiffusionModel, bool], PairStore]
 
 
-class Trainer:
-    """Model, reference, objective, optimizer and data of one run, on one of its processes."""
+class Trainer(Opened):
+    """Takes the steps of a run, on one of its processes."""
 
     def __init__(self, settings: TrainSettings, open_store: OpenStore = open_pairs) -> None:
-        self.settings = settings
-        self.dtype = training_dtype(settings)
-        self.accelerator = start_processes(settings, self.dtype)
-        device = self.accelerator.device
-        self.model = load_policy(settings, device, self.dtype)
-        known = settings.with_any_beta()
-        self.objective = build_objective(schedule=self.model.schedule, **known.model_dump())
-        self.store = open_store(settings.data, settings, self.model, self.objective.needs_losers)
-        self.batches = open_batches(settings, self.model, self.store, device)
-        self.kept = self.kept_errors(settings)
-        self.base = self._load_base() if self._needs_base() else None
-        if settings.compile:
-            compile_blocks([self.model] if self.base is None else [self.model, self.base])
-        self.parameters: dict[str, nn.Parameter]
-        self._distribute()
-        self.reference = self._moving_reference() or self.base
-        self.average = WeightAverage(self.parameters, settings.weight_ema) if settings.weight_ema else None
+        super().__init__(settings, open_store)
         if settings.micro_batch_size == "auto":
             self._set_micro_batch_size()
         if settings.beta == "auto":
@@ -87,89 +51,26 @@ class Trainer:
         self.first_step = 0
         self.is_updating = False  # of no step are the weights then
 
-    def kept_errors(self, settings: TrainSettings) -> ReferenceErrors | None:
-        """Errors of the reference that other runs left, and where those of a run with this model go.
-
-        None where they depend on a micro-batch that is not known yet.
-        """
-        if settings.micro_batch_size == "auto" or not can_be_kept(self.objective, settings):
-            return None
-        draws = range(settings.steps * settings.batch_size)
-        share = settings.batch_size // self.accelerator.num_processes
-        return ReferenceErrors.of(settings, draws, self.model, share, self.accelerator.device, self.dtype)
-
-    def _needs_base(self) -> bool:
-        """Whether the model that training starts from is held at all: full training of SDXL without takes 5 GB less.
-
-        Held-out pairs are compared with it whatever the objective's reference is.
-        """
-        if self.settings.holdout is not None:
-            return True
-        if not self.objective.needs_reference or self.settings.reference_ema:
-            return False
-        others = self.settings.credit_gradients is not None or self.settings.beta == "auto"
-        return others or self.kept is None or not self.kept.is_whole
-
-    def _load_base(self) -> DiffusionModel:
-        if self.settings.reference_model is None:
-            return self.model.reference(self.dtype)
-        return load_reference(self.settings, self.model, self.accelerator.device, self.dtype)
-
-    def _moving_reference(self) -> MovingReference | None:
-        decay = self.settings.reference_ema
-        return None if decay is None else MovingReference(self.model, self.parameters, decay)
-
     def _set_beta(self) -> None:
         """Measure beta, and go on as if it had been given."""
         assert isinstance(self.objective, PairObjective)
         assert self.settings.beta_share is not None
         self.objective.beta = measured_beta(self, self.settings.beta_share)
         self.settings = self.settings.model_copy(update={"beta": self.objective.beta})
-        self._drop_base()
+        self.drop_base()
 
     def _set_micro_batch_size(self) -> None:
         """Measure it with the reference at hand, so that runs agree on it whether errors are kept yet or not."""
         size = measured_micro_batch_size(self)
         self.settings = self.settings.model_copy(update={"micro_batch_size": size})
         self.kept = self.kept_errors(self.settings)
-        self._drop_base()
-
-    def _drop_base(self) -> None:
-        """Give it up where it was held to measure something, and its errors are all kept."""
-        if not self._needs_base() and self.reference is self.base:
-            self.reference = self.base = None
-
-    @property
-    def share(self) -> int:
-        """Pairs of a batch that are this process's."""
-        return self.settings.batch_size // self.accelerator.num_processes
+        self.drop_base()
 
     def _held_out(self, T: int) -> HeldOut | None:
         if self.settings.holdout is None:
             return None
         store = open_pairs(self.settings.holdout, self.settings, self.model)
         return HeldOut(store, self.settings, T, self.accelerator)
-
-    def _distribute(self) -> None:
-        """Give every process the whole U-Net (DDP), or a shard of it (FSDP2), and make the optimizer."""
-        self.is_sharded = is_sharded_launch()
-        for name in ("credit_gradients", "reference_ema", "sample_every"):
-            if self.is_sharded and getattr(self.settings, name) is not None:
-                option = "--" + name.replace("_", "-")
-                raise UserError(
-                    f"{option} needs the whole model on every process: leave it out with FSDP, or launch with DDP."
-                )
-        if self.is_sharded:
-            shard(self.model.unet, self.accelerator)
-        self.parameters = self.model.trainable()
-        device = self.accelerator.device
-        self.optimizer: Any = build_optimizer(self.settings, self.parameters.values(), device)
-        if not self.is_sharded:
-            self.model.unet, self.optimizer = self.accelerator.prepare(self.model.unet, self.optimizer)
-
-    def autocast(self) -> contextlib.AbstractContextManager[None]:
-        """The precision of both models' forward passes."""
-        return autocast(self.accelerator.device, self.dtype)
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then constant; a pure function of the step."""
@@ -179,12 +80,6 @@ class Trainer:
         """This process's share of the draws of global batch `step`, cut into micro-batches."""
         where = self.accelerator.process_index, self.accelerator.num_processes
         return micro_batches(self.settings, step, *where)
-
-    def sync(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
-        """Whole gradients meet once a step; shards at every micro-batch, or a whole gradient would have to be held."""
-        if is_last or self.is_sharded:
-            return contextlib.nullcontext()
-        return self.accelerator.no_sync(self.model.unet)
 
     def step(self, step: int, alarm: Alarm) -> dict[str, float | None]:
         """One optimizer step; returns its metrics."""
@@ -243,11 +138,6 @@ class Trainer:
                 draws, batch, every, self.loss_of, list(self.parameters.values()), scale
             )
 
-    def loss_of(self, pairs: Batch) -> torch.Tensor:
-        """The sum of their losses, whatever is known of the reference's errors; nothing is noted."""
-        errors = pair_errors(self.model, self.reference, pairs, self.autocast(), self.objective)
-        return self.objective(errors).loss.sum()
-
     def evaluate(self, step: int) -> dict[str, float]:
         """What held-out pairs say after this step, where it is time to ask. Every process has to call it."""
         is_time = (step + 1) % self.settings.evaluate_every == 0 or step + 1 == self.settings.steps
@@ -267,11 +157,6 @@ class Trainer:
             return {"read": self.kept.read, "computed": self.kept.computed}
         made = (self.settings.steps - self.first_step) * self.settings.batch_size
         return {"read": 0, "computed": made if self.objective.needs_reference else 0}
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files."""
-        return self.accelerator.is_main_process
 
     def save(self, folder: Path, step: int) -> None:
         """Write a checkpoint after `step` optimizer steps. Every process has to call it, the main one writes."""

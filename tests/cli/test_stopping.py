@@ -56,7 +56,7 @@ COMMANDS: list[tuple[tuple[str, ...], str, str]] = [
     (("merge", "tiny", "--out", "out"), "ddecli.models.merge.merge", OVER),
     (("report", "x.yaml", "--out", "out"), "ddecli.reproduction.article.write.write_report", OVER),
     (("list", "losses"), "ddecli.cli.listing.rows_of", OVER),
-    (("workflow", "init", "out"), "ddecli.workflow.files.write_workflow", OVER),
+    (("workflow", "init", "out"), "ddecli.core.workflow_files.write_workflow", OVER),
     (("world", "show"), "ddecli.tinyworld.show.show_world", OVER),
     (("world", "build", "--out", "out"), "ddecli.tinyworld.build.build", KEPT),
 ]

@@ -149,7 +149,7 @@ def test_a_loss_of_pairs_without_a_logit_is_told_from_one_without_pairs(
 ) -> None:
     arguments = ("train", "--model", sd_folder, "--data", sd_store, "--batch-size", 4, "--steps", 3)
     assert ddecli(*arguments, "--loss", "sft", "--out", "winners", "--device", "cpu").code == 0
-    monkeypatch.setattr("ddecli.training.trainer.build_objective", lambda **_: Hinge())
+    monkeypatch.setattr("ddecli.training.opened.build_objective", lambda **_: Hinge())
     assert ddecli(*arguments, "--loss", "uniform", "--out", "hinge", "--device", "cpu").code == 0
     first, *_, last = map(json.loads, Path("hinge/metrics.jsonl").read_text().splitlines())
     assert first["loss"] == pytest.approx(0.1) and first["margin"] == 0 and first["implicit_accuracy"] == 0.5

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from cli_checks import contents
-from plans import ROOT
 from typer.testing import CliRunner
 
 from ddecli.cli.app import app
+from ddecli.core import workflow_files as files
 from ddecli.core.errors import UserError
-from ddecli.workflow import files
-from ddecli.workflow.files import write_workflow
+from ddecli.core.workflow_files import write_workflow
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_copy_is_planned_where_it_lies(tmp_path: Path) -> None:
