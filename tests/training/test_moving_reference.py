@@ -43,7 +43,7 @@ def weights(run: TrainSettings) -> dict[str, torch.Tensor]:
     (file,) = (
         (run.folder / "model").rglob("*unet*/*.safetensors")
         if run.lora is None
-        else run.folder.glob("model/*.safetensors")
+        else run.folder.glob("model/pytorch_lora_weights.safetensors")
     )
     return load_file(file)
 
