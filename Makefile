@@ -31,7 +31,7 @@ test: $(VENV)/installed
 
 # The tests again where kernels round otherwise: on two threads, with the instructions of an older processor. Left out is
 # what asks for no number: files, names, pages, signals, and the workflow.
-NO_NUMBERS = workflow core collect export cli/test_what_is_imported.py cli/test_stopping.py cli/test_links.py \
+NO_NUMBERS = workflow core collect cli/test_what_is_imported.py cli/test_stopping.py cli/test_links.py \
 	cli/test_damaged_files.py cli/test_collect.py cli/test_collect_in_browser.py cli/test_micro_batch_auto.py
 test-rounding: $(VENV)/installed
 	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 \
