@@ -104,7 +104,8 @@ def test_the_share_is_what_is_left_at_the_typical_margin(settings: Make) -> None
 
 def test_it_is_the_same_however_the_errors_come(settings: Make, tmp_path: Path) -> None:
     """In other micro-batches, with adapters and another seed, and where all errors of the run itself are kept."""
-    asked = {"loss": "uniform", "beta": "auto", "steps": 5, "reference": "keep"}
+    seed = 31  # of no other test: the store is shared, and with it the errors that are kept beside it
+    asked = {"loss": "uniform", "beta": "auto", "steps": 5, "reference": "keep", "seed": seed}
     runs = [
         settings(**asked | {"out": str(tmp_path / name)} | changed)
         for name, changed in (
