@@ -50,5 +50,5 @@ def models(incomplete: str) -> list[str]:
     return [*among(presets())(incomplete), *(prefix + name for name in found if begin or name[0] != ".")]
 
 
-BY_SETTING = {"loss": losses, "model": models}
+BY_SETTING = {"loss": losses, "model": models, "sample_metric": metrics}
 """Of the settings of a training, by name."""

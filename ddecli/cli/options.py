@@ -106,6 +106,8 @@ def _taken(values: dict[str, Any], name: str) -> Any:
     value = values.pop(name)
     if f"no_{name}" in values:
         return False if values.pop(f"no_{name}") else value or None
+    if isinstance(value, list):
+        return value or None
     return str(value) if isinstance(value, Path) else value
 
 

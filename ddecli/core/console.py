@@ -138,13 +138,19 @@ def progress(title: str, total: int, start: int = 0, unit: str = "it") -> Iterat
     were launched together, the main one alone shows its own: bars of all would be drawn over each other.
     """
     if os.environ.get("RANK", "0") != "0":
-        yield lambda count=1, note="": None
+        with no_progress() as advance:
+            yield advance
     elif console.is_terminal:
         with _bar(title, total, start, unit) as advance:
             yield advance
     else:
         with _lines(title, total, start, unit) as advance:
             yield advance
+
+
+def no_progress() -> contextlib.AbstractContextManager[Advance]:
+    """In the place of `progress` where nothing is to be shown."""
+    return contextlib.nullcontext(lambda count=1, note="": None)
 
 
 class _Bars(Progress):

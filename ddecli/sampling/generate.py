@@ -20,7 +20,6 @@ precision diffusers draws the noise itself in half precision, so give it as
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -34,7 +33,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ddecli.core.console import Advance, console, progress
+from ddecli.core.console import console, no_progress, progress
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import atomic_file
 from ddecli.core.limits import MAX_IMAGES
@@ -150,9 +149,11 @@ def sample_images(
             "their ends are cut."
         )
     batch_size = settings.batch_size or (64 if model.resolution <= SMALL_PIXELS else 8)
-    bar: contextlib.AbstractContextManager[Advance] = contextlib.nullcontext(lambda count=1, note="": None)
-    if not quiet:
-        bar = progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
+    bar = (
+        no_progress()
+        if quiet
+        else progress("sampling", total=len(mine), start=len(mine) - len(todo), unit="images")
+    )
     said = functools.partial(_said, model, sampler, settings.seed)
     # The pipelines' own warnings would repeat each truncated prompt in each batch.
     with bar as advance, quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +22,7 @@ SMALLEST, LARGEST = 96, 192
 """Smallest and largest side of a picture on the sheet, in pixels."""
 MARGIN, GAP = 24, 8
 FONT_SIZE = 14
+MONO = "DejaVuSansMono.ttf"
 LINE_HEIGHT = 20
 ROW_GAP = 20
 GROUP_GAP = 32
@@ -45,13 +47,16 @@ def contact_sheet(folder: Path, tasks: list[ImageTask]) -> Image.Image:
     return draw_sheet([Row(row[0].prompt, ([folder / task.file_name for task in row],)) for row in prompts])
 
 
-def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX_COLUMNS) -> Image.Image:
+def draw_sheet(
+    rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX_COLUMNS, notes: Sequence[str] = ()
+) -> Image.Image:
     """Draw rows of pictures on a white page.
 
     Args:
         rows: at most the first `MAX_PROMPTS` are drawn.
         titles: a title over each group of columns.
         columns: most pictures a group.
+        notes: lines below them, in letters of one width.
     """
     rows = rows[:MAX_PROMPTS]
     columns = min(columns, max(len(group) for row in rows for group in row.groups))
@@ -62,7 +67,8 @@ def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX
     captions = [wrapped(row.prompt, font, width - 2 * MARGIN) for row in rows]
     row_heights = [len(lines) * LINE_HEIGHT + 4 + cell_height for lines in captions]
     head = LINE_HEIGHT + ROW_GAP // 2 if titles else 0
-    height = 2 * MARGIN + head + sum(row_heights) + ROW_GAP * (len(rows) - 1)
+    foot = ROW_GAP + len(notes) * LINE_HEIGHT if notes else 0
+    height = 2 * MARGIN + head + sum(row_heights) + ROW_GAP * (len(rows) - 1) + foot
     sheet = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(sheet)
     for number, title in enumerate(titles):
@@ -82,12 +88,14 @@ def draw_sheet(rows: list[Row], titles: tuple[str, ...] = (), columns: int = MAX
                 cell = framed(_picture(path), cell_width, cell_height)
                 sheet.paste(cell, (left, top + height - cell_height))
         top += height + ROW_GAP
+    for number, note in enumerate(notes):
+        draw.text((MARGIN, top + number * LINE_HEIGHT), note, fill=INK, font=page_font(FONT_SIZE - 2, MONO))
     return sheet
 
 
-def page_font(size: int) -> ImageFont.FreeTypeFont:
+def page_font(size: int, name: str = "DejaVuSans.ttf") -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib and has Latin, Greek and Cyrillic letters; `size` in pixels."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", name), size)
 
 
 def framed(picture: Image.Image, width: int, height: int) -> Image.Image:

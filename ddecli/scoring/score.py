@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddecli.core.console import console, progress
+from ddecli.core.console import console, no_progress, progress
 from ddecli.core.errors import BadRow, NotPermitted, UserError
 from ddecli.core.scores import (
     SCORES_PARQUET,
@@ -135,7 +135,11 @@ def score_folders(
 
 
 def score_images(
-    source: ImageSet, settings: ScoringSettings, out: Path | None, scorers: Scorers | None = None
+    source: ImageSet,
+    settings: ScoringSettings,
+    out: Path | None,
+    scorers: Scorers | None = None,
+    quiet: bool = False,
 ) -> ScoreSet:
     """Score every image of a source with every metric, and its parts beside it (`diversity` beside `clip`).
 
@@ -144,6 +148,7 @@ def score_images(
     Args:
         out: folder of scores.parquet, scores.json and scores-skipped.jsonl; None writes nothing.
         scorers: gives the scorers, where several sources share them.
+        quiet: no progress and no remarks, for whoever shows a progress of its own.
 
     Raises:
         UserError: an image given by name is unreadable; more than `max_bad` of a folder's images are (one
@@ -163,11 +168,12 @@ def score_images(
         if scorer.asks:
             scorer.learn(source.rows)
         if earlier and earlier.scorers.get(metric) == scorer.card:
-            console.print(f"{metric}: kept, {source.name} was scored with the same model before.")
+            if not quiet:
+                console.print(f"{metric}: kept, {source.name} was scored with the same model before.")
             _take_over(scores, earlier, metric)
             continue
         scorer.check_prompts([image.prompt for image in source.images])
-        embeddings = embed_images(source.images, scorer, settings.batch_size, bad, source.name)
+        embeddings = embed_images(source.images, scorer, settings.batch_size, bad, source.name, quiet)
         _check_skipped(source, _list_skipped(source, bad), settings.max_bad)
         good = [position for position in range(len(source.images)) if position not in bad]
         images = [source.images[position] for position in good]
@@ -184,7 +190,7 @@ def score_images(
         scores.skipped = scores.skipped or earlier.skipped
     if out is not None:
         scores.save(out)
-    if scores.skipped:
+    if scores.skipped and not quiet:
         reasons = Counter(row["reason"] for row in scores.skipped)
         listed = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
         where = f", listed in {out / SKIPPED}" if out is not None else ""
@@ -193,15 +199,22 @@ def score_images(
 
 
 def embed_images(
-    images: list[ScoredImage], scorer: Scorer, batch_size: int, bad: dict[int, BadRow], of: str = ""
+    images: list[ScoredImage],
+    scorer: Scorer,
+    batch_size: int,
+    bad: dict[int, BadRow],
+    of: str = "",
+    quiet: bool = False,
 ) -> Tensor:
     """The scorer's embeddings of the images, (N, E); rows of unreadable images stay zero, noted in `bad`.
 
     Args:
         of: what the images are called, for the progress.
+        quiet: no progress.
     """
     embeddings: Tensor | None = None
-    with progress(f"{scorer.name} {of}".strip(), total=len(images), unit="images") as advance:
+    title = f"{scorer.name} {of}".strip()
+    with no_progress() if quiet else progress(title, total=len(images), unit="images") as advance:
         paths = [image.path for image in images]
         for positions, pixels in decoded_batches(paths, scorer.preprocess, batch_size, bad):
             prompts = [images[position].prompt for position in positions]

@@ -199,7 +199,7 @@ class CreditMap:
 
 
 class MetricsLog:
-    """metrics.jsonl, a line per step, or holdout.jsonl, a line per evaluation; flushed.
+    """metrics.jsonl, a line per step, holdout.jsonl, a line per evaluation, or samples.jsonl, one per sheet; flushed.
 
     A resumed run first drops the lines it will write again.
     """

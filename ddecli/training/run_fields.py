@@ -112,7 +112,7 @@ class TrainFields(LearningFields):
             WATCH,
             "Optimizer steps between contact sheets, and one at the end: what the model draws so far beside what it "
             "drew before, two images a prompt from the noise that ddecli sample takes. OUT/samples/step-N.png is a "
-            "sheet, OUT/samples/step-N has its images, to be scored if you like. Training stays the same to the "
+            "sheet, OUT/samples/step-N has its images. Training stays the same to the "
             "last bit. Default: none.",
             metavar="N",
         ),
@@ -124,5 +124,23 @@ class TrainFields(LearningFields):
             "Prompts of --sample-every: a file, one a line, or what ddecli sample --prompts takes. A sheet shows the "
             "first 8. Default: for tiny models 8 of world:validation.",
             metavar="NAME[=PATH] or FILE",
+        ),
+    ] = None
+    sample_metric: Annotated[
+        list[str] | None,
+        Option(
+            WATCH,
+            "Score the images of --sample-every by this metric of ddecli score; repeat it. The mean difference to the "
+            "base, with its interval over prompts, is shown, and kept in OUT/samples.jsonl and the tracker. All "
+            "scorers stay in main memory, and one at a time is on the device while it scores. Default: none.",
+            metavar="METRIC",
+        ),
+    ] = None
+    sample_scorer: Annotated[
+        list[str] | None,
+        Option(
+            WATCH,
+            "Weights of a --sample-metric from a folder, as --scorer of ddecli score.",
+            metavar="METRIC=FOLDER",
         ),
     ] = None

@@ -19,10 +19,13 @@ from ddecli.training.settings import BEFORE, OF_MODEL, TrainSettings, read_setti
 MAY_CHANGE = {
     "steps", "micro_batch_size", "device", "checkpoint_every", "gradient_checkpointing", "holdout", "holdout_pairs",
     "evaluate_every", "credit_gradients", "reference", "lora_format", "report_to", "sample_every", "sample_prompts",
+    "sample_metric", "sample_scorer",
 }  # fmt: skip
 """Settings that a resumed run may change: its results stay the same up to rounding."""
 LAST_WRITTEN = ("credit.npz", "perf.json", "model")
 """What a run writes when its steps are done."""
+SAMPLES = "samples.jsonl"
+"""A line a contact sheet: what its images score, and how far they lie from each other."""
 WATCHED, TOKEN = ("samples", "tensorboard"), "tracking.json"
 """Folders of what was seen of a run while it was trained, and the file by which trackers know it again."""
 
@@ -175,5 +178,5 @@ def clear(out: Path) -> None:
     """Remove a run, and nothing else that lies in its folder."""
     for name in ("checkpoints", "model", *WATCHED):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("run.yaml", "metrics.jsonl", "holdout.jsonl", "credit.npz", "perf.json", TOKEN):
+    for name in ("run.yaml", "metrics.jsonl", "holdout.jsonl", SAMPLES, "credit.npz", "perf.json", TOKEN):
         (out / name).unlink(missing_ok=True)

@@ -24,6 +24,9 @@ from ddecli.training.holdout import worse_than_base
 from ddecli.training.record import MetricsLog
 from ddecli.training.trainer import Trainer
 
+LOGGED = ("run.yaml", "credit.npz", "metrics.jsonl", "holdout.jsonl", "samples.jsonl")
+"""Files beside the model whose digests are noted, where they are there."""
+
 
 @dataclass(frozen=True)
 class TrainSummary:
@@ -178,7 +181,7 @@ class RunRecord:
             saved = {
                 f"model/{file.relative_to(folder)}": file for file in folder.rglob("*") if file.is_file()
             }
-            logs = {name: out / name for name in ("run.yaml", "credit.npz", "metrics.jsonl", "holdout.jsonl")}
+            logs = {name: out / name for name in LOGGED}
             files = {name: file for name, file in (saved | logs).items() if file.is_file()}
             write_performance(out, performance, files)
             write_card(

@@ -3,19 +3,23 @@
 RUN/samples/base         images of the model that the run starts from, a sample folder like any other
 RUN/samples/step-N       those after N steps, of the same prompts and starting noise
 RUN/samples/step-N.png   both side by side
+RUN/samples.jsonl        what was measured of each, a line a sheet
 """
 
 from __future__ import annotations
 
 import copy
 import gc
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ddecli.core.console import console
+from ddecli.core.errors import first_sentence
 from ddecli.core.files import atomic_file
 from ddecli.core.images import load_image
 from ddecli.models.base import DiffusionModel, hold_frozen_in
@@ -23,26 +27,50 @@ from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import PromptSet
 from ddecli.sampling.sheet import MAX_PROMPTS, Row, draw_sheet
+from ddecli.scoring.score import ScoringSettings
+from ddecli.stats.compare import MetricComparison
 from ddecli.training.trainer import Trainer
 from ddecli.watch.drawing import Prompts, as_when_sampled, drawing_model, load_base
+from ddecli.watch.scores import SheetScores, lines
 
 IMAGES = 2
 """Images a prompt: with one alone it is not seen when they become alike."""
+SCORED = "scores and differences to the base (95 %, {} prompts):"
 ALIKE = 0.5
 """Of the base's distance between the images of a prompt: below it a run is said to lose its diversity."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen after a step.
+
+    Attributes:
+        sheet: (height, width, 3) uint8.
+        distance: how far the images of a prompt lie from each other, where 1 is as far as the base's.
+        compared: their scores beside the base's; empty where none was asked for, or scoring has failed.
+    """
+
+    sheet: np.ndarray
+    distance: float
+    compared: Sequence[MetricComparison]
 
 
 class Sheets:
     """The contact sheets of a run, on the main process. Images that lie there already are not made again."""
 
-    def __init__(self, trainer: Trainer, prompts: PromptSet) -> None:
-        """Encode the prompts and draw what the base makes of them.
+    def __init__(self, trainer: Trainer, prompts: PromptSet, scoring: ScoringSettings | None = None) -> None:
+        """Load the scorers, encode the prompts, and draw and score what the base makes of them.
+
+        Args:
+            scoring: how images are scored; None where they are not.
 
         Raises:
-            UserError: the base cannot be loaded or cannot draw, or the folder cannot be written.
+            UserError: the base cannot be loaded or cannot draw, its images cannot be scored, or the folder cannot be
+                written.
         """
         self.trainer, self.prompts = trainer, prompts
         self.folder = trainer.settings.folder / "samples"
+        self.scores = None if scoring is None else SheetScores(scoring, self.folder / "base")
         self.asked = SamplingSettings(images_per_prompt=IMAGES, overwrite=True)
         self.tasks = list_tasks(prompts.prompts, IMAGES)
         device = trainer.accelerator.device
@@ -51,6 +79,8 @@ class Sheets:
             hold_frozen_in(trainer.dtype, base.unet.requires_grad_(False))
         encoded = Prompts(base.pipeline, prompts)
         self._draw(drawing_model(base, encoded, device), self.folder / "base", None)
+        if self.scores is not None:
+            _ = self.scores.of_base
         del base
         gc.collect()
         if device.type == "cuda":
@@ -68,27 +98,43 @@ class Sheets:
         """Whether a run that goes on after so many steps was stopped before their sheet was drawn."""
         return first_step > 0 and self.is_due(first_step) and not self._sheet(first_step).exists()
 
-    def draw(self, step: int) -> tuple[np.ndarray, float]:
-        """Draw after so many steps.
+    def draw(self, step: int) -> Seen:
+        """Draw, and score, after so many steps.
 
-        Returns:
-            The sheet, (height, width, 3) uint8, and how far the images of a prompt lie from each other, where 1 is as
-            far as the base's.
+        Raises:
+            UserError: it cannot be drawn or written.
         """
         name = self._sheet(step).stem
         model = copy.copy(self.model)  # what lies in the run folder is not yet, or no longer, this one
         model.source = replace(model.source, name=f"{self.trainer.settings.folder.name}-{name}")
         self._draw(model, self.folder / name, self.trainer.average)
+        compared = self._compared(name)
         groups = ("base", name)
         prompts = [self.tasks[start : start + IMAGES] for start in range(0, len(self.tasks), IMAGES)]
         rows = [
             Row(own[0].prompt, tuple([self._file(group, task) for task in own] for group in groups))
             for own in prompts[:MAX_PROMPTS]
         ]
-        sheet = draw_sheet(rows, ("before", f"after step {step}"), IMAGES)
+        notes = [SCORED.format(len(prompts)), *(text for text, _ in lines(compared))] if compared else []
+        sheet = draw_sheet(rows, ("before", f"after step {step}"), IMAGES, notes)
         with atomic_file(self._sheet(step)) as temporary:
             sheet.save(temporary, format="PNG")
-        return np.asarray(sheet), self._distance(name) / self.base_distance
+        return Seen(np.asarray(sheet), self._distance(name) / self.base_distance, compared)
+
+    def _compared(self, name: str) -> list[MetricComparison]:
+        """Scores beside the base's. Training is worth more than they: what fails is said once, and not tried again."""
+        if self.scores is None:
+            return []
+        try:
+            return self.scores.against_base(self.folder / name)
+        except Exception as error:
+            self.scores = None
+            console.print(
+                f"Scoring {self.folder / name} has failed ({first_sentence(error).rstrip('.')}): training goes on, and "
+                "sheets are no longer scored.",
+                style="yellow",
+            )
+            return []
 
     def _sheet(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}.png"

@@ -10,15 +10,20 @@ import numpy as np
 
 from ddecli.core.advice import gentler
 from ddecli.core.console import console
-from ddecli.core.errors import UserError
+from ddecli.core.errors import UserError, first_sentence
 from ddecli.figures import credit
 from ddecli.figures.save import plain
 from ddecli.figures.style import STYLE
 from ddecli.objectives.registry import has_beta
 from ddecli.sampling.prompts import PromptSet
+from ddecli.scoring.score import ScoringSettings
+from ddecli.stats.compare import MetricComparison
+from ddecli.training.record import MetricsLog
+from ddecli.training.run_folder import SAMPLES
 from ddecli.training.trainer import Trainer
 from ddecli.training.watcher import Watcher
-from ddecli.watch.sheets import ALIKE, Sheets
+from ddecli.watch.scores import lines, numbers
+from ddecli.watch.sheets import ALIKE, SCORED, Sheets
 from ddecli.watch.tracker import Tracker, flat
 
 SPEED = ("pairs_per_second", "memory_mb")
@@ -29,14 +34,22 @@ DPI = 150
 class Watch(Watcher):
     """Trackers and contact sheets of a run; of several processes the main one has them."""
 
-    def __init__(self, trackers: Sequence[str], prompts: PromptSet | None, trainer: Trainer) -> None:
+    def __init__(
+        self,
+        trackers: Sequence[str],
+        prompts: PromptSet | None,
+        scoring: ScoringSettings | None,
+        trainer: Trainer,
+    ) -> None:
         """
         Args:
             trackers: their names.
             prompts: of the contact sheets; None for none.
+            scoring: how these are scored; None for not at all.
         """
         super().__init__(trainer)
-        self.names, self.prompts = trackers, prompts
+        self.names, self.prompts, self.scoring = trackers, prompts, scoring
+        self.log: MetricsLog | None = None
         self.trackers: list[Tracker] = []
         self.sheets: Sheets | None = None
         self.is_alike = False
@@ -51,8 +64,10 @@ class Watch(Watcher):
             for tracker in self.trackers:
                 tracker.settings(flat(settings.model_dump()))
         if self.prompts is not None:
-            self.sheets = Sheets(trainer, self.prompts)
-            if self.sheets.is_left_over(trainer.first_step):
+            self.sheets = Sheets(trainer, self.prompts, self.scoring)
+            is_left_over = self.sheets.is_left_over(trainer.first_step)
+            self.log = MetricsLog(settings.folder / SAMPLES, trainer.first_step - is_left_over)
+            if is_left_over:
                 self._draw(trainer.first_step)
         return self
 
@@ -77,18 +92,25 @@ class Watch(Watcher):
     def __exit__(self, *stopped_by: object) -> None:
         for tracker in self.trackers:
             tracker.close()
+        if self.log is not None:
+            self.log.close()
 
     def _draw(self, steps: int) -> None:
         assert self.sheets is not None
+        assert self.log is not None
         try:
-            sheet, distance = self.sheets.draw(steps)
-        except UserError as error:  # no reason to lose a training
+            seen = self.sheets.draw(steps)
+            distance = seen.distance
+            measured = {"distance_to_base_distance": distance} | numbers(seen.compared)
+            self.log.write({"step": steps - 1} | measured)
+        except (UserError, OSError) as error:  # no reason to lose a training
             self.sheets = None
-            console.print(f"No contact sheets from step {steps} on: {error}", style="yellow")
+            console.print(f"No contact sheets from step {steps} on: {first_sentence(error)}", style="yellow")
             return
         for tracker in self.trackers:
-            tracker.picture("samples", lambda: sheet, steps - 1)
-            tracker.numbers({"samples/distance_to_base_distance": distance}, steps - 1)
+            tracker.picture("samples", lambda: seen.sheet, steps - 1)
+            tracker.numbers({f"samples/{name}": value for name, value in measured.items()}, steps - 1)
+        _say_scores(steps, seen.compared)
         if distance < ALIKE and not self.is_alike:
             self.is_alike = True
             console.print(
@@ -97,6 +119,14 @@ class Watch(Watcher):
                 f"{gentler(has_beta(self.settings.loss))}.",
                 style="yellow",
             )
+
+
+def _say_scores(steps: int, compared: Sequence[MetricComparison]) -> None:
+    if not compared:
+        return
+    console.print(f"After step {steps}, {SCORED.format(compared[0].prompts)}")
+    for text, stands_out in lines(compared):
+        console.print(f"  {text}", style="bold" if stands_out else None)
 
 
 def grouped(told: dict[str, Any]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from ddecli.workflow.options import Options
 
 READ = {
     "prepare": {"data", "exclude-prompts", "scorer", "from", "prompts"},
-    "train": {"config", "holdout", "sample-prompts"},
+    "train": {"config", "holdout", "sample-prompts", "sample-scorer"},
     "sample": {"prompts"},
     "score": {"scorer"},
     "inception": {"classifier"},
@@ -53,7 +53,7 @@ def read_paths(command: str, options: Options, results: str) -> list[str]:
 
 def named_path(option: str, value: str) -> str | None:
     """The path that an option's value names, whether something lies there or not; None if it names something else."""
-    if option == "scorer":
+    if option in ("scorer", "sample-scorer"):
         return value.partition("=")[2]
     if option in ("prompts", "exclude-prompts", "sample-prompts"):
         name, _, path = value.partition("=")

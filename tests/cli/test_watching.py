@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from cli_checks import assert_one_sentence, contents
+
+from ddecli.models.presets import builtin_weights
 
 if TYPE_CHECKING:
     from conftest import Typed
@@ -41,6 +44,22 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--sample-every", "2", "--sample-prompts", "none.txt"), "none.txt does not exist"),
         (("--sample-prompts", "empty.txt"), "goes with --sample-every N"),
         (("--sample-every", "2", "--model", "sd15", "--data", "x"), "needs --sample-prompts FILE"),
+        (("--sample-metric", "clip"), "--sample-metric clip goes with --sample-every N"),
+        (("--sample-every", "2", "--sample-metric", "clap"), "There is no metric 'clap': choose from clip"),
+        (("--sample-every", "2", "--sample-metric", "hpsv3"), "The tiny world has no hpsv3"),
+        (
+            ("--sample-every", "2", "--sample-metric", "clip", "--sample-scorer", "clip=nowhere"),
+            "--sample-scorer clip=nowhere: nowhere does not exist",
+        ),
+        (
+            ("--sample-every", "2", "--sample-metric", "clip", "--sample-scorer", "clap=empty.txt"),
+            "There is no metric 'clap'",
+        ),
+        (
+            ("--sample-every", "2", "--sample-metric", "clip", "--sample-scorer", "clip"),
+            "must be METRIC=FOLDER",
+        ),
+        (("--sample-every", "2", "--sample-scorer", "clip=x"), "goes with --sample-metric clip"),
     ],
 )
 def test_what_cannot_be_watched_is_said_before_a_model_is_loaded(
@@ -73,3 +92,28 @@ def test_a_watched_run(ddecli: Callable[..., Typed], sd_folder: Path, sd_store: 
     changed = ddecli(*words, "--overwrite", "--beta", 7, "--sample-every", 3)
     assert changed.code == 0
     assert [path.name for path in Path("run/samples").glob("*.png")] == ["step-000003.png"]
+
+
+def test_a_scored_run(
+    ddecli: Callable[..., Typed], sd_folder: Path, sd_store: Path, world_folder: Path
+) -> None:
+    """By the scorers of the world; of a model that is none of it, by those of a folder."""
+    run = ["train", "--steps", 2, "--batch-size", 8, "--lr", 1e-3, "--loss", "dde", "--sample-every", 2,
+           "--sample-metric", "clip", "--sample-metric", "pickscore", "--data", sd_store]  # fmt: skip
+    typed = ddecli(*run, "--model", world_folder, "--out", "world")
+    assert typed.code == 0, typed.error
+    assert "After step 2, scores and differences to the base (95 %, 8 prompts):" in typed.error
+    assert {"clip", "pickscore_low", "diversity"} < json.loads(Path("world/samples.jsonl").read_text()).keys()
+    assert yaml.safe_load(Path("world/run.yaml").read_text())["sample_metric"] == ["clip", "pickscore"]
+
+    Path("prompts.txt").write_text("a red circle\na star\n")
+    run += ["--model", sd_folder, "--sample-prompts", "prompts.txt"]
+    for number, metric in enumerate(("clip", "pickscore")):
+        run += ["--sample-scorer", f"{metric}={builtin_weights(metric)}"]
+        typed = ddecli(*run, "--out", f"run-{number}")
+        assert typed.code == 2 * (number == 0), (
+            typed.error
+        )  # of pickscore nothing is at hand without a folder
+    assert not list(Path("run-0").glob("samples/base/*.png"))
+    scores = json.loads(Path("run-1/samples/base/scores.json").read_text())
+    assert scores["scorers"]["clip"]["model"] == "clip"

@@ -21,6 +21,7 @@ from ddecli.core.errors import Stopped, UserError
 from ddecli.models.load import load_for_sampling
 from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import PromptSet, make_prompt_set
+from ddecli.scoring.score import ScoringSettings
 from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings
 from ddecli.training.trainer import Trainer
@@ -32,8 +33,10 @@ PROMPTS = make_prompt_set("mine", ["a red circle", "two blue squares", "a star"]
 SPEED = {"pairs_per_second", "memory_mb"}
 
 
-def watch(*trackers: str, prompts: PromptSet | None = None) -> Callable[[Trainer], Watch]:
-    return partial(Watch, trackers, prompts)
+def watch(
+    *trackers: str, prompts: PromptSet | None = None, scoring: ScoringSettings | None = None
+) -> Callable[[Trainer], Watch]:
+    return partial(Watch, trackers, prompts, scoring)
 
 
 def metrics(run: TrainSettings) -> list[dict[str, Any]]:
