@@ -207,7 +207,7 @@ def sha256_file(path: Path) -> str:
     Raises:
         UserError: it is missing or may not be read.
     """
-    with readable_file(path).open("rb") as file:
+    with readable_file(path).open("rb", buffering=0) as file:  # it is read in large blocks
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

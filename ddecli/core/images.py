@@ -7,8 +7,10 @@ import functools
 import io
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
@@ -26,6 +28,9 @@ LARGE = 16_000_000
 """Of pictures with more pixels than this (4000 x 4000) one is decoded at a time, whatever the number of threads."""
 MAX_FILE_BYTES = 256 * 2**20
 """A file of more bytes is not read whole: photographs of `MAX_PIXELS` have some 50 MB as JPEG and 200 MB as PNG."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BYTES_AT_ONCE = 2**20
+"""Of a file that are held while its checksums are compared."""
 _TURN = threading.Lock()
 
 
@@ -73,7 +78,7 @@ def loaded_image(source: Path | bytes) -> Iterator[Image.Image]:
     """
     with contextlib.ExitStack() as turn:
         with open_image(source) as image:
-            if image.format == "PNG":
+            if image.format == "PNG" and not _sums_agree(getattr(image, "fp", None)):
                 _check_sums(source)
             if image.width * image.height > LARGE:
                 turn.enter_context(_TURN)
@@ -84,8 +89,37 @@ def loaded_image(source: Path | bytes) -> Iterator[Image.Image]:
         yield rgb
 
 
+def _sums_agree(file: IO[bytes] | None) -> bool:
+    """Whether all checksums of a PNG agree with what they are of; the decoder leaves those of the pixels alone.
+
+    Args:
+        file: the picture's, which is left where it stood.
+    """
+    if file is None:
+        return False
+    stood = file.tell()
+    try:
+        file.seek(len(PNG_SIGNATURE))
+        while True:
+            head = file.read(8)
+            if len(head) < 8:
+                return False
+            found, left = zlib.crc32(head[4:]), int.from_bytes(head[:4])
+            while left > 0:
+                some = file.read(min(left, BYTES_AT_ONCE))
+                if not some:
+                    return False
+                found, left = zlib.crc32(some, found), left - len(some)
+            if found != int.from_bytes(file.read(4)):
+                return False
+            if head[4:] == b"IEND":
+                return True
+    finally:
+        file.seek(stood)
+
+
 def _check_sums(source: Path | bytes) -> None:
-    """Compare the checksums in a PNG, which its decoder leaves alone: damaged pixels would pass for others.
+    """Have Pillow say what is wrong with a PNG's checksums: damaged pixels would pass for others.
 
     Raises:
         SyntaxError: one is wrong.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import unicodedata
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def inside(folder: Path, name: str | Path) -> Path:
         BadRow: it lies outside the folder, or is no name of a file.
     """
     try:
+        if _is_plain(folder, str(name)):
+            return folder / name
         path = _on_disk(folder, str(name))
         root, place = folder.resolve(), path.resolve()
     except (
@@ -44,6 +47,14 @@ def inside(folder: Path, name: str | Path) -> Path:
         return path
     leads = f"{name} leads to {place}, outside {folder}" if _is_below(path, folder) else str(name)
     raise BadRow("path leaves the folder", f"{leads}: put a copy into the folder")
+
+
+def _is_plain(folder: Path, name: str) -> bool:
+    """Whether a name is that of a file which lies in a folder itself, and is no link: as nearly all are."""
+    try:
+        return os.sep not in name and stat.S_ISREG(os.lstat(folder / name).st_mode)
+    except OSError:
+        return False
 
 
 def _on_disk(folder: Path, name: str) -> Path:

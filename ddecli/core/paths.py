@@ -28,11 +28,11 @@ def readable_file(path: str | Path) -> Path:
         NotPermitted: it may not be read.
         UserError: there is nothing, or no file.
     """
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)  # Path(path) would take it apart again
     try:
         kind = _kind(path.stat().st_mode)
         if kind == FILE:
-            path.open("rb").close()
+            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
             return path
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist.") from error

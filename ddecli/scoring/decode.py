@@ -23,25 +23,35 @@ def decoded_batches(
     bad: dict[int, BadRow],
 ) -> Iterator[tuple[list[int], list[T]]]:
     """Yield (positions in `paths`, transformed RGB images); `bad` gets what cannot be decoded."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    workers = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
 
-        def decoded(path: Path) -> T:
-            with loaded_image(path) as image:
-                return transform(image)
+        def decoded(share: Sequence[int]) -> list[tuple[int, T | BadRow]]:
+            return [(position, _decoded(paths[position], transform)) for position in share]
 
-        def submit(start: int) -> list[tuple[int, Future[T]]]:
-            stop = min(start + batch_size, len(paths))
-            return [(position, pool.submit(decoded, paths[position])) for position in range(start, stop)]
+        def submit(start: int) -> list[Future[list[tuple[int, T | BadRow]]]]:
+            batch = range(start, min(start + batch_size, len(paths)))
+            # a task a picture would cost as much as a small one
+            return [pool.submit(decoded, batch[first::workers]) for first in range(min(workers, len(batch)))]
 
         ahead = submit(0)
         for start in range(0, len(paths), batch_size):
             batch, ahead = ahead, submit(start + batch_size)
+            found = sorted((each for share in batch for each in share.result()), key=lambda each: each[0])
             positions, images = [], []
-            for position, future in batch:
-                try:
-                    images.append(future.result())
+            for position, image in found:
+                if isinstance(image, BadRow):
+                    bad[position] = image
+                else:
                     positions.append(position)
-                except BadRow as error:
-                    bad[position] = error
+                    images.append(image)
             if positions:
                 yield positions, images
+
+
+def _decoded(path: Path, transform: Callable[[Image.Image], T]) -> T | BadRow:
+    try:
+        with loaded_image(path) as image:
+            return transform(image)
+    except BadRow as error:
+        return error

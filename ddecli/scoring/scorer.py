@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from transformers import CLIPImageProcessorPil
 from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.prompts import PromptRow
 from ddecli.models.quiet import hide_progress_bars
+from ddecli.scoring.pixels import Preprocessing
 from ddecli.scoring.published import ScorerSource
 from ddecli.scoring.weights import Weights, find_weights
 
@@ -91,7 +93,11 @@ class Scorer(ABC):
 
     def preprocess(self, image: Image.Image) -> Tensor:
         """An RGB picture to what `embed` takes of it: pixels, (3, height, width) float32."""
-        return self.image_processor(centre(image, MAX_ASPECT), return_tensors="pt").pixel_values[0]
+        return self._pixels(centre(image, MAX_ASPECT))
+
+    @cached_property
+    def _pixels(self) -> Preprocessing:
+        return Preprocessing(self.image_processor)
 
     def _try(self) -> None:
         """Score one picture: parts that do not fit together show when they are used.

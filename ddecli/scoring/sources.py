@@ -108,16 +108,18 @@ def read_source(paths: list[Path], prompt: str | None = None, prompts_file: Path
         raise UserError("Give either --prompt or --prompts, not both.")
     if prompt is not None and not clean_prompt(prompt):
         raise UserError("--prompt is empty: give the text the images were made for.")
-    for path in paths:
-        if not path.is_dir():
+    is_folder = [path.is_dir() for path in paths]
+    for path, folder in zip(paths, is_folder, strict=True):
+        if not folder:
             readable_file(path)
-    if any(path.is_dir() for path in paths):
+    if any(is_folder):
         if len(paths) > 1:
             raise UserError("Give folders, or image files, not both.")
         return _read_folder(paths[0], prompt, prompts_file)
     source = ImageSet(", ".join(path.name for path in paths[:3]) + (" ..." if len(paths) > 3 else ""), [])
     source.prompts_file = prompts_file
-    given = [{"path": path, "caption": _caption(path)} for path in paths]
+    beside = prompt is None and prompts_file is None
+    given = [{"path": path, "caption": _caption(path) if beside else None} for path in paths]
     _add(source, _with_prompts(given, prompt, prompts_file, Path()))
     if source.bad:
         raise UserError(f"{source.bad[0][0]}: {source.bad[0][1]}; {NO_PROMPTS}.")
