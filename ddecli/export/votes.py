@@ -20,18 +20,21 @@ from ddecli.data.votes import PICTURES, Tally, Vote, is_votes, read_votes, talli
 
 CONFIG = """<View>
   <Header value="$prompt"/>
+  <Choices name="neither" toName="image1" choice="single" showInline="true">
+    <Choice value="tie"/>
+    <Choice value="both bad"/>
+  </Choices>
   <Pairwise name="preference" toName="image1,image2"/>
   <View style="display: grid; grid-template-columns: 1fr 1fr; column-gap: 8px">
     <Image name="image1" value="$image1"/>
     <Image name="image2" value="$image2"/>
   </View>
-  <Choices name="neither" toName="image1" choice="single" showInline="true">
-    <Choice value="tie"/>
-    <Choice value="both bad"/>
-  </Choices>
 </View>
 """
-"""Label Studio's page: its Pairwise tag has left and right alone, so what is neither is a choice beside it."""
+"""Label Studio's page: its Pairwise tag has left and right alone, so what is neither is a choice of its own.
+
+It stands above the pictures: below them it would be out of sight.
+"""
 ROWS_AT_ONCE = 32
 
 
