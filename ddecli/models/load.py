@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from diffusers import AutoencoderKL, DiffusionPipeline
 from huggingface_hub import snapshot_download
 
 from ddecli.core.errors import UserError, first_sentence
+from ddecli.core.files import read_json
 from ddecli.core.paths import check_readable
 from ddecli.core.run_files import check_run
 from ddecli.core.world import WORLD_KEY
@@ -39,6 +40,8 @@ from ddecli.models.sdxl import StableDiffusionXL
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
 LARGEST_LATENT = 4096
 """Width and height of latents that a U-Net may have been made for; those of SDXL are 128."""
+MOST_LAYERS = 1000
+"""Layers that a configuration may ask for. To build a network of billions would never end."""
 VAE_FILES = ["config.json", "diffusion_pytorch_model.safetensors"]
 
 
@@ -93,6 +96,7 @@ def _load_pipeline(source: ModelSource, folder: Path, dtype: torch.dtype, parts:
     world = source.world or read_index(folder).get(WORLD_KEY)
     hide_progress_bars()
     try:
+        _check_depth(folder)
         with plain_folder(folder) as plain, quiet_libraries(logging.CRITICAL):
             # At weights in torch's own format diffusers logs an error, and loads them all the same.
             pipeline = DiffusionPipeline.from_pretrained(plain, dtype=dtype, local_files_only=True, **parts)
@@ -208,6 +212,26 @@ def _check_whole(folder: Path, left_out: Sequence[str]) -> None:
                 f"The model in {folder} is not whole: its folder {part}/ is missing, or lacks its configuration or "
                 "weights. Fetch the model again."
             )
+
+
+def _check_depth(folder: Path) -> None:
+    """Refuse a configuration with numbers of layers that no network has, before it is built."""
+    for file in folder.glob("*/config.json"):
+        for name, value in read_json(file, dict[str, Any], "fetch the model again").items():
+            if "layers" in name and (most := max(_numbers(value), default=0)) > MOST_LAYERS:
+                raise UserError(
+                    f"{file} has a {name} of {str(most)[:20]}, and no network is so deep: put it right, or "
+                    "fetch the model again."
+                )
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Those in a value of a configuration, in lists too."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _numbers(each)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def _check_family(pipeline: Any, folder: Path) -> None:
