@@ -48,7 +48,7 @@ from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.training.loop import train
-from ddecli.training.record import Alarm
+from ddecli.training.record import Brake
 from ddecli.training.settings import TrainSettings, resolve_settings
 from ddecli.training.trainer import Trainer
 
@@ -149,9 +149,9 @@ def first_and_later(history: list[Found]) -> Found:
 def ddecli_cell(settings: TrainSettings, most_seconds: float = MOST_SECONDS) -> Found:
     """Some steps of ddecli's training."""
     trainer = Trainer(settings)
-    alarm = Alarm(settings.folder, settings.max_winner_error)
+    brake = Brake(settings.folder, settings.max_winner_error)
     history: list[Found] = []
-    found = timed_steps(lambda: history.append(trainer.step(len(history), alarm)), settings, most_seconds)
+    found = timed_steps(lambda: history.append(trainer.step(len(history), brake)), settings, most_seconds)
     if settings.compile:
         torch._dynamo.reset()
     reference = trainer.reference

@@ -43,7 +43,7 @@ from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.tinyworld.pairs import world_pairs
 from ddecli.tinyworld.prompts import world_prompts
-from ddecli.training.record import Alarm
+from ddecli.training.record import Brake
 from ddecli.training.run_folder import with_model, with_pairs
 from ddecli.training.settings import resolve_settings
 from ddecli.training.trainer import Trainer
@@ -64,10 +64,10 @@ def training(store: Path, pairs: list[Pair], rounds: int) -> Rates:
         "lr": 1e-9,
     }
     settings = with_model(with_pairs(resolve_settings(given | {"steps": rounds + 1})), resume=False)
-    alarm = Alarm(store, settings.max_winner_error)
+    brake = Brake(store, settings.max_winner_error)
     before = Trainer(settings)
     for step in range(settings.steps):
-        before.step(step, alarm)
+        before.step(step, brake)
     assert before.kept is not None
     before.kept.keep()
     first, later = Trainer(settings.model_copy(update={"reference": "compute"})), Trainer(settings)
@@ -76,8 +76,8 @@ def training(store: Path, pairs: list[Pair], rounds: int) -> Rates:
     whole, cached, one = ScriptStep(pairs, BATCH), ScriptStep(pairs, BATCH, cached=True), ScriptStep(pairs, 1)
     return in_turns(
         {
-            "train_ddecli_first_run": lambda: first.step(next(steps["first"]), alarm),
-            "train_ddecli_later_run": lambda: later.step(next(steps["later"]), alarm),
+            "train_ddecli_first_run": lambda: first.step(next(steps["first"]), brake),
+            "train_ddecli_later_run": lambda: later.step(next(steps["later"]), brake),
             "train_script": whole,
             "train_script_cached_latents": cached,
             "train_script_one_pair_at_a_time": one,

@@ -27,7 +27,7 @@ from ddecli.scoring.score import Scorers, ScoringSettings, score_images
 from ddecli.scoring.sources import read_source
 from ddecli.tinyworld.drawing import draw
 from ddecli.tinyworld.scenes import random_scene
-from ddecli.training.record import Alarm
+from ddecli.training.record import Brake
 from ddecli.training.settings import resolve_settings
 from ddecli.training.trainer import Trainer
 
@@ -91,15 +91,15 @@ def _trainer(store: Path, batch: int, steps: int) -> Trainer:
     return Trainer(resolve_settings(given | sizes))
 
 
-def _stepper(trainer: Trainer, alarm: Alarm) -> Callable[[], object]:
+def _stepper(trainer: Trainer, brake: Brake) -> Callable[[], object]:
     numbers = count()
-    return lambda: trainer.step(next(numbers), alarm)
+    return lambda: trainer.step(next(numbers), brake)
 
 
 def with_pairs(like: Path, scratch: Path, rounds: int) -> Rates:
     """Opening, reading and a step, by the pairs of the store."""
     found: Rates = {}
-    alarm = Alarm(scratch, 4.0)
+    brake = Brake(scratch, 4.0)
     readers, steppers = {}, {}
     for pairs in PAIRS:
         store = synthetic_store(like, scratch / f"pairs-{pairs}", pairs)
@@ -114,7 +114,7 @@ def with_pairs(like: Path, scratch: Path, rounds: int) -> Rates:
         readers[str(pairs)] = partial(
             lambda trainer, batches: trainer.batches(next(batches)), trainer, batches
         )
-        steppers[str(pairs)] = _stepper(trainer, alarm)
+        steppers[str(pairs)] = _stepper(trainer, brake)
     rates = {
         "read_pairs_per_second": in_turns(readers, BATCH, rounds),
         "step_pairs_per_second": in_turns(steppers, BATCH, rounds),
@@ -127,9 +127,9 @@ def with_pairs(like: Path, scratch: Path, rounds: int) -> Rates:
 
 def with_batch(store: Path, rounds: int) -> Rates:
     """Pairs/s of a step by its pairs, all of them one micro-batch."""
-    alarm = Alarm(store, 4.0)
+    brake = Brake(store, 4.0)
     found: Rates = {}
-    steppers = {batch: _stepper(_trainer(store, batch, rounds + 1), alarm) for batch in BATCHES}
+    steppers = {batch: _stepper(_trainer(store, batch, rounds + 1), brake) for batch in BATCHES}
     for batch, rates in _rates_of_turns(steppers, rounds).items():
         found[str(batch)] = {"pairs_per_second": rounded(batch * rates["median"])}
     return found

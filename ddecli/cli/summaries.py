@@ -27,6 +27,9 @@ def of_training(found: TrainSummary) -> Lines:
         lines.append(("accuracy", f"{found.last_accuracy:.2f} of the last batch's pairs"))
     if found.holdout_accuracy is not None:
         lines.append(("held out", f"{found.holdout_accuracy:.2f} of the held-out pairs"))
+    if found.alarms:
+        rung = ", ".join(f"{each.name} after step {each.step}" for each in found.alarms)
+        lines.append(("alarms", f"{rung}: see alarms.json"))
     return lines
 
 

@@ -9,15 +9,15 @@ import numpy as np
 
 from ddecli.core.errors import UserError
 from ddecli.core.scores import MetricScores, ScoreSet, check_same_protocol, score_signs
-from ddecli.stats.intervals import Interval, estimate, gain_percent, ratio_values
+from ddecli.stats.intervals import CONFIDENCE, Interval, estimate, gain_percent, ratio_values
 
 
 @dataclass(frozen=True)
 class MetricComparison:
     """One metric of `a`, the judged images, against `b`, the baseline.
 
-    Means are means over prompts of the means over a prompt's images. Intervals are Student's of 95 % over prompts,
-    so they speak of these two models alone; None with fewer than two prompts.
+    Means are means over prompts of the means over a prompt's images. Intervals are Student's over prompts, of 95 % if
+    not said otherwise, so they speak of these two models alone; None with fewer than two prompts.
 
     Attributes:
         difference: mean of `a` minus mean of `b`.
@@ -67,12 +67,13 @@ class Summary:
         return asdict(self)
 
 
-def compare(a: ScoreSet, b: ScoreSet) -> list[MetricComparison]:
+def compare(a: ScoreSet, b: ScoreSet, level: float = CONFIDENCE) -> list[MetricComparison]:
     """Compare `a` with the baseline `b` in every metric that both have.
 
     Args:
         a: scores of the judged images.
         b: scores of the baseline's images.
+        level: of the intervals.
 
     Raises:
         UserError: protocols or scorers differ, no metric in common, or not the same prompts and images.
@@ -84,7 +85,7 @@ def compare(a: ScoreSet, b: ScoreSet) -> list[MetricComparison]:
             f"{a.name} ({', '.join(a.metrics)}) and {b.name} ({', '.join(b.metrics)}) have no metric "
             "in common: score both with the same --metric."
         )
-    return [_compare_metric(a, b, metric) for metric in metrics]
+    return [_compare_metric(a, b, metric, level) for metric in metrics]
 
 
 def summarize(a: ScoreSet) -> list[Summary]:
@@ -140,7 +141,7 @@ def _keys(scores: MetricScores) -> set[tuple[Any, int]]:
     return set(zip(scores.prompt_id.tolist(), scores.image_index.tolist(), strict=True))
 
 
-def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str) -> MetricComparison:
+def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str, level: float) -> MetricComparison:
     from scipy.stats import binomtest
 
     check_same_images(a, b, metric)
@@ -151,7 +152,7 @@ def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str) -> MetricComparison:
     gain = gain_percent(means_a[:, None], means_b[:, None])
     # Prompts may hold different numbers of images: the ratio is that of all images.
     ratio = estimate(ratio_values(won[:, None], images[:, None]))
-    reach = ratio.interval()
+    reach = ratio.interval(level)
     signs = score_signs(means_a, means_b)
     wins, losses = int((signs > 0).sum()), int((signs < 0).sum())
     return MetricComparison(
@@ -159,9 +160,9 @@ def _compare_metric(a: ScoreSet, b: ScoreSet, metric: str) -> MetricComparison:
         mean_a=float(means_a.mean()),
         mean_b=float(means_b.mean()),
         difference=difference.value,
-        difference_interval=difference.interval(),
+        difference_interval=difference.interval(level),
         gain_percent=gain.value if gain else None,
-        gain_interval=gain.interval() if gain else None,
+        gain_interval=gain.interval(level) if gain else None,
         beat_ratio=ratio.value,
         beat_interval=reach and reach.within(0, 1),
         tie_share=tie_share(scores_a, scores_b),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,13 @@ SHOWN = (
 """Settings that say how the model was trained; run.yaml holds all of them."""
 
 
-def write_card(folder: Path, settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any]) -> None:
+def write_card(
+    folder: Path,
+    settings: TrainSettings,
+    model: DiffusionModel,
+    pairs: dict[str, Any],
+    alarms: Sequence[str] = (),
+) -> None:
     """Write README.md.
 
     Args:
@@ -37,10 +44,10 @@ def write_card(folder: Path, settings: TrainSettings, model: DiffusionModel, pai
         settings: of the run.
         model: the model that was trained.
         pairs: the pair store's manifest.
+        alarms: what went wrong, as far as it was seen.
     """
-    write_text(
-        folder / "README.md", f"---\n{_header(settings, model)}\n---\n\n{_text(settings, model, pairs)}"
-    )
+    text = _text(settings, model, pairs, alarms)
+    write_text(folder / "README.md", f"---\n{_header(settings, model)}\n---\n\n{text}")
 
 
 def base_hub_id(name: str) -> str | None:
@@ -83,7 +90,9 @@ def _header(settings: TrainSettings, model: DiffusionModel) -> str:
     return str(data.to_yaml())
 
 
-def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any]) -> str:
+def _text(
+    settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any], alarms: Sequence[str]
+) -> str:
     name = markdown(base_hub_id(settings.model) or short_name(settings.model))
     name += " with LoRA weights on it" if model.source.loras else ""
     what = f"LoRA weights of rank {settings.lora} for" if settings.lora else "A fine-tuned"
@@ -117,6 +126,7 @@ def _text(settings: TrainSettings, model: DiffusionModel, pairs: dict[str, Any])
             "`lr` is the rate after warm-up, scaled by nothing. Errors are means over a latent's numbers, of the noise "
             "or (`native`) of what the model predicts; `beta` is to be read so.",
             "",
+            *(["Alarms:", "", *(f"- {markdown(each)}" for each in alarms), ""] if alarms else []),
             "## Pairs",
             "",
             f"- source: {markdown(Path(pairs['source']).name)}",

@@ -15,7 +15,7 @@ from ddecli.models.base import DiffusionModel
 from ddecli.training.errors import errors_by_row
 from ddecli.training.kept import kept_beside, said
 from ddecli.training.random_pairs import RandomPairs
-from ddecli.training.record import Alarm
+from ddecli.training.record import Brake
 from ddecli.training.run_folder import with_model, with_pairs
 from ddecli.training.run_record import peak_memory_mb
 from ddecli.training.settings import TrainSettings
@@ -72,12 +72,12 @@ def estimate(settings: TrainSettings, price_per_hour: float | None = None) -> Co
         tempfile.TemporaryDirectory() as scratch,
         progress("estimating", measured.steps, unit="step") as advance,
     ):
-        alarm = Alarm(Path(scratch), settings.max_winner_error)
+        brake = Brake(Path(scratch), settings.max_winner_error)
         for step in range(measured.steps):
             if step == WARM_UP:
                 _wait(trainer.accelerator.device)
                 began = time.monotonic()
-            trainer.step(step, alarm)
+            trainer.step(step, brake)
             advance()
     _wait(trainer.accelerator.device)
     seconds = (time.monotonic() - began) / MEASURED

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from ddecli.core.advice import gentler
 from ddecli.data.draws import Draws
 from ddecli.data.store import PairStore
 from ddecli.diffusion.timesteps import TimestepSampler
 from ddecli.models.base import DiffusionModel
-from ddecli.objectives.registry import has_beta
 from ddecli.training.batches import Batches
 from ddecli.training.errors import pair_errors
 from ddecli.training.record import implicit_accuracy
@@ -81,8 +79,8 @@ class HeldOut:
         }
 
 
-def worse_than_base(found: dict[str, float], loss: str) -> str | None:
-    """A sentence where held-out pairs say that the policy is worse than its reference; else None.
+def worse_than_base(found: Mapping[str, float]) -> str | None:
+    """A sentence, without a full stop, where held-out pairs say that the policy is worse than its reference; else None.
 
     It is where the mean margin lies above 0, or the accuracy below 1/2, by more than chance gives: two standard errors
     over pairs, of which there must be enough.
@@ -93,11 +91,23 @@ def worse_than_base(found: dict[str, float], loss: str) -> str | None:
     if not found or found["holdout_pairs"] < FEWEST_PAIRS:
         return None
     margin, accuracy, pairs = (found[f"holdout_{name}"] for name in ("margin", "accuracy", "pairs"))
-    spread = 0.5 / pairs**0.5
+    spread = _spread(found)
     if margin <= 2 * found["holdout_margin_error"] and accuracy >= 0.5 - 2 * spread:
         return None
     return (
-        f"On {pairs:.0f} held-out pairs the model is worse than its base (accuracy {accuracy:.2f}, by chance "
-        f"0.50 ± {2 * spread:.2f}; margin {margin:.2g} ± {2 * found['holdout_margin_error']:.1g}, better below 0): "
-        f"train again with {gentler(has_beta(loss))}."
+        f"on {pairs:.0f} held-out pairs the model is worse than its base (accuracy {accuracy:.2f}, by chance "
+        f"0.50 ± {2 * spread:.2f}; margin {margin:.2g} ± {2 * found['holdout_margin_error']:.1g}, better below 0)"
     )
+
+
+def better_than_base(found: Mapping[str, float]) -> bool:
+    """Whether held-out pairs say that the policy has learned, in margin and in accuracy, by as much."""
+    if not found or found["holdout_pairs"] < FEWEST_PAIRS:
+        return False
+    has_margin = found["holdout_margin"] < -2 * found["holdout_margin_error"]
+    return has_margin and found["holdout_accuracy"] > 0.5 + 2 * _spread(found)
+
+
+def _spread(found: Mapping[str, float]) -> float:
+    """Standard error of an accuracy of one half."""
+    return float(0.5 / found["holdout_pairs"] ** 0.5)

@@ -12,8 +12,9 @@ import torch
 
 from ddecli.core.console import console
 from ddecli.core.errors import Stopped, UserError
+from ddecli.training.alarms import Alarms
 from ddecli.training.micro_batch import LESS_MEMORY
-from ddecli.training.record import Alarm
+from ddecli.training.record import Brake
 from ddecli.training.run_folder import (
     as_begun,
     clear,
@@ -64,20 +65,21 @@ def train(
         if trainer.is_main:
             _say_from_where(settings, trainer.first_step, replaces, resume)
     trainer.accelerator.wait_for_everyone()
-    with watch(trainer) as watcher:
-        return _steps(trainer, checkpoints, watcher)
+    alarms = Alarms(settings, trainer.first_step, writes=trainer.is_main)
+    with watch(trainer, alarms) as watcher:
+        return _steps(trainer, checkpoints, watcher, alarms)
 
 
-def _steps(trainer: Trainer, checkpoints: Path, watcher: Watcher) -> TrainSummary:
+def _steps(trainer: Trainer, checkpoints: Path, watcher: Watcher, alarms: Alarms) -> TrainSummary:
     """Take the steps that are left, and write the model."""
     settings = trainer.settings
-    alarm = Alarm(checkpoints, settings.max_winner_error, settings.loss)
+    brake = Brake(checkpoints, settings.max_winner_error, settings.loss)
     told = 0
-    with RunRecord(trainer) as record, stop_after_step() as stop:
+    with RunRecord(trainer, alarms) as record, stop_after_step() as stop:
         for step in range(trainer.first_step, settings.steps):
             began = time.monotonic()
             with _put_away_if_full(trainer, checkpoints, step):
-                metrics = trainer.step(step, alarm)
+                metrics = trainer.step(step, brake)
             said = record.add(step, metrics, time.monotonic() - began, trainer.evaluate(step))
             told = stop.told(trainer.accelerator)
             with record.aside():

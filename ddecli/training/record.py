@@ -1,4 +1,4 @@
-"""What a run tells of itself: a line of metrics a step, the credit map, and the alarms."""
+"""What a run tells of itself: a line of metrics a step, the credit map, and the brake."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def step_of(line: bytes) -> int | None:
         return None
 
 
-class Alarm:
+class Brake:
     """Stops a run that is breaking the model, before its checkpoints are overwritten."""
 
     def __init__(self, checkpoints: Path, max_winner_error: float, loss: str | None = None) -> None:

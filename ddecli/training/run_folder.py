@@ -22,6 +22,8 @@ MAY_CHANGE = {
     "sample_metric", "sample_scorer",
 }  # fmt: skip
 """Settings that a resumed run may change: its results stay the same up to rounding."""
+ALARMS = "alarms.json"
+"""The alarms that have rung."""
 LAST_WRITTEN = ("credit.npz", "perf.json", "model")
 """What a run writes when its steps are done."""
 SAMPLES = "samples.jsonl"
@@ -178,5 +180,14 @@ def clear(out: Path) -> None:
     """Remove a run, and nothing else that lies in its folder."""
     for name in ("checkpoints", "model", *WATCHED):
         shutil.rmtree(out / name, ignore_errors=True)
-    for name in ("run.yaml", "metrics.jsonl", "holdout.jsonl", SAMPLES, "credit.npz", "perf.json", TOKEN):
+    for name in (
+        "run.yaml",
+        "metrics.jsonl",
+        "holdout.jsonl",
+        SAMPLES,
+        ALARMS,
+        "credit.npz",
+        "perf.json",
+        TOKEN,
+    ):
         (out / name).unlink(missing_ok=True)

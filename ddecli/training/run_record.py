@@ -6,25 +6,27 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import torch
 import yaml
 
-from ddecli.core.console import console, progress
+from ddecli.core.console import progress
 from ddecli.core.files import atomic_folder, write_text
 from ddecli.core.manifest import machine, versions
 from ddecli.core.run_files import forget_files, read_performance, write_performance
+from ddecli.training.alarms import WINDOW, Alarm, Alarms, WinnerErrors
 from ddecli.training.card import write_card
 from ddecli.training.card_use import keep_loras_below
 from ddecli.training.checkpoint import remove_all_but_last
 from ddecli.training.holdout import worse_than_base
 from ddecli.training.record import MetricsLog
+from ddecli.training.run_folder import ALARMS, SAMPLES
 from ddecli.training.trainer import Trainer
 
-LOGGED = ("run.yaml", "credit.npz", "metrics.jsonl", "holdout.jsonl", "samples.jsonl")
+LOGGED = ("run.yaml", "credit.npz", "metrics.jsonl", "holdout.jsonl", SAMPLES, ALARMS)
 """Files beside the model whose digests are noted, where they are there."""
 
 
@@ -41,6 +43,7 @@ class TrainSummary:
     last_loss: float | None = None
     last_accuracy: float | None = None  # implicit accuracy of the last batch
     holdout_accuracy: float | None = None  # and of the held-out pairs at the end, if there are any
+    alarms: tuple[Alarm, ...] = ()
 
 
 class RunRecord:
@@ -49,13 +52,13 @@ class RunRecord:
     Every process has one; the main one writes.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.settings = trainer, trainer.settings
+    def __init__(self, trainer: Trainer, alarms: Alarms) -> None:
+        self.trainer, self.settings, self.alarms = trainer, trainer.settings, alarms
+        self._winner_errors = WinnerErrors(self.settings.max_winner_error)
         self.history: list[dict[str, Any]] = []  # the first step's metrics, and the last one's
         self.evaluation: dict[str, float] = {}
         self._open = ExitStack()
         self._aside = 0.0
-        self._is_warned = False
 
     def __enter__(self) -> RunRecord:
         settings, first_step = self.settings, self.trainer.first_step
@@ -96,11 +99,21 @@ class RunRecord:
         if self._holdout_log and found:
             self._holdout_log.write({"step": step} | found)
         self._advance(note=_note(metrics | self.evaluation))
-        warning = worse_than_base(found, self.settings.loss)
-        if warning and not self._is_warned and step + 1 < self.settings.steps:  # in the end it is said anyway
-            self._is_warned = True
-            console.print(f"After step {step + 1}: {warning}")
+        self._look(step, metrics, found)
         return metrics | speed | found
+
+    def _look(self, step: int, metrics: dict[str, Any], found: dict[str, float]) -> None:
+        """Ring, where the numbers of a step are a reason for it."""
+        times = self._winner_errors.add(metrics["error_policy_w"], metrics["error_reference_w"])
+        if times is not None:
+            said = (
+                f"the error on preferred images is {times:.1f} times the reference's, over the last {WINDOW} steps; at "
+                f"{self.settings.max_winner_error:g} times training stops"
+            )
+            self.alarms.ring("winner-error", step + 1, said)
+        worse = worse_than_base(found)
+        if worse:
+            self.alarms.ring("held-out", step + 1, worse)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -131,6 +144,7 @@ class RunRecord:
             last_loss=self.history[-1]["loss"],
             last_accuracy=self.history[-1]["implicit_accuracy"],
             holdout_accuracy=self.evaluation.get("holdout_accuracy"),
+            alarms=tuple(self.alarms.rung),
         )
 
     def finish(self) -> TrainSummary:
@@ -139,9 +153,6 @@ class RunRecord:
         Every process has to call it.
         """
         trainer, summary, out = self.trainer, self.summary(), self.settings.folder
-        warning = worse_than_base(self.evaluation, self.settings.loss)
-        if trainer.is_main and warning:
-            console.print(warning)
         trainer.save(out / "checkpoints", self.settings.steps)
         weights = trainer.weights()
         if trainer.is_main:
@@ -183,10 +194,11 @@ class RunRecord:
             }
             logs = {name: out / name for name in LOGGED}
             files = {name: file for name, file in (saved | logs).items() if file.is_file()}
-            write_performance(out, performance, files)
-            write_card(
-                folder, trainer.settings, trainer.model, trainer.store.manifest
-            )  # may be rewritten by hand
+            rung = [asdict(each) for each in self.alarms.rung]
+            write_performance(out, performance | ({"alarms": rung} if rung else {}), files)
+            said = [f"after step {each.step} {each.said}" for each in self.alarms.rung]
+            manifest = trainer.store.manifest
+            write_card(folder, settings, trainer.model, manifest, said)  # may be rewritten by hand
         remove_all_but_last(out / "checkpoints", 1)  # a longer run goes on from it
 
 

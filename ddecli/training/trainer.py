@@ -26,7 +26,7 @@ from ddecli.training.precision import (
     load_scaler_state,
     scaler_state,
 )
-from ddecli.training.record import OF_REFERENCE, Alarm, CreditMap, columns_of, errors_of, step_metrics
+from ddecli.training.record import OF_REFERENCE, Brake, CreditMap, columns_of, errors_of, step_metrics
 from ddecli.training.settings import TrainSettings
 from ddecli.training.sharding import (
     gathered,
@@ -81,7 +81,7 @@ class Trainer(Opened):
         where = self.accelerator.process_index, self.accelerator.num_processes
         return micro_batches(self.settings, step, *where)
 
-    def step(self, step: int, alarm: Alarm) -> dict[str, float | None]:
+    def step(self, step: int, brake: Brake) -> dict[str, float | None]:
         """One optimizer step; returns its metrics."""
         settings, accelerator = self.settings, self.accelerator
         micro_batches = self.micro_batches(step)
@@ -102,7 +102,7 @@ class Trainer(Opened):
         metrics = step_metrics(columns, self.objective.has_margin)
         parameters = list(self.parameters.values())
         gradient_norm = whole_number(accelerator.clip_grad_norm_(parameters, settings.max_grad_norm))
-        alarm.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)
+        brake.check(step, metrics, gradient_norm, is_scaled=accelerator.scaler is not None)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         self.is_updating = True

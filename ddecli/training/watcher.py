@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ddecli.training.alarms import Alarms
 from ddecli.training.trainer import Trainer
 
 
 class Watcher:
     """One that does not look; others extend it. It is entered when a run begins or goes on, by every process."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.settings = trainer, trainer.settings
+    def __init__(self, trainer: Trainer, alarms: Alarms) -> None:
+        """
+        Args:
+            alarms: what it rings.
+        """
+        self.trainer, self.settings, self.alarms = trainer, trainer.settings, alarms
 
     def __enter__(self) -> Watcher:
         return self
@@ -33,4 +38,4 @@ class Watcher:
         """Close what is open, however the run ended."""
 
 
-Watch = Callable[[Trainer], Watcher]
+Watch = Callable[[Trainer, Alarms], Watcher]

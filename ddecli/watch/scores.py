@@ -17,7 +17,7 @@ from ddecli.scoring.published import ScorerSource, scorer_source
 from ddecli.scoring.score import Scorers, ScoringSettings, load_scorer, score_images
 from ddecli.scoring.scorer import Scorer
 from ddecli.scoring.sources import read_source
-from ddecli.stats.compare import MetricComparison, compare
+from ddecli.stats.compare import MetricComparison
 from ddecli.stats.metrics import is_part
 
 
@@ -93,14 +93,6 @@ class SheetScores:
     def of_base(self) -> ScoreSet:
         """Scores of the base's images."""
         return self.score(self.base)
-
-    def against_base(self, folder: Path) -> list[MetricComparison]:
-        """What the images of a folder score beside the base's of the same prompts and noise.
-
-        Raises:
-            UserError: as of `score`.
-        """
-        return compare(self.score(folder), self.of_base)
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:

@@ -22,13 +22,15 @@ from ddecli.core.console import console
 from ddecli.core.errors import first_sentence
 from ddecli.core.files import atomic_file
 from ddecli.core.images import load_image
+from ddecli.core.scores import ScoreSet
 from ddecli.models.base import DiffusionModel, hold_frozen_in
 from ddecli.sampling.folder import ImageTask, list_tasks
 from ddecli.sampling.generate import SamplingSettings, sample_images
 from ddecli.sampling.prompts import PromptSet
 from ddecli.sampling.sheet import MAX_PROMPTS, Row, draw_sheet
 from ddecli.scoring.score import ScoringSettings
-from ddecli.stats.compare import MetricComparison
+from ddecli.stats.compare import MetricComparison, compare
+from ddecli.stats.metrics import DIVERSITY
 from ddecli.training.trainer import Trainer
 from ddecli.watch.drawing import Prompts, as_when_sampled, drawing_model, load_base
 from ddecli.watch.scores import SheetScores, lines
@@ -36,8 +38,6 @@ from ddecli.watch.scores import SheetScores, lines
 IMAGES = 2
 """Images a prompt: with one alone it is not seen when they become alike."""
 SCORED = "scores and differences to the base (95 %, {} prompts):"
-ALIKE = 0.5
-"""Of the base's distance between the images of a prompt: below it a run is said to lose its diversity."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,18 @@ class Seen:
 
     Attributes:
         sheet: (height, width, 3) uint8.
-        distance: how far the images of a prompt lie from each other, where 1 is as far as the base's.
-        compared: their scores beside the base's; empty where none was asked for, or scoring has failed.
+        distances: between the images of each prompt, and those of the base's, `(prompts,)` both: cosine distances of
+            CLIP's embeddings (`diversity`) where `clip` is a metric, else of pixels.
+        pixel_distance: mean distance of pixels, where 1 is as far as the base's.
+        compared: scores beside the base's; empty where there are none.
+        scores: those and the base's; None where none were asked for, or scoring has failed.
     """
 
     sheet: np.ndarray
-    distance: float
+    distances: tuple[np.ndarray, np.ndarray]
+    pixel_distance: float | None
     compared: Sequence[MetricComparison]
+    scores: tuple[ScoreSet, ScoreSet] | None
 
 
 class Sheets:
@@ -86,7 +91,7 @@ class Sheets:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         self.model = drawing_model(trainer.model, encoded, device)
-        self.base_distance = self._distance("base")
+        self.base_distances = self._distances("base")
 
     def is_due(self, step: int) -> bool:
         """Whether there is a sheet after so many steps."""
@@ -108,25 +113,32 @@ class Sheets:
         model = copy.copy(self.model)  # what lies in the run folder is not yet, or no longer, this one
         model.source = replace(model.source, name=f"{self.trainer.settings.folder.name}-{name}")
         self._draw(model, self.folder / name, self.trainer.average)
-        compared = self._compared(name)
+        scores = self._scores(name)
         groups = ("base", name)
         prompts = [self.tasks[start : start + IMAGES] for start in range(0, len(self.tasks), IMAGES)]
         rows = [
             Row(own[0].prompt, tuple([self._file(group, task) for task in own] for group in groups))
             for own in prompts[:MAX_PROMPTS]
         ]
+        compared = compare(*scores) if scores else []
         notes = [SCORED.format(len(prompts)), *(text for text, _ in lines(compared))] if compared else []
         sheet = draw_sheet(rows, ("before", f"after step {step}"), IMAGES, notes)
         with atomic_file(self._sheet(step)) as temporary:
             sheet.save(temporary, format="PNG")
-        return Seen(np.asarray(sheet), self._distance(name) / self.base_distance, compared)
+        pixels, of_base = self._distances(name), self.base_distances
+        share = float(pixels.mean() / of_base.mean()) if of_base.mean() > 0 else None
+        distances = pixels, of_base
+        if scores and DIVERSITY in scores[0].metrics:
+            own, before = (each.metrics[DIVERSITY].prompt_means() for each in scores)
+            distances = own, before
+        return Seen(np.asarray(sheet), distances, share, compared, scores)
 
-    def _compared(self, name: str) -> list[MetricComparison]:
-        """Scores beside the base's. Training is worth more than they: what fails is said once, and not tried again."""
+    def _scores(self, name: str) -> tuple[ScoreSet, ScoreSet] | None:
+        """And the base's. Training is worth more than they: what fails is said once, and not tried again."""
         if self.scores is None:
-            return []
+            return None
         try:
-            return self.scores.against_base(self.folder / name)
+            return self.scores.score(self.folder / name), self.scores.of_base
         except Exception as error:
             self.scores = None
             console.print(
@@ -134,7 +146,7 @@ class Sheets:
                 "sheets are no longer scored.",
                 style="yellow",
             )
-            return []
+            return None
 
     def _sheet(self, step: int) -> Path:
         return self.folder / f"step-{step:06d}.png"
@@ -146,10 +158,10 @@ class Sheets:
     def _file(self, group: str, task: ImageTask) -> Path:
         return self.folder / group / task.file_name
 
-    def _distance(self, group: str) -> float:
-        """Root mean square difference of the pixels of a prompt's two images, 0 to 1, mean over prompts."""
+    def _distances(self, group: str) -> np.ndarray:
+        """Root mean square difference of the pixels of each prompt's two images, (prompts,), 0 to 1."""
         pixels = [
             np.asarray(load_image(self._file(group, task)), dtype=np.float64) / 255 for task in self.tasks
         ]
         pairs = zip(pixels[::IMAGES], pixels[1::IMAGES], strict=True)
-        return float(np.mean([np.sqrt(np.mean((one - other) ** 2)) for one, other in pairs]))
+        return np.array([np.sqrt(np.mean((one - other) ** 2)) for one, other in pairs])

@@ -23,6 +23,9 @@ PROJECT = "ddecli"
 TOKEN = "tracking.json"
 """In the run folder: a word by which a tracker knows the run again. A run that replaces it has another."""
 
+TAKE_WORDS = ("tensorboard", "wandb", "trackio", "comet_ml")
+"""Trackers whose `log` takes texts."""
+
 
 class Tracker:
     """One tracker of a run, on the main process."""
@@ -60,6 +63,11 @@ class Tracker:
         """Log the numbers of a step; those without a value are left out."""
         given = {key: value for key, value in values.items() if value is not None}
         self._try(lambda: self._tracker.log(given, step=step))
+
+    def words(self, title: str, text: str, step: int) -> None:
+        """Log a sentence, where the tracker takes any."""
+        if self.name in TAKE_WORDS:
+            self._try(lambda: self._tracker.log({title: text}, step=step))
 
     def picture(self, title: str, make: Callable[[], np.ndarray], step: int) -> None:
         """Log a picture, (height, width, 3) uint8, where the tracker takes any."""

@@ -8,22 +8,22 @@ from typing import Any
 import matplotlib.style
 import numpy as np
 
-from ddecli.core.advice import gentler
 from ddecli.core.console import console
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.figures import credit
 from ddecli.figures.save import plain
 from ddecli.figures.style import STYLE
-from ddecli.objectives.registry import has_beta
 from ddecli.sampling.prompts import PromptSet
 from ddecli.scoring.score import ScoringSettings
-from ddecli.stats.compare import MetricComparison
+from ddecli.stats.compare import MetricComparison, compare
+from ddecli.training.alarms import Alarms
 from ddecli.training.record import MetricsLog
 from ddecli.training.run_folder import SAMPLES
 from ddecli.training.trainer import Trainer
 from ddecli.training.watcher import Watcher
+from ddecli.watch.rules import alike, fooled, labellers, level_of, worse
 from ddecli.watch.scores import lines, numbers
-from ddecli.watch.sheets import ALIKE, SCORED, Sheets
+from ddecli.watch.sheets import SCORED, Seen, Sheets
 from ddecli.watch.tracker import Tracker, flat
 
 SPEED = ("pairs_per_second", "memory_mb")
@@ -40,6 +40,7 @@ class Watch(Watcher):
         prompts: PromptSet | None,
         scoring: ScoringSettings | None,
         trainer: Trainer,
+        alarms: Alarms,
     ) -> None:
         """
         Args:
@@ -47,12 +48,14 @@ class Watch(Watcher):
             prompts: of the contact sheets; None for none.
             scoring: how these are scored; None for not at all.
         """
-        super().__init__(trainer)
+        super().__init__(trainer, alarms)
         self.names, self.prompts, self.scoring = trackers, prompts, scoring
         self.log: MetricsLog | None = None
         self.trackers: list[Tracker] = []
         self.sheets: Sheets | None = None
-        self.is_alike = False
+        self.logged = len(alarms.rung)
+        self.held_out: dict[str, float] = {}
+        self.good = 0  # after so many steps there was a sheet without an alarm
 
     def __enter__(self) -> Watch:
         trainer, settings = self.trainer, self.settings
@@ -77,8 +80,11 @@ class Watch(Watcher):
             return
         for tracker in self.trackers:
             tracker.numbers(grouped(told), step)
+        found = {name: value for name, value in told.items() if name.startswith("holdout_")}
+        self.held_out = found or self.held_out
         if self.sheets and self.sheets.is_due(step + 1) and not (stops and step + 1 < self.settings.steps):
             self._draw(step + 1)
+        self._log_alarms(step)
 
     def end(self) -> None:
         """Log the credit map."""
@@ -100,8 +106,7 @@ class Watch(Watcher):
         assert self.log is not None
         try:
             seen = self.sheets.draw(steps)
-            distance = seen.distance
-            measured = {"distance_to_base_distance": distance} | numbers(seen.compared)
+            measured = {"distance_to_base_distance": seen.pixel_distance} | numbers(seen.compared)
             self.log.write({"step": steps - 1} | measured)
         except (UserError, OSError) as error:  # no reason to lose a training
             self.sheets = None
@@ -111,14 +116,34 @@ class Watch(Watcher):
             tracker.picture("samples", lambda: seen.sheet, steps - 1)
             tracker.numbers({f"samples/{name}": value for name, value in measured.items()}, steps - 1)
         _say_scores(steps, seen.compared)
-        if distance < ALIKE and not self.is_alike:
-            self.is_alike = True
-            console.print(
-                f"After step {steps} the images of a prompt have become alike: they differ {distance:.2f} times as "
-                f"much as the base's. Look at {self.sheets.folder}; if that is too alike, try "
-                f"{gentler(has_beta(self.settings.loss))}.",
-                style="yellow",
-            )
+        self._look(steps, seen)
+
+    def _look(self, steps: int, seen: Seen) -> None:
+        """Ring, where a sheet is a reason for it."""
+        steps_in_all, every = self.settings.steps, self.settings.sample_every
+        assert self.sheets is not None
+        assert every is not None
+        level = level_of(steps_in_all, every, len(self.settings.sample_metric or ()))
+        compared = compare(*seen.scores, level) if seen.scores else []
+        share = alike(*seen.distances, level_of(steps_in_all, every, 1))
+        is_fooled = fooled(compared, labellers(self.trainer.store.manifest), self.held_out)
+        said = {
+            "diversity": share and f"the images of a prompt differ {share:.2f} times as much as the base's",
+            "scorer-fooled": is_fooled,
+            "scores": None if is_fooled else worse(compared),
+        }
+        for name, text in said.items():
+            if text:
+                self.alarms.ring(name, steps, text, self.good, self.sheets.folder)
+        if not any(said.values()):
+            self.good = steps
+
+    def _log_alarms(self, step: int) -> None:
+        for alarm in self.alarms.rung[self.logged :]:
+            for tracker in self.trackers:
+                tracker.numbers({f"alarms/{alarm.name}": 1.0}, step)
+                tracker.words(f"alarm {alarm.name}", f"{alarm.said}. {alarm.way_out}", step)
+        self.logged = len(self.alarms.rung)
 
 
 def _say_scores(steps: int, compared: Sequence[MetricComparison]) -> None:

@@ -62,12 +62,12 @@ def test_a_stopped_game_ends_in_the_same_model(spin: Run, monkeypatch: pytest.Mo
     step, draw = of_trainer.Trainer.step, of_iterations.SelfPlayStore.draw
     stops: list[str] = []
 
-    def stopping(self: Any, number: int, alarm: Any) -> Any:
+    def stopping(self: Any, number: int, brake: Any) -> Any:
         name = f"{self.settings.out} {number}"
         if number == 2 and name not in stops:
             stops.append(name)
             raise KeyboardInterrupt
-        return step(self, number, alarm)
+        return step(self, number, brake)
 
     def stopped(self: Any, share: tuple[int, int] = (1, 1)) -> None:
         if self.opponent.iteration == 2 and "losers" not in stops:

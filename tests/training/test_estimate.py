@@ -42,7 +42,7 @@ class SlowTrainer:
     def autocast(self) -> None:
         return None
 
-    def step(self, step: int, alarm: object) -> None:
+    def step(self, step: int, brake: object) -> None:
         assert step == self.steps_done
         self.steps_done += 1
         SlowTrainer.clock += 100 if step == 0 else 8

@@ -17,7 +17,7 @@ from ddecli.core.errors import UserError
 from ddecli.data.store import PairStore
 from ddecli.models.base import DiffusionModel
 from ddecli.models.load import load_model
-from ddecli.training.holdout import HeldOut, worse_than_base
+from ddecli.training.holdout import HeldOut, better_than_base, worse_than_base
 from ddecli.training.loop import train
 from ddecli.training.precision import autocast
 from ddecli.training.settings import TrainSettings
@@ -127,27 +127,40 @@ def evaluation(
 def test_a_model_is_worse_where_chance_does_not_explain_it() -> None:
     """By chance the accuracy of 400 pairs has the standard deviation sqrt(1/4 / 400) = 0.025."""
     for fine in ({}, {"accuracy": 0.451}, {"margin": 1.99}, {"accuracy": 0.9, "margin": -9.0}):
-        assert worse_than_base(evaluation(**fine), "dde") is None
+        assert worse_than_base(evaluation(**fine)) is None
     for bad in ({"accuracy": 0.449}, {"margin": 2.01}, {"accuracy": 0.451, "pairs": 500}):
-        assert worse_than_base(evaluation(**bad), "dde"), bad
-    assert worse_than_base(evaluation(margin=0.1, error=0.0, accuracy=0.0, pairs=7), "dde") is None
-    assert worse_than_base({}, "dde") is None
-    said = worse_than_base(evaluation(0.0123, 0.001, 0.4), "dde")
+        assert worse_than_base(evaluation(**bad)), bad
+    assert worse_than_base(evaluation(margin=0.1, error=0.0, accuracy=0.0, pairs=7)) is None
+    assert worse_than_base({}) is None
+    said = worse_than_base(evaluation(0.0123, 0.001, 0.4))
     assert said == (
-        "On 400 held-out pairs the model is worse than its base (accuracy 0.40, by chance 0.50 ± 0.05; margin 0.012 "
-        "± 0.002, better below 0): train again with a lower --lr, fewer --steps or a larger --beta."
+        "on 400 held-out pairs the model is worse than its base (accuracy 0.40, by chance 0.50 ± 0.05; margin 0.012 "
+        "± 0.002, better below 0)"
     )
-    assert "beta" not in str(worse_than_base(evaluation(accuracy=0.4), "sft"))
-    assert "beta" in str(worse_than_base(evaluation(accuracy=0.4), "of-tomorrow"))
+
+
+def test_a_model_is_better_by_as_much() -> None:
+    """In both: a lower margin and a higher accuracy."""
+    assert better_than_base(evaluation(margin=-2.01, accuracy=0.551))
+    for not_told in (
+        {}, {"margin": -2.01}, {"accuracy": 0.551}, {"margin": -1.99, "accuracy": 0.9},
+        {"margin": -9.0, "accuracy": 0.549}, {"margin": -9.0, "accuracy": 1.0, "pairs": 7},
+    ):  # fmt: skip
+        assert not better_than_base(evaluation(**not_told)), not_told
+    assert not better_than_base({})
 
 
 def test_training_says_as_it_goes_that_held_out_pairs_find_the_model_worse(
     settings: Make, sd_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first time, and in the end."""
+    """The first time: it is an alarm of the run."""
     bad = [evaluation(), evaluation(accuracy=0.4), evaluation(accuracy=0.3), evaluation(accuracy=0.2)]
     monkeypatch.setattr(HeldOut, "evaluate", lambda *given: bad.pop(0))
-    train(settings(steps=4, holdout=str(sd_store), evaluate_every=1))
+    summary = train(settings(steps=4, holdout=str(sd_store), evaluate_every=1))
     said = [line for line in capsys.readouterr().err.splitlines() if "worse than its base" in line]
-    assert ["0.40" in said[0], "0.20" in said[1], len(said)] == [True, True, 2]
-    assert said[0].startswith("After step 2: On 400 held-out pairs the model is worse than its base")
+    assert len(said) == 1
+    assert said[0].startswith(
+        "ALARM (held-out) after step 2: on 400 held-out pairs the model is worse than its base (accuracy 0.40"
+    )
+    assert said[0].endswith("train again with a lower --lr, fewer --steps or a larger --beta.")
+    assert [(each.name, each.step) for each in summary.alarms] == [("held-out", 2)]

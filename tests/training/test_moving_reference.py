@@ -22,7 +22,7 @@ from ddecli.training.checkpoint import load_checkpoint
 from ddecli.training.errors import errors_by_row
 from ddecli.training.loop import train
 from ddecli.training.moving_reference import MovingReference
-from ddecli.training.record import Alarm
+from ddecli.training.record import Brake
 from ddecli.training.reference_pass import make_reference_errors
 from ddecli.training.settings import TrainSettings, resolve_settings
 from ddecli.training.trainer import Trainer
@@ -55,7 +55,7 @@ def test_the_reference_is_the_average_of_the_weights_of_all_steps(settings: Make
     assert isinstance(trainer.reference, MovingReference) and trainer.base is None and trainer.kept is None
     expected = {name: value.detach().clone() for name, value in trainer.parameters.items()}
     for step in range(3):
-        trainer.step(step, Alarm(Path("checkpoints"), 1e9))
+        trainer.step(step, Brake(Path("checkpoints"), 1e9))
         for name, value in trainer.parameters.items():
             expected[name] = 0.6 * expected[name] + 0.4 * value.detach()
     for name, value in trainer.reference.average.values.items():

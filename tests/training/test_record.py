@@ -1,4 +1,4 @@
-"""Metrics and the credit map against slow versions; the alarm."""
+"""Metrics and the credit map against slow versions; the brake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ddecli.diffusion.schedule import NoiseSchedule
 from ddecli.objectives.base import ObjectiveOutput, PairErrors
 from ddecli.objectives.losses.dde import DDE
 from ddecli.objectives.losses.uniform import Uniform
-from ddecli.training.record import Alarm, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
+from ddecli.training.record import Brake, CreditMap, MetricsLog, columns_of, errors_of, step_metrics
 
 SCHEDULE = NoiseSchedule.from_scheduler(DDIMScheduler())
 
@@ -161,41 +161,41 @@ def test_a_resumed_log_drops_what_will_be_written_again(tmp_path: Path) -> None:
         ({"loss": 0.6, "error_policy_w": 0.5, "error_reference_w": 0.1}, 1.0),
     ],
 )
-def test_the_alarm_stops_a_broken_run(tmp_path: Path, metrics: dict, norm: float) -> None:
+def test_the_brake_stops_a_broken_run(tmp_path: Path, metrics: dict, norm: float) -> None:
     with pytest.raises(UserError, match="stopped at step 3"):
-        Alarm(tmp_path, 4.0).check(3, metrics, norm)
+        Brake(tmp_path, 4.0).check(3, metrics, norm)
 
 
 def test_many_times_a_small_error_is_no_alarm(tmp_path: Path) -> None:
-    Alarm(tmp_path, 4.0).check(3, {"loss": 0.6, "error_policy_w": 0.2, "error_reference_w": 0.01}, 1.0)
+    Brake(tmp_path, 4.0).check(3, {"loss": 0.6, "error_policy_w": 0.2, "error_reference_w": 0.01}, 1.0)
 
 
-def test_the_alarm_without_a_reference_compares_with_the_first_step(tmp_path: Path) -> None:
-    alarm = Alarm(tmp_path, 4.0)
-    alarm.check(0, {"loss": 0.1, "error_policy_w": 0.1, "error_reference_w": None}, 1.0)
+def test_the_brake_without_a_reference_compares_with_the_first_step(tmp_path: Path) -> None:
+    brake = Brake(tmp_path, 4.0)
+    brake.check(0, {"loss": 0.1, "error_policy_w": 0.1, "error_reference_w": None}, 1.0)
     with pytest.raises(UserError, match="5.0 times"):
-        alarm.check(1, {"loss": 0.5, "error_policy_w": 0.5, "error_reference_w": None}, 1.0)
+        brake.check(1, {"loss": 0.5, "error_policy_w": 0.5, "error_reference_w": None}, 1.0)
 
 
 def test_scaled_gradients_may_overflow_twenty_times_in_a_row(tmp_path: Path) -> None:
-    alarm, good = Alarm(tmp_path, 4.0), {"loss": 0.6, "error_policy_w": 0.1, "error_reference_w": 0.1}
+    brake, good = Brake(tmp_path, 4.0), {"loss": 0.6, "error_policy_w": 0.1, "error_reference_w": 0.1}
     for _ in range(2):
         for step in range(20):
-            alarm.check(step, good, math.inf, is_scaled=True)
-        alarm.check(20, good, 1.0, is_scaled=True)
+            brake.check(step, good, math.inf, is_scaled=True)
+        brake.check(20, good, 1.0, is_scaled=True)
     for step in range(20):
-        alarm.check(step, good, math.nan, is_scaled=True)
+        brake.check(step, good, math.nan, is_scaled=True)
     with pytest.raises(UserError, match="stopped at step 20: the loss or its gradient is no longer a number"):
-        alarm.check(20, good, math.inf, is_scaled=True)
+        brake.check(20, good, math.inf, is_scaled=True)
 
 
-def test_the_alarm_says_which_checkpoint_is_kept(tmp_path: Path) -> None:
+def test_the_brake_says_which_checkpoint_is_kept(tmp_path: Path) -> None:
     bad = {"loss": math.inf, "error_policy_w": 0.1, "error_reference_w": 0.1}
     with pytest.raises(UserError, match="No checkpoint had been written yet"):
-        Alarm(tmp_path, 4.0).check(3, bad, 1.0)
+        Brake(tmp_path, 4.0).check(3, bad, 1.0)
     (tmp_path / "step-000002").mkdir()
     with pytest.raises(UserError, match="The checkpoint of step 2 is kept"):
-        Alarm(tmp_path, 4.0).check(3, bad, 1.0)
+        Brake(tmp_path, 4.0).check(3, bad, 1.0)
 
 
 @pytest.mark.parametrize("longer", [2, 5])

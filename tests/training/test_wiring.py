@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ddecli.training.checkpoint import load_checkpoint
 from ddecli.training.loop import train
 from ddecli.training.optimizers import build_optimizer
-from ddecli.training.record import Alarm
+from ddecli.training.record import Brake
 from ddecli.training.settings import TrainSettings
 from ddecli.training.trainer import Trainer
 from ddecli.training.weight_average import WeightAverage
@@ -35,7 +35,7 @@ def pairs_of(store: Path) -> list[dict[str, Any]]:
 
 
 def one_step(trainer: Trainer, step: int = 0) -> dict[str, float | None]:
-    return trainer.step(step, Alarm(Path("checkpoints"), NEVER))
+    return trainer.step(step, Brake(Path("checkpoints"), NEVER))
 
 
 def gradients_at_the_step(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:

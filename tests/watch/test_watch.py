@@ -241,12 +241,16 @@ def test_images_that_become_alike_are_said_once(
     settings: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        "ddecli.watch.sheets.Sheets._distance", lambda sheets, group: 1 + 3 * (group == "base")
+        "ddecli.watch.sheets.Sheets._distances",
+        lambda sheets, group: np.array([1.0, 1.1, 0.9]) * (1 + 3 * (group == "base")),
     )
     run = settings(sample_every=1)
     train(run, watch=watch(prompts=PROMPTS))
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.count("have become alike: they differ 0.25 times as much as the base's") == 1
+    said = capsys.readouterr().err
+    assert said.count("the images of a prompt differ 0.25 times as much as the base's") == 1
+    assert (
+        f"Look at {run.folder / 'samples'}; Ctrl-C stops training with a checkpoint; train again with" in said
+    )
 
 
 def test_a_sheet_that_cannot_be_drawn_loses_no_training(
