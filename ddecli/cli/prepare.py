@@ -35,7 +35,8 @@ def prepare(
         typer.Option(
             help="world (pairs of the built-in world); a folder of votes of ddecli collect; one with metadata.jsonl or "
             "metadata.csv beside its pictures, with w/ and l/ (pictures of equal names, prompts in .txt), of parquet "
-            "shards, WebDataset tars, or HPDv2's or HPDv3's train.json; a .parquet, .jsonl, .csv, .json or .tar file; "
+            "shards, WebDataset tars, or HPDv2's or HPDv3's train.json; a .parquet, .jsonl, .csv, .json or .tar file, "
+            "or what Label Studio exported; "
             "pickapic, or any data set of the Hugging Face hub as owner/name, streamed; or, with --relabel, a folder "
             "of ddecli sample that was scored: its images are set against each other. world for tiny models if not "
             "given."

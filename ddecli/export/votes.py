@@ -144,7 +144,8 @@ def _write_label_studio(counted: Sequence[Tally], folder: Path, temporary: Path,
     return (
         f"start Label Studio with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
         f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root}, add {out.resolve()} as local storage of a project whose "
-        f"labeling interface is label-config.xml, and import tasks.json"
+        f"labeling interface is label-config.xml, and import tasks.json; what it exports later, put into {out}, is "
+        f"read by ddecli prepare --data {out / 'EXPORT.json'}"
     )
 
 

@@ -111,6 +111,18 @@ def test_label_studio_s_tasks(ddecli: Run, votes: Path) -> None:
         assert len(task["annotations"]) == len(tally.votes)
 
 
+def test_label_studio_s_tasks_are_the_same_preferences(ddecli: Run, votes: Path) -> None:
+    """With shares and votes for neither; what Label Studio makes of the file is in tests/data/test_label_studio.py."""
+    assert ddecli("export", votes, "--layout", "label-studio", "--out", "out").code == 0
+    found = []
+    for data in ("votes", "out/tasks.json"):
+        rejects = Rejects()
+        pairs = [pair for part in open_source(data).parts for pair in part.read(rejects)]
+        found.append([(pair.prompt, pair.chosen.name, pair.rejected.name, pair.strength) for pair in pairs])
+        assert rejects.counts == {"tie": 2}
+    assert found[0] == found[1] and [row[-1] for row in found[0]] == [1.0, 0.75, 1.0]
+
+
 def test_what_cannot_be_exported(ddecli: Run, votes: Path) -> None:
     Path("pictures").mkdir()
     for layout in ("rapidata", "label-studio"):

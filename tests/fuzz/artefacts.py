@@ -174,6 +174,29 @@ def _sources() -> None:
                 choice = "left" if voter == "ann" or i % 2 else "tie"
                 votes.add(Vote(voter, f"pair {i}", choice, PROMPTS[i], *names, "a", "b", 1.5, "now"))
 
+    _label_studio()
+
+
+def _label_studio() -> None:
+    write_folder(Path("data-label-studio"), [], 12)
+    Path("data-label-studio/metadata.jsonl").unlink()
+    selected = {"from_name": "preference", "to_name": "preference", "type": "pairwise"}
+    tasks = [
+        {
+            "id": i,
+            "data": {
+                "prompt": PROMPTS[i],
+                "image1": f"/x/?d=y/{2 * i}.png",
+                "image2": f"/x/?d=y/{2 * i + 1}.png",
+            },
+            "annotations": [
+                {"id": i, "result": [selected | {"value": {"selected": "left"}}], "was_cancelled": False}
+            ],
+        }
+        for i in range(6)
+    ]
+    Path("data-label-studio/export.json").write_text(json.dumps(tasks, indent=1))
+
 
 def _prompt_files() -> None:
     Path("prompts").mkdir()

@@ -115,7 +115,7 @@ def is_finite(value: Any) -> bool:
     return not isinstance(value, float) or bool(np.isfinite(value))
 
 
-def _prepare(data: str, *words: object, weight: float = 1.0) -> Case:
+def _prepare(data: str, *words: object, weight: float = 1.0, files: str = "") -> Case:
     command = (
         "prepare",
         "--model",
@@ -130,7 +130,7 @@ def _prepare(data: str, *words: object, weight: float = 1.0) -> Case:
         "--json",
         *words,
     )
-    return Case(f"prepare {data}", command, (f"{data}/**",), of_store, own=False, weight=weight)
+    return Case(f"prepare {data}", command, (files or f"{data}/**",), of_store, own=False, weight=weight)
 
 
 IMAGES = ("images-model/[!.]*", "images-run/[!.]*")
@@ -151,6 +151,7 @@ CASES = [
             "data-votes",
         )
     ),
+    _prepare("data-label-studio/export.json", files="data-label-studio/*"),
     Case(
         "collect --summary",
         ("collect", "--out", "data-votes", "--summary", "--json"),

@@ -12,6 +12,7 @@ from ddecli.data.sources.base import Source, Wanted
 from ddecli.data.sources.captioned import captioned_source
 from ddecli.data.sources.hub import hub_source
 from ddecli.data.sources.json_list import json_list_source, split_list
+from ddecli.data.sources.label_studio import label_studio_source
 from ddecli.data.sources.names import is_hub_name, missing
 from ddecli.data.sources.pair_folders import pair_folders_source, side_folders
 from ddecli.data.sources.parquet import parquet_source
@@ -58,7 +59,7 @@ def _local(path: Path, wanted: Wanted) -> Source:
     raise UserError(
         f"{path} holds no pairs: expected metadata.jsonl or metadata.csv beside the pictures, w/ and l/ with "
         "pictures of equal names, the votes of ddecli collect, *.parquet, *.tar, train.json, or one *.jsonl or *.csv "
-        "file."
+        "file; what Label Studio exported is given as a file."
     )
 
 
@@ -135,10 +136,10 @@ def _table_folder(path: Path, wanted: Wanted) -> Source | None:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES)
     if len(files) > 1:
         raise UserError(f"{path} has {', '.join(file.name for file in files)}: give --data one of them.")
-    return rows_source(files[0], wanted) if files else None
+    return (label_studio_source(files[0], wanted) or rows_source(files[0], wanted)) if files else None
 
 
-_FILES: tuple[Recognise, ...] = (_parquet_file, _table_file, _json_file, _tar_file)
+_FILES: tuple[Recognise, ...] = (label_studio_source, _parquet_file, _table_file, _json_file, _tar_file)
 _FOLDERS: tuple[Recognise, ...] = (
     _votes,
     _imagefolder,
