@@ -1,4 +1,4 @@
-"""What large libraries define is no rubbish: they are imported without a look through it."""
+"""Import large libraries: without a look through what they define for rubbish, and without what is not used of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import gc
 import sys
 from collections.abc import Iterator
+
+from ddecli.core.deferred import deferring
 
 
 @contextlib.contextmanager
@@ -20,7 +22,8 @@ def importing() -> Iterator[None]:
     gc.collect()  # what an earlier command of this process left behind is not to stay
     gc.disable()
     try:
-        yield
+        with deferring():
+            yield
     finally:
         if len(sys.modules) > before:
             gc.freeze()

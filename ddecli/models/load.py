@@ -36,6 +36,7 @@ from ddecli.models.quiet import hide_progress_bars, quiet_libraries
 from ddecli.models.schedulers import scheduler_in
 from ddecli.models.sd import StableDiffusion
 from ddecli.models.sdxl import StableDiffusionXL
+from ddecli.models.without_values import WithoutValues
 
 FAMILY_CLASSES: dict[str, type[DiffusionModel]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
 LARGEST_LATENT = 4096
@@ -97,7 +98,7 @@ def _load_pipeline(source: ModelSource, folder: Path, dtype: torch.dtype, parts:
     hide_progress_bars()
     try:
         _check_depth(folder)
-        with plain_folder(folder) as plain, quiet_libraries(logging.CRITICAL):
+        with plain_folder(folder) as plain, quiet_libraries(logging.CRITICAL), WithoutValues():
             # At weights in torch's own format diffusers logs an error, and loads them all the same.
             pipeline = DiffusionPipeline.from_pretrained(plain, dtype=dtype, local_files_only=True, **parts)
         pipeline.register_to_config(**{WORLD_KEY: world})  # diffusers drops it

@@ -16,6 +16,7 @@ from transformers import CLIPImageProcessorPil
 from ddecli.core.errors import UserError, read_by_others
 from ddecli.core.prompts import PromptRow
 from ddecli.models.quiet import hide_progress_bars
+from ddecli.models.without_values import WithoutValues
 from ddecli.scoring.pixels import Preprocessing
 from ddecli.scoring.published import ScorerSource
 from ddecli.scoring.weights import Weights, find_weights
@@ -56,7 +57,8 @@ class Scorer(ABC):
         self.device = device
         with read_by_others(f"{weights.model} is no {self.needs}, or is damaged", "fetch it again"):
             try:
-                self.load(weights)
+                with WithoutValues():
+                    self.load(weights)
                 self.model = self.model.to(device).eval()
             except torch.OutOfMemoryError as error:
                 raise UserError(

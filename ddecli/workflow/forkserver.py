@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ddecli.core.imports import importing
+
 WORKFLOW = "DDECLI_WORKFLOW"
 """Environment variable: machine and process number of the workflow that a command belongs to."""
 SERVER = "from ddecli.workflow.forkserver import serve; serve()"
@@ -298,10 +300,11 @@ def _import_all(file: Path) -> None:
     with contextlib.suppress(OSError):
         names = file.read_text(encoding="utf-8").split()
         file.unlink()
-        for name in names:
-            if name not in sys.modules:
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
+        with importing():
+            for name in names:
+                if name not in sys.modules:
+                    with contextlib.suppress(Exception):
+                        importlib.import_module(name)
         gc.collect()
         gc.freeze()  # a fork that collects garbage would copy all that it shares
 
