@@ -99,6 +99,8 @@ def test_what_the_recipes_copy_is_there_and_is_all_that_is_installed() -> None:
     section = (ENVS / "ddecli.def").read_text().split("%files")[1].split("%post")[0]
     assert {line.split()[0] for line in section.strip().splitlines()} == needed
     assert all((ROOT / name).exists() for name in needed)
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in sent and {line[1:] for line in sent if line.startswith("!")} == needed
 
 
 def test_every_requirement_is_pinned_within_its_bounds() -> None:
