@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
 from ddecli.core.files import atomic_file, make_folder, sync
+from ddecli.core.locks import take
 from ddecli.data.votes import PICTURES, VOTES, Vote, votes_of
 
 NAME_DIGITS = 32
@@ -84,14 +84,11 @@ def open_votes(folder: Path) -> Iterator[VotesFile]:
     except OSError as error:
         raise UserError(f"Cannot write {file}: {error.strerror or error}.") from error
     try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"Another ddecli collect has {folder} open: several people can vote at its address, each by name, "
-                    "or end it first."
-                ) from None
+        if take(descriptor) is False:
+            raise UserError(
+                f"Another ddecli collect has {folder} open: several people can vote at its address, each by name, "
+                "or end it first."
+            )
         make_folder(folder / PICTURES)
         sync(folder)
         yield VotesFile(folder, descriptor)

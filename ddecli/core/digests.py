@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -111,11 +110,12 @@ def _read(kept: Path) -> str | None:
 @contextlib.contextmanager
 def _one_at_a_time(kept: Path) -> Iterator[None]:
     """The processes of one training all want the same digests: one computes, the others wait for it."""
+    from filelock import FileLock
+
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a file system without locks, or a cache that cannot be written
             kept.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(kept.open("a"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            stack.enter_context(FileLock(kept.with_suffix(".lock"), fallback_to_soft=False))
         yield
 
 

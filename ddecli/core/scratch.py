@@ -10,7 +10,6 @@ temporary is removed when nothing in it has changed for a day.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
 import re
@@ -21,6 +20,8 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+
+from ddecli.core.locks import take
 
 UNTOUCHED_S = 24 * 3600
 """Seconds without a change after which a temporary is left behind, if there is no better way to tell."""
@@ -59,8 +60,7 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
         folder.mkdir()
         with contextlib.suppress(FileNotFoundError):
             descriptor = os.open(folder, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            take(descriptor, waits=True)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), folder.stat()):
                     return folder, descriptor
@@ -85,14 +85,8 @@ def _clear(temporary: Path, kernel: str | None) -> None:
 
 
 def _is_stale(temporary: Path, kernel: str | None, descriptor: int) -> bool:
-    if kernel == _kernel():
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks
-            pass
+    if kernel == _kernel() and (is_ours := take(descriptor)) is not None:
+        return is_ours
     changed = max(path.lstat().st_mtime for path in (temporary, *temporary.rglob("*")))
     return time.time() - changed > UNTOUCHED_S
 

@@ -9,7 +9,6 @@ lock           held while a process works here
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 from ddecli.core.console import console
 from ddecli.core.errors import UserError
+from ddecli.core.locks import take
 from ddecli.core.scratch import clear_stale
 from ddecli.core.sealed import read_sealed, write_sealed
 from ddecli.data.parts import PART, read_part
@@ -80,7 +80,6 @@ class WorkFolder:
             UserError: the folder cannot be written.
         """
         lock = self.path / "lock"
-        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
         while True:
             try:
                 self.parts.mkdir(parents=True, exist_ok=True)
@@ -88,16 +87,13 @@ class WorkFolder:
                 descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
             except OSError as error:
                 raise UserError(f"Cannot write {self.path}: {error.strerror or error}.") from error
-            with contextlib.suppress(OSError):  # a file system without locks
-                try:
-                    fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    console.print(
-                        f"Another ddecli prepare works in {self.path}: waiting until it is done.",
-                        highlight=False,
-                        soft_wrap=True,
-                    )
-                    fcntl.flock(descriptor, kind)
+            if take(descriptor, shared=not alone) is False:
+                console.print(
+                    f"Another ddecli prepare works in {self.path}: waiting until it is done.",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+                take(descriptor, shared=not alone, waits=True)
             with contextlib.suppress(OSError):
                 if os.path.samestat(os.fstat(descriptor), lock.stat()):
                     break

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from ddecli.core.errors import NotPermitted, UserError
 from ddecli.core.files import make_folder, sync, write_text
@@ -86,8 +87,7 @@ class SampleFolder:
         Raises:
             UserError: the folder holds images of another protocol or model, or images without a protocol.
         """
-        with replaceable(self.path / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(replaceable(self.path / ".lock")):
             self._claim(protocol, overwrite)
 
     def _claim(self, protocol: dict[str, Any], overwrite: bool) -> None:

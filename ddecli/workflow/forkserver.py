@@ -114,12 +114,11 @@ def _listening(path: Path) -> socket.socket | None:
 
 def _started(path: Path, workflow: int) -> socket.socket | None:
     """Start the server, unless another command just did, and wait until it listens."""
-    import fcntl
-
     from ddecli.core.console import LIBRARY_NOTES
+    from ddecli.core.locks import take
 
     with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        take(lock.fileno(), waits=True)
         if found := _listening(path):
             return found
         path.unlink(missing_ok=True)
