@@ -20,8 +20,6 @@ and the largest:
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
@@ -30,9 +28,9 @@ from typing import Any
 
 import speed_growth
 import torch
-from PIL import Image
 from speed_script import ScriptStep
-from speed_turns import Rates, commands_in_turns, in_turns, rounded
+from speed_starting import starting
+from speed_turns import Rates, in_turns
 
 from ddecli.core.files import write_json
 from ddecli.core.manifest import machine, versions
@@ -137,66 +135,6 @@ def sampling(scratch: Path, rounds: int) -> Rates:
         "sample_pipeline_call_a_prompt": a_call_a_prompt,
     }
     return in_turns(works, 32, rounds)
-
-
-def starting(scratch: Path, store: Path, rounds: int) -> Rates:
-    """Seconds of processor time, user and system, of whole commands."""
-    folder = scratch / "starting"
-    folder.mkdir()
-    Image.new("RGB", (32, 32)).save(folder / "one.png")
-    numbers = count()
-    prompts = ("--prompt", "a red circle", "--images-per-prompt", "2")
-
-    def typed(*words: object, out: str | None = None) -> Callable[[], Sequence[str]]:
-        """A command, and where it writes to, which is new in every round."""
-
-        def make() -> Sequence[str]:
-            more = () if out is None else (out, f"out-{next(numbers)}")
-            return [sys.executable, "-m", "ddecli", *map(str, (*words, *more))]
-
-        return make
-
-    before = [
-        typed("sample", "tiny", *prompts, "--steps", 1, "--out", "images")(),
-        typed("score", "images", "--metric", "clip")(),
-        typed("sample", "tiny", *prompts, "--steps", 1, "--seed", 1, "--out", "others")(),
-        typed("score", "others", "--metric", "clip")(),
-    ]
-    for words in before:
-        subprocess.run(words, check=True, capture_output=True, cwd=folder)
-    train = (
-        "train",
-        "--model",
-        "tiny",
-        "--loss",
-        "uniform",
-        "--data",
-        store,
-        "--steps",
-        1,
-        "--batch-size",
-        4,
-    )
-    commands = {
-        "import torch": lambda: [sys.executable, "-c", "import torch"],
-        "--help": typed("--help"),
-        "train --help": typed("train", "--help"),
-        "train --dry-run": typed("train", "--dry-run"),
-        "prepare of 16 pairs": typed("prepare", "--model", "tiny", "--limit", 16, out="--out"),
-        "train, one step of 4 pairs": typed(*train, out="--out"),
-        "sample, two images of one step": typed("sample", "tiny", *prompts, "--steps", 1, out="--out"),
-        "score of what is not there": typed("score", "nothere.png", "--prompt", "a"),
-        "score of one picture": typed("score", "one.png", "--prompt", "a red circle", "--metric", "clip"),
-        "table of two folders": typed("table", "A=images", "B=others", out="--out"),
-        "figure coefficients": typed("figure", "coefficients", out="--out"),
-        "export of two images": typed("export", "images", "--layout", "geneval", out="--out"),
-    }
-    found = commands_in_turns(commands, folder, rounds)
-    torch_alone = found["import torch"]["median"]
-    return {
-        name: each | {"times_import_torch": rounded(each["median"] / torch_alone)}
-        for name, each in found.items()
-    }
 
 
 def measured(parts: Sequence[str], rounds: int) -> Iterator[tuple[str, Rates]]:

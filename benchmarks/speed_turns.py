@@ -6,7 +6,7 @@ import resource
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 Rates = dict[str, dict[str, float]]
@@ -36,19 +36,28 @@ def in_turns(works: Mapping[str, Callable[[], object]], amount: float, rounds: i
 
 
 def commands_in_turns(
-    commands: Mapping[str, Callable[[], Sequence[str]]], folder: Path, rounds: int
+    commands: Mapping[str, Callable[[], Sequence[str]]],
+    folder: Path,
+    rounds: int,
+    refused: Collection[str] = (),
 ) -> Rates:
     """Seconds of processor time, user and system, of whole commands, after one round to warm up.
 
     Args:
         commands: by name, what to run in a round.
         folder: they run in.
+        refused: of these, exit code 2 is measured.
+
+    Raises:
+        RuntimeError: a command ended otherwise than it should.
     """
     times: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, make in commands.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(make(), check=False, capture_output=True, cwd=folder)
+            done = subprocess.run(make(), check=False, capture_output=True, text=True, cwd=folder)
+            if done.returncode != (2 if name in refused else 0):
+                raise RuntimeError(f"{name} ended with {done.returncode}: {done.stderr}")
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             if number:
                 times[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

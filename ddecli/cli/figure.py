@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -12,9 +13,6 @@ from ddecli.cli.rows import parse_rows
 from ddecli.core.errors import UserError
 from ddecli.core.limits import MAX_COUNT
 from ddecli.figures.catalogue import FIGURES
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 
 class _Figures(TyperGroup):
@@ -72,9 +70,7 @@ def segments(
     is the part of t/T, as in 0.3-0.4. Error bars, and the band of the full range, are 95 % intervals of the
     difference to the base.
     """
-    from ddecli.figures import segments as drawn
-
-    _write(out, title, drawn, parse_rows(rows), metric or ())
+    _write(out, title, "segments", parse_rows(rows), metric or ())
 
 
 @app.command("beat-ratios", short_help=FIGURES["beat-ratios"])
@@ -85,9 +81,7 @@ def beat_ratios(
     title: Title = None,
 ) -> None:
     """Share of image pairs (same prompt and number) that beat the base model, ties half (paper, Fig. 5)."""
-    from ddecli.figures import beat_ratios as drawn
-
-    _write(out, title, drawn, parse_rows(rows), metric or ())
+    _write(out, title, "beat_ratios", parse_rows(rows), metric or ())
 
 
 @app.command("coefficients", short_help=FIGURES["coefficients"])
@@ -97,21 +91,21 @@ def coefficients(
     title: Title = None,
 ) -> None:
     """The weights of the losses by timestep: 1/SNR(t), its half, 1/2 and t lambda_t (paper, Sec. 3.4)."""
-    from ddecli.figures import coefficients as drawn
-    from ddecli.models.schedulers import load_schedule
-    from ddecli.objectives.registry import loss_weights
+    from ddecli.core.imports import importing
+
+    with importing():
+        from ddecli.models.schedulers import load_schedule
+        from ddecli.objectives.registry import loss_weights
 
     schedule = load_schedule(model)
     weights = {name: weight.numpy() for name, weight in loss_weights(schedule).items()}
-    _write(out, title, drawn, model, schedule.single_shot_weights.numpy(), weights)
+    _write(out, title, "coefficients", model, schedule.single_shot_weights.numpy(), weights)
 
 
 @app.command("corrections", short_help=FIGURES["corrections"])
 def corrections(rows: Runs, out: Out, title: Title = None) -> None:
     """DDE's correction terms by timestep after training, and how they settle (paper, Sec. 4.4)."""
-    from ddecli.figures import corrections as drawn
-
-    _write(out, title, drawn, parse_rows(rows))
+    _write(out, title, "corrections", parse_rows(rows))
 
 
 @app.command("log-sigmoid", short_help=FIGURES["log-sigmoid"])
@@ -127,17 +121,13 @@ def log_sigmoid(
     title: Title = None,
 ) -> None:
     """The loss, its gradient and where it saturates, with the logits that runs reached (paper, Sec. 3.4)."""
-    from ddecli.figures import log_sigmoid as drawn
-
-    _write(out, title, drawn, parse_rows(rows or []))
+    _write(out, title, "log_sigmoid", parse_rows(rows or []))
 
 
 @app.command("credit", short_help=FIGURES["credit"])
 def credit(rows: Runs, out: Out, title: Title = None) -> None:
     """Which timesteps got the gradient: the weight of a visit by timestep, and shares of the total."""
-    from ddecli.figures import credit as drawn
-
-    _write(out, title, drawn, parse_rows(rows))
+    _write(out, title, "credit", parse_rows(rows))
 
 
 @app.command("credit-steps", short_help=FIGURES["credit-steps"])
@@ -158,17 +148,13 @@ def credit_steps(
 
     Example: `ddecli figure credit-steps "beta 20"=runs/a "beta 320"=runs/b --out paper/credit-steps`
     """
-    from ddecli.figures import credit_steps as drawn
-
-    _write(out, title, drawn, parse_rows(rows), by)
+    _write(out, title, "credit_steps", parse_rows(rows), by)
 
 
 @app.command("curves", short_help=FIGURES["curves"])
 def curves(rows: Runs, out: Out, title: Title = None) -> None:
     """Loss, implicit accuracy, margin and gradient norm over training."""
-    from ddecli.figures import curves as drawn
-
-    _write(out, title, drawn, parse_rows(rows))
+    _write(out, title, "curves", parse_rows(rows))
 
 
 @app.command("images", short_help=FIGURES["images"])
@@ -190,17 +176,19 @@ def images(
 
     No picture is picked by hand: prompts are spread evenly over the set, the picture's number is the same everywhere.
     """
-    from ddecli.figures import images as drawn
-
-    _write(out, title, drawn, parse_rows(rows), prompts, image_index)
+    _write(out, title, "images", parse_rows(rows), prompts, image_index)
 
 
-def _write(out: Path, title: str | None, drawn: ModuleType, *given: Any) -> None:
-    """Draw a figure of what its `numbers` makes of what is `given`."""
-    from ddecli.core.console import console
-    from ddecli.core.ledger import noting
-    from ddecli.figures.save import save_figure
+def _write(out: Path, title: str | None, figure: str, *given: Any) -> None:
+    """Draw a figure of what the `numbers` of its module make of what is `given`."""
+    from ddecli.core.imports import importing
 
+    with importing():
+        from ddecli.core.console import console
+        from ddecli.core.ledger import noting
+        from ddecli.figures.save import save_figure
+
+        drawn = import_module(f"ddecli.figures.{figure}")
     with noting() as read:
         numbers = drawn.numbers(*given)
     stem = save_figure(out, numbers | {"read": read}, drawn.draw, title)

@@ -33,15 +33,20 @@ def report(
     Example: `ddecli report experiment.yaml --out paper/tiny`
     """
     from ddecli.core.console import console, echo
+    from ddecli.core.imports import importing
     from ddecli.core.text import to_json
-    from ddecli.models.schedulers import load_schedule, load_scheduler
     from ddecli.reproduction.article.write import write_report
 
     def coefficients(model: str) -> np.ndarray:
+        with importing():  # what few articles ask for
+            from ddecli.models.schedulers import load_schedule
+
         return load_schedule(model).single_shot_weights.numpy()
 
     def last_sampled(model: str, steps: int, spacing: str) -> int:
-        from ddecli.sampling.samplers import last_timestep
+        with importing():
+            from ddecli.models.schedulers import load_scheduler
+            from ddecli.sampling.samplers import last_timestep
 
         return last_timestep(load_scheduler(model), steps, spacing)
 

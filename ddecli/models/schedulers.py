@@ -8,6 +8,7 @@ from typing import Any
 
 import diffusers
 
+from ddecli.core.deferred import deferring
 from ddecli.core.errors import UserError, first_sentence
 from ddecli.core.files import read_json
 from ddecli.diffusion.schedule import NoiseSchedule
@@ -38,7 +39,8 @@ def scheduler_in(folder: Path) -> tuple[Any, NoiseSchedule]:
     if not known:
         raise UserError(f"The scheduler of the model in {folder} is a {kind}, which diffusers does not know.")
     try:
-        found = scheduler.from_config(config)
+        with deferring():  # it imports all schedulers that could take its place
+            found = scheduler.from_config(config)
         return found, NoiseSchedule.from_scheduler(found)
     except UserError as error:
         raise UserError(f"The model in {folder} cannot be used: {error}") from error

@@ -88,6 +88,28 @@ def test_train_imports_no_other_command_s_libraries() -> None:
     assert found & DEFERRED == set()
 
 
+def test_figure_of_a_schedule_imports_no_models() -> None:
+    found = imported("figure", "coefficients", "--out", "c")
+    assert {"torch", "diffusers", "matplotlib"} <= found
+    assert (
+        found & {*NOT_AT_ALL, *DEFERRED, "transformers", "accelerate", "peft", "pandas", "pyarrow"} == set()
+    )
+
+
+def test_report_imports_schedulers_where_it_is_asked_of_timesteps(pictures: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "ddecli", "score", pictures, "--metric", "clip"],
+        check=True,
+        capture_output=True,
+    )
+    Path("mine.yaml").write_text(
+        f"{{name: mine, title: Mine, models: {{m: {{scores: {{base: [{pictures}]}}}}}}}}"
+    )
+    found = imported("report", "mine.yaml", "--out", "r")
+    assert "ddecli.reproduction.article.article" in found
+    assert found & {*NOT_AT_ALL, *DEFERRED, "torch", "diffusers", "transformers"} == set()
+
+
 def test_collect_imports_neither_models_nor_torch() -> None:
     """The page is there at once."""
     Path("votes").mkdir()
