@@ -23,7 +23,7 @@ PROJECT = "ddecli"
 TOKEN = "tracking.json"
 """In the run folder: a word by which a tracker knows the run again. A run that replaces it has another."""
 
-TAKE_WORDS = ("tensorboard", "wandb", "trackio", "comet_ml")
+TAKE_WORDS = ("tensorboard", "wandb", "comet_ml")
 """Trackers whose `log` takes texts."""
 
 
@@ -70,19 +70,8 @@ class Tracker:
             self._try(lambda: self._tracker.log({title: text}, step=step))
 
     def picture(self, title: str, make: Callable[[], np.ndarray], step: int) -> None:
-        """Log a picture, (height, width, 3) uint8, where the tracker takes any."""
-
-        def log() -> None:
-            if self.name == "tensorboard":
-                self._tracker.log_images({title: make()[None]}, step=step, dataformats="NHWC")
-            elif hasattr(self._tracker, "log_images"):
-                self._tracker.log_images({title: [make()]}, step=step)
-            elif self.name == "trackio":
-                from trackio import Image
-
-                self._tracker.log({title: Image(make())}, step=step)
-
-        self._try(log)
+        """Log a picture, (height, width, 3) uint8."""
+        self._try(lambda: _log_picture(self.name, self._tracker, title, make(), step))
 
     def close(self) -> None:
         """End of the log."""
@@ -102,6 +91,28 @@ class Tracker:
                 "all numbers.",
                 style="yellow",
             )
+
+
+def _log_picture(name: str, tracker: Any, title: str, picture: np.ndarray, step: int) -> None:
+    """Log a picture; each tracker wants it in another way, and accelerate's classes know some of them."""
+    if name == "tensorboard":
+        tracker.log_images({title: picture[None]}, step=step, dataformats="NHWC")
+    elif name in ("aim", "clearml"):
+        tracker.log_images({title: picture}, step=step)
+    elif name == "trackio":
+        from trackio import Image
+
+        tracker.log({title: Image(picture)}, step=step)
+    elif name == "mlflow":
+        from mlflow import log_image
+
+        log_image(picture, key=title, step=step)
+    elif name == "comet_ml":
+        tracker.tracker.log_image(picture, name=title, step=step)
+    elif name == "dvclive":
+        tracker.tracker.log_image(f"{title}/{step}.png", picture)
+    else:
+        tracker.log_images({title: [picture]}, step=step)
 
 
 def first_sentence_of(error: BaseException) -> str:
@@ -126,6 +137,13 @@ def _goes_on(name: str, run: Path, first_step: int) -> dict[str, Any]:
     """How a tracker is told to go on with the log of this run."""
     if name == "tensorboard":
         return {"purge_step": first_step}
+    if name == "mlflow":
+        return {"run_name": run.name}
+    if name == "swanlab":
+        return {"experiment_name": run.name}
+    if name == "dvclive":
+        own = run / name
+        return {"dir": str(own), "dvcyaml": str(own / "dvc.yaml"), "resume": first_step > 0}
     if name not in ("wandb", "trackio"):
         return {}
     token = _token(run)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ddecli.tinyworld.pairs import png
 from ddecli.tinyworld.scenes import caption, random_scene
@@ -44,6 +45,10 @@ def test_a_training_that_breaks_the_model(ddecli: Callable[..., Typed], one_pict
     (alarm,) = json.loads(Path("bad/alarms.json").read_text())
     assert alarm["name"] == "scores" and f"scores after step {alarm['step']}: see alarms.json" in typed.out
     assert "- after step" in Path("bad/model/README.md").read_text()
+    events = EventAccumulator("bad/tensorboard").Reload()
+    assert [each.step for each in events.Scalars("alarms/scores")] == [alarm["step"] - 1]
+    (text,) = events.Tensors("alarm scores/text_summary")
+    assert text.tensor_proto.string_val[0].decode().startswith(alarm["said"])
     again = ddecli(*train, "--lr", 1e-3, "--out", "bad", "--report-to", "tensorboard", "--resume")
     assert again.code == 0 and "ALARM" not in again.error
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import accelerate.tracking
@@ -25,7 +27,9 @@ from ddecli.scoring.score import ScoringSettings
 from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings
 from ddecli.training.trainer import Trainer
+from ddecli.watch.names import TRACKERS
 from ddecli.watch.sheets import IMAGES
+from ddecli.watch.tracker import _log_picture
 from ddecli.watch.watch import Watch
 
 Make = Callable[..., TrainSettings]
@@ -264,3 +268,38 @@ def test_a_sheet_that_cannot_be_drawn_loses_no_training(
     train(run, watch=watch(prompts=PROMPTS))
     assert capsys.readouterr().err.count("No contact sheets from step 1 on: The disk is full.") == 1
     assert (run.folder / "model").is_dir()
+
+
+def test_every_tracker_gets_pictures_as_it_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """(height, width, 3) by itself, in a list, or with a batch before it; some through their own objects."""
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    said: list[tuple[Any, ...]] = []
+
+    class Takes:
+        def log_images(self, values: dict[str, Any], step: int, **named: Any) -> None:
+            said.append((values["samples"], step, named))
+
+        def log_image(self, *given: Any, **named: Any) -> None:
+            said.append((given, named))
+
+        def log(self, values: dict[str, Any], step: int) -> None:
+            said.append((values["samples"], step))
+
+        @property
+        def tracker(self) -> Takes:
+            return self
+
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(log_image=Takes().log_image))
+    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(Image=lambda pixels: ("image", pixels)))
+    for name in TRACKERS:
+        _log_picture(name, Takes(), "samples", picture, 7)
+    found = dict(zip(TRACKERS, said, strict=True))
+    for name in ("wandb", "swanlab"):
+        assert found[name] == ([picture], 7, {})
+    for name in ("aim", "clearml"):
+        assert found[name][0] is picture and found[name][1] == 7
+    assert found["tensorboard"][0].shape == (1, 2, 4, 3)
+    assert found["trackio"] == (("image", picture), 7)
+    assert found["mlflow"] == ((picture,), {"key": "samples", "step": 7})
+    assert found["comet_ml"] == ((picture,), {"name": "samples", "step": 7})
+    assert found["dvclive"] == (("samples/7.png", picture), {})
