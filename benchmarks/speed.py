@@ -10,9 +10,9 @@ and the largest:
   pictures, autoencoder, text encoder, two U-Nets), with its whole batch at once, with latents and text states cached,
   and one pair at a time;
 * reading: from the pair store, and by decoding and encoding;
-* preparing: `prepare`, and a plain loop that encodes each picture and prompt once;
+* preparing: `prepare`, and a plain loop that encodes each picture and prompt once and saves what it made;
 * sampling: in batches over prompts, a stock pipeline with the same batches, and one pipeline call a prompt; all of
-  them save their images;
+  them save their images, and `sample` draws a contact sheet;
 * starting: processor time of whole commands that have next to nothing to do, beside `import torch`;
 * growth: with pairs in the store, with pairs a step, and with pictures to score (beside a plain loop in transformers).
 """
@@ -20,14 +20,19 @@ and the largest:
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import speed_growth
 import torch
+import transformers
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+from safetensors.torch import save_file
 from speed_script import ScriptStep
 from speed_starting import starting
 from speed_turns import Rates, in_turns
@@ -100,10 +105,13 @@ def preparing(scratch: Path, rounds: int) -> Rates:
     def loop() -> None:
         files = list(dict.fromkeys(file for pair in pairs for file in (pair.chosen, pair.rejected)))
         prompts = list(dict.fromkeys(pair.prompt for pair in pairs))
-        for start in range(0, len(files), BATCH):
-            script.encode(files[start : start + BATCH])
-        for start in range(0, len(prompts), BATCH):
-            script.states(prompts[start : start + BATCH])
+        latents = [script.encode(files[start : start + BATCH]) for start in range(0, len(files), BATCH)]
+        states = [script.states(prompts[start : start + BATCH]) for start in range(0, len(prompts), BATCH)]
+        tensors = {"latents": torch.cat(latents).contiguous(), "states": torch.cat(states)}
+        save_file(tensors, scratch / "plain.safetensors")  # or it would have to be done again
+        picture, prompt = ({each: row for row, each in enumerate(some)} for some in (files, prompts))
+        rows = [(prompt[pair.prompt], picture[pair.chosen], picture[pair.rejected]) for pair in pairs]
+        (scratch / "plain.json").write_text(json.dumps(rows))
 
     works = {
         "prepare_ddecli": lambda: prepare(
@@ -117,12 +125,15 @@ def preparing(scratch: Path, rounds: int) -> Rates:
 def sampling(scratch: Path, rounds: int) -> Rates:
     """Images/s of sampling four images for each of eight prompts."""
     model = load_for_sampling("tiny")
+    stock = StableDiffusionPipeline.from_pretrained(model.folder, torch_dtype=torch.float32)
+    stock.scheduler = DDIMScheduler.from_config(stock.scheduler.config, clip_sample=False)
+    stock.set_progress_bar_config(disable=True)
     prompts = make_prompt_set("world:validation", world_prompts("validation"), 8)
     settings, folders = SamplingSettings(images_per_prompt=4), count()  # an equal sample would be kept
-    stock = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 32, "width": 32}
+    asked_of_stock = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 32, "width": 32}
 
     def saved(asked: str | list[str]) -> None:
-        for image in model.pipeline(asked, num_images_per_prompt=4, **stock).images:
+        for image in stock(asked, num_images_per_prompt=4, **asked_of_stock).images:
             image.save(scratch / f"{next(folders)}.png")
 
     def a_call_a_prompt() -> None:
@@ -165,6 +176,8 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    for library in (transformers.utils.logging, diffusers.utils.logging):
+        library.set_verbosity_error()  # as commands have it
     asked = "" if tuple(options.only) == PARTS else f"--only {' '.join(options.only)} "
     words = f"{asked}--rounds {options.rounds} --out {options.out}"
     found: dict[str, Any] = {

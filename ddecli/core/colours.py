@@ -35,11 +35,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def strips(image: Image.Image) -> Iterator[tuple[Box, Image.Image]]:
-    """A picture from top to bottom, some rows at a time, with the place of each."""
+    """A picture from top to bottom, some rows at a time, with the place of each; a small one as it is."""
     rows = max(1, PIXELS_AT_ONCE // image.width)
     for top in range(0, image.height, rows):
         box = (0, top, image.width, min(top + rows, image.height))
-        yield box, image.crop(box)
+        yield box, image if rows >= image.height else image.crop(box)
 
 
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:

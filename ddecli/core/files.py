@@ -37,13 +37,30 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
         clear_stale(path)
-        with scratch_beside(path / "write"):
-            pass
     except OSError as error:
-        raise UserError(
-            f"Cannot write to {path}: {error.strerror or error}. Choose another --out."
-        ) from error
+        raise _not_writable(path, error) from error
+    with scratch_in(path):
+        pass
     return path
+
+
+@contextlib.contextmanager
+def scratch_in(folder: Path) -> Iterator[Path]:
+    """A temporary folder in `folder` that files may share until they are whole (`atomic_file`); removed at the end.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            scratch = stack.enter_context(scratch_beside(folder / "write"))
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+        yield scratch
+
+
+def _not_writable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write to {folder}: {error.strerror or error}. Choose another --out.")
 
 
 @contextlib.contextmanager
@@ -60,7 +77,7 @@ def _disk_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
+def atomic_file(path: Path, durable: bool = True, scratch: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path; when the block ends well it becomes `path`, else it is removed.
 
     A link at `path` stays one: the file it leads to is replaced.
@@ -69,6 +86,8 @@ def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
         durable: flush it to the disk, which takes some hundredths of a second, and remove what killed processes left
             beside it. Without, a killed process leaves nothing half-written either, but a power cut may leave an
             empty file; whoever writes many calls `sync` once for each when all are written.
+        scratch: of `scratch_in` the folder of `path`, shared with files of other names; else each has one of its own,
+            which for a small file takes longer than to write it.
 
     Raises:
         UserError: the file cannot be written (full disk, read-only folder, a device or a folder in its place). What
@@ -79,11 +98,14 @@ def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
         place.parent.mkdir(parents=True, exist_ok=True)
         if durable:
             clear_stale(place.parent)
-        with scratch_beside(place) as scratch:
-            temporary = scratch / place.name
+        with contextlib.ExitStack() as stack:
+            own = scratch
+            if own is None or own.parent != place.parent:
+                own = stack.enter_context(scratch_beside(place))
+            temporary = own / place.name
             with _disk_errors():
                 yield temporary
-            _usual_permissions(temporary, scratch)
+            _usual_permissions(temporary, own)
             if durable:
                 sync(temporary)
             temporary.replace(place)

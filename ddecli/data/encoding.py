@@ -57,7 +57,9 @@ class EncodedImages:
             return self.encoded.pixels_of(picture.digest)
         self.encoded.add_file(picture.digest, pixels)
         if pixels not in self._waiting and self.encoded.is_finite(pixels) is None:
-            self._waiting[pixels] = replace(picture, for_scorer=None)  # it was scored; that takes more memory
+            if picture.for_scorer is not None:  # it was scored; that takes more memory
+                picture = replace(picture, for_scorer=None)
+            self._waiting[pixels] = picture
             if len(self._waiting) == self.batch_size:
                 self.encode()
         return pixels

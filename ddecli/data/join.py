@@ -23,7 +23,7 @@ from ddecli.core.files import atomic_file
 from ddecli.data.index import DiskTables, prompt_key
 from ddecli.data.parts import MORE, check_tables, read_part
 from ddecli.data.shards import EMBEDDINGS, LATENTS, shard_name
-from ddecli.data.tables import TableWriter, read_rows
+from ddecli.data.tables import TableWriter, read_tuples
 
 PAIRS = pa.schema(
     [
@@ -129,25 +129,27 @@ class _Tables:
             For each kind of tensors, which of the part's rows (N,) bool are the first of their picture or prompt.
         """
         images, prompts = [], []
-        for row in read_rows(part / "images.parquet"):
-            images.append(self.rows.add("images", row["pixels"], self.images.count))
+        for pixels, *about in read_tuples(part / "images.parquet", ("pixels", "sha256", *SIZES)):
+            images.append(self.rows.add("images", pixels, self.images.count))
             if images[-1]:
-                self.images.add(row["sha256"], *(row[name] for name in SIZES))
-                self.upscaled += min(row["width"], row["height"]) < self.resolution
-        for row in read_rows(part / "prompts.parquet"):
-            prompts.append(self.rows.add("prompts", prompt_key(row["text"]), self.prompts.count))
+                self.images.add(*about)
+                self.upscaled += min(about[1:3]) < self.resolution
+        for text, is_long in read_tuples(part / "prompts.parquet", ("text", "long")):
+            prompts.append(self.rows.add("prompts", prompt_key(text), self.prompts.count))
             if prompts[-1]:
-                self.prompts.add(row["text"])
-                self.long += row["long"]
-        for row in read_rows(part / "pairs.parquet"):
-            row["prompt"] = self.rows.get("prompts", prompt_key(row["prompt"]))
-            for side in self.sides:
-                row[side] = self.rows.get("images", row[side])
-            key = struct.pack(f"<{1 + len(self.sides)}q", row["prompt"], *(row[side] for side in self.sides))
-            if not self.rows.add("pairs", key, 1):
+                self.prompts.add(text)
+                self.long += is_long
+        where = [self.columns.index(name) for name in ("prompt", *self.sides)]
+        for row in map(list, read_tuples(part / "pairs.parquet", self.columns)):  # earlier versions had fewer
+            prompt, *sides = (row[each] for each in where)
+            found = [self.rows.get("prompts", prompt_key(prompt))]
+            found += [self.rows.get("images", side) for side in sides]
+            if not self.rows.add("pairs", struct.pack(f"<{len(found)}q", *found), 1):
                 self.duplicates += 1
                 continue
-            self.pairs.add(*(row.get(name) for name in self.columns))  # earlier versions had fewer
+            for each, number in zip(where, found, strict=True):
+                row[each] = number
+            self.pairs.add(*row)
         return {
             LATENTS: torch.tensor(images, dtype=torch.bool),
             EMBEDDINGS: torch.tensor(prompts, dtype=torch.bool),

@@ -93,13 +93,17 @@ def _decode(
         if side < MIN_SIDE:
             raise BadRow("image too small", f"{width}x{height} pixels, the shorter side needs {MIN_SIDE}")
         left, top = (width - side) / 2, (height - side) / 2
-        square = picture.resize(
-            (resolution, resolution), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
-        )
+        wanted = (resolution, resolution)
+        if picture.size == wanted:
+            square = picture
+        else:
+            box = (left, top, left + side, top + side)
+            square = picture.resize(wanted, Image.Resampling.LANCZOS, box=box)
+        pixels = np.asarray(square)
         return Picture(
             digest=digest,
-            pixel_digest=_pixel_digest(picture),
-            pixels=np.asarray(square),
+            pixel_digest=_pixel_digest(picture, pixels if square is picture else None),
+            pixels=pixels,
             width=width,
             height=height,
             crop_top=int(top * resolution / side),
@@ -108,8 +112,12 @@ def _decode(
         )
 
 
-def _pixel_digest(picture: Image.Image) -> bytes:
+def _pixel_digest(picture: Image.Image, pixels: np.ndarray | None) -> bytes:
+    """SHA-256 of a picture's size and pixels, which may be at hand (height, width, 3)."""
     digest = hashlib.sha256(f"{picture.width}x{picture.height}".encode())
+    if pixels is not None:
+        digest.update(pixels.data)
+        return digest.digest()
     for _, strip in strips(picture):
         digest.update(strip.tobytes())
     return digest.digest()

@@ -12,7 +12,7 @@ renamed, not copied (unless some of them are there twice), and their tables put 
   processes is encoded by each of them, and stored once;
 * memory does not grow with the data: it holds a few batches of pictures, some hundred rows that wait for
   theirs, up to two shards of tensors a split (`shards.SHARD_BYTES` each), a row group of the parquet file that
-  is read, and up to 64 MiB of index, which otherwise lies in a temporary file (some 150 bytes a picture).
+  is read, and up to 100 MiB of index, which otherwise lies in a temporary file (some 150 bytes a picture).
   Growing with the data are the names of the parts, and of a folder without an index its file names.
 """
 

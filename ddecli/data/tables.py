@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ class TableWriter:
         self.schema = schema
         self.count = 0
         self._writer = pq.ParquetWriter(path, schema)
-        self._columns: list[list[Any]] = [[] for _ in schema.names]
+        self._rows: list[tuple[Any, ...]] = []
 
     def add(self, *values: Any) -> None:
         """Append a row, its values in the order of the columns."""
-        for column, value in zip(self._columns, values, strict=True):
-            column.append(value)
+        self._rows.append(values)
         self.count += 1
-        if len(self._columns[0]) == ROWS_AT_ONCE:
+        if len(self._rows) == ROWS_AT_ONCE:
             self._flush()
 
     def close(self) -> None:
@@ -36,13 +35,13 @@ class TableWriter:
         self._writer.close()
 
     def _flush(self) -> None:
-        if self._columns[0]:
+        if self._rows:
+            columns = zip(*self._rows, strict=True)
             arrays = [
-                pa.array(values, type=field.type)
-                for values, field in zip(self._columns, self.schema, strict=True)
+                pa.array(values, type=field.type) for values, field in zip(columns, self.schema, strict=True)
             ]
             self._writer.write_table(pa.table(arrays, schema=self.schema))
-        self._columns = [[] for _ in self.schema.names]
+        self._rows = []
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -50,3 +49,12 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=1024):
             yield from batch.to_pylist()
+
+
+def read_tuples(path: Path, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table as values of some columns, in their order; None for a column that it lacks."""
+    with pq.ParquetFile(path) as file:
+        there = [name for name in columns if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=1024, columns=there):
+            values = batch.to_pydict()
+            yield from zip(*(values.get(name, [None] * len(batch)) for name in columns), strict=True)

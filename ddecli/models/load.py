@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,17 @@ def _load_pipeline(source: ModelSource, folder: Path, dtype: torch.dtype, parts:
         said = first_sentence(error).replace(str(plain), str(folder))
         raise UserError(f"The model in {folder} cannot be loaded: {said}") from error
     pipeline.set_progress_bar_config(disable=True)
+    pipeline.maybe_convert_prompt = partial(_converted, pipeline.maybe_convert_prompt)
     return pipeline
+
+
+def _converted(convert: Callable[..., Any], prompt: Any, tokenizer: Any) -> Any:
+    """What the pipeline makes of prompts with embeddings of several vectors (textual inversion), if it knows any.
+
+    It reads each prompt for them, which takes as long as encoding it does in a small model.
+    """
+    added = tokenizer.added_tokens_encoder  # made anew each time it is asked for
+    return convert(prompt, tokenizer) if any(f"{token}_1" in added for token in added) else prompt
 
 
 def load_model(

@@ -35,7 +35,7 @@ from PIL import Image
 
 from ddecli.core.console import console, no_progress, progress
 from ddecli.core.errors import UserError, first_sentence
-from ddecli.core.files import atomic_file
+from ddecli.core.files import atomic_file, scratch_in
 from ddecli.core.limits import MAX_IMAGES
 from ddecli.core.prompt_rows import write_prompt_rows
 from ddecli.core.protocol import CONTACT_SHEET, image_seed
@@ -156,7 +156,12 @@ def sample_images(
     )
     said = functools.partial(_said, model, sampler, settings.seed)
     # The pipelines' own warnings would repeat each truncated prompt in each batch.
-    with bar as advance, quiet_libraries(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers:
+    with (
+        scratch_in(out) as scratch,
+        bar as advance,
+        quiet_libraries(),
+        ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as writers,
+    ):
         saving: list[Future[None]] = []  # while the next batch is made: a PNG takes as long as a GPU's image
         for start in range(0, len(mine), batch_size):
             batch = mine[
@@ -168,7 +173,7 @@ def sample_images(
             pixels = generate(model, batch, settings.seed, sampler.steps, sampler.guidance_scale)
             _wait_for(saving)
             saving = [
-                writers.submit(_save, picture, out / task.file_name, said(task, picture))
+                writers.submit(_save, picture, out / task.file_name, said(task, picture), scratch)
                 for task, picture, is_missing in zip(batch, pixels, missing, strict=True)
                 if is_missing
             ]
@@ -208,8 +213,8 @@ def _said(model: DiffusionModel, sampler: Sampler, seed: int, task: ImageTask, p
     )
 
 
-def _save(picture: np.ndarray, path: Path, said: str) -> None:
-    with atomic_file(path, durable=False) as temporary:
+def _save(picture: np.ndarray, path: Path, said: str, scratch: Path) -> None:
+    with atomic_file(path, durable=False, scratch=scratch) as temporary:
         Image.fromarray(picture).save(temporary, format="PNG", pnginfo=png_info(said))
 
 
@@ -280,8 +285,9 @@ def _drawn(
             f"The model cannot draw ({first_sentence(error).rstrip('.')}): its configurations and weights are damaged, "
             "or of different models; fetch it again."
         ) from error
-    for task, image in zip(tasks, images, strict=True):
-        if not torch.isfinite(image).all():
+    whole = images.flatten(1).isfinite().all(dim=1).tolist()
+    for task, is_finite in zip(tasks, whole, strict=True):
+        if not is_finite:
             raise UserError(
                 f"The model made an image that is not finite for prompt {task.prompt_id} "
                 f'("{task.prompt[:60]}", image {task.image_index}): '

@@ -12,7 +12,15 @@ from full_disk import full_disk
 from safetensors.numpy import save_file
 
 from ddecli.core.errors import UserError
-from ddecli.core.files import atomic_file, atomic_folder, make_folder, read_json, read_yaml, write_json
+from ddecli.core.files import (
+    atomic_file,
+    atomic_folder,
+    make_folder,
+    read_json,
+    read_yaml,
+    scratch_in,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -99,3 +107,24 @@ def test_settings_that_are_not_there_are_named(tmp_path: Path) -> None:
         read_yaml(tmp_path / "none.yaml")
     with pytest.raises(UserError, match="is a folder, not a file"):
         read_yaml(tmp_path)
+
+
+def test_files_share_a_temporary_folder(tmp_path: Path) -> None:
+    """One that a link leads elsewhere has its own beside where it lies; a failed one leaves the old file."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "c").symlink_to(tmp_path / "there" / "c")
+    (tmp_path / "b").write_text("old")
+    with scratch_in(tmp_path) as scratch:
+        for name, own in (("a", True), ("b", True), ("c", False)):
+            with atomic_file(tmp_path / name, durable=False, scratch=scratch) as temporary:
+                assert (temporary.parent == scratch) == own
+                temporary.write_text("new")
+        with (
+            pytest.raises(ZeroDivisionError),
+            atomic_file(tmp_path / "b", scratch=scratch) as temporary,
+        ):
+            temporary.write_text("half")
+            raise ZeroDivisionError
+    assert [(tmp_path / name).read_text() for name in "abc"] == ["new"] * 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c", "there"]
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["c"]

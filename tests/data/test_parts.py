@@ -23,7 +23,7 @@ from pair_data import png
 
 from ddecli.core.errors import BadRow, UserError
 from ddecli.core.images import loaded_image
-from ddecli.data import job, join, parts, pictures, read_ahead, shards, tables, work
+from ddecli.data import index, job, join, parts, pictures, read_ahead, shards, tables, work
 from ddecli.data.pairs import Pair, Rejects
 from ddecli.data.prepare import prepare_source
 from ddecli.data.sources.base import Part, Source
@@ -452,6 +452,7 @@ def test_memory_does_not_grow_with_the_pairs(
 ) -> None:
     """Python's and NumPy's memory at its highest, for nine times the pairs; pictures are drawn as they are read."""
     monkeypatch.setattr(tables, "ROWS_AT_ONCE", 20)
+    monkeypatch.setattr(index, "IN_MEMORY", 20)
     monkeypatch.setattr(read_ahead, "READ_AHEAD", 8)
     monkeypatch.setattr(shards, "SHARD_BYTES", 4000)
     monkeypatch.setattr(

@@ -62,6 +62,18 @@ def test_the_schedule_is_read_without_weights(folder: Path, tmp_path: Path) -> N
         load_schedule(str(tmp_path))
 
 
+def test_prompts_with_embeddings_of_several_vectors_are_converted_as_stock_does(folder: Path) -> None:
+    pipeline = load_for_sampling(str(folder)).pipeline
+    stock = type(pipeline).maybe_convert_prompt
+    prompts = ["a red circle", "a <cat> with a <dog>", ""]
+    tokenizer = pipeline.tokenizer
+    for tokens, changes in ([], False), (["<dog>", "<cat>"], False), (["<cat>_1", "<cat>_2"], True):
+        tokenizer.add_tokens(tokens)
+        expected = stock(pipeline, prompts, tokenizer)
+        assert pipeline.maybe_convert_prompt(prompts, tokenizer) == expected
+        assert (expected != prompts) == changes
+
+
 def test_predictions_are_those_of_the_stock_pipeline(folder: Path) -> None:
     """Conditioning and U-Net call as the pipeline's own: one DDIM step from the same latents agrees."""
     from diffusers import DDIMScheduler

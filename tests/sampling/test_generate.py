@@ -306,7 +306,7 @@ def test_a_picture_that_cannot_be_written_is_said(
     monkeypatch: pytest.MonkeyPatch,
     batch_size: int,
 ) -> None:
-    def full(picture: np.ndarray, path: Path, said: str) -> None:
+    def full(picture: np.ndarray, path: Path, said: str, scratch: Path) -> None:
         raise UserError(f"Cannot write {path}: No space left on device.")
 
     monkeypatch.setattr("ddecli.sampling.generate._save", full)
