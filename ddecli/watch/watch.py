@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,7 +100,8 @@ class Watch(Watcher):
         for tracker in self.trackers:
             tracker.close()
         if self.log is not None:
-            self.log.close()
+            with contextlib.suppress(OSError):  # a full disk, of which was told when it was written to
+                self.log.close()
 
     def _draw(self, steps: int) -> None:
         assert self.sheets is not None
@@ -110,7 +112,8 @@ class Watch(Watcher):
             self.log.write({"step": steps - 1} | measured)
         except (UserError, OSError) as error:  # no reason to lose a training
             self.sheets = None
-            console.print(f"No contact sheets from step {steps} on: {first_sentence(error)}", style="yellow")
+            why = getattr(error, "strerror", None) or first_sentence(error)
+            console.print(f"No contact sheets from step {steps} on: {why}", style="yellow")
             return
         for tracker in self.trackers:
             tracker.picture("samples", lambda: seen.sheet, steps - 1)

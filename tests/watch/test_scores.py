@@ -15,12 +15,14 @@ from PIL import Image
 from scipy.stats import ttest_1samp
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ddecli.core.scores import load_scores
+from ddecli.core.errors import UserError
+from ddecli.core.scores import ScoreSet, load_scores
 from ddecli.sampling.prompts import make_prompt_set
 from ddecli.scoring.score import Scorers, ScoringSettings, score_images
 from ddecli.scoring.sources import read_source
 from ddecli.tinyworld.prompts import world_prompts
 from ddecli.training.loop import train
+from ddecli.training.record import MetricsLog
 from ddecli.training.settings import TrainSettings
 from ddecli.watch.scores import KeptScorers, lines, numbers
 from ddecli.watch.watch import Watch
@@ -170,3 +172,39 @@ def test_the_page_holds_its_lines(settings: Make) -> None:
     foot = np.asarray(page.convert("L"))[-24 - 4 * 20 : -24]
     ink = np.flatnonzero((foot < 128).any(axis=0))
     assert ink.size and ink.max() <= page.width - 24
+
+
+def test_a_disk_that_is_full_loses_no_training(
+    settings: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither where scores are written nor where samples.jsonl is, which is closed all the same in the end."""
+
+    class Full(MetricsLog):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self._file.close()
+            self._file = Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115
+
+    monkeypatch.setattr("ddecli.watch.watch.MetricsLog", Full)
+    run = settings(sample_every=2)
+    scored(run)
+    said = capsys.readouterr().err
+    assert said.count("No contact sheets from step 2 on: No space left on device") == 1
+    assert (run.folder / "model").is_dir()
+    monkeypatch.undo()
+
+    save = ScoreSet.save
+
+    def fails(scores: ScoreSet, folder: Path) -> None:
+        if folder.name != "base":
+            raise UserError("Cannot write scores.parquet: No space left on device.")
+        save(scores, folder)
+
+    monkeypatch.setattr(ScoreSet, "save", fails)
+    other = settings(sample_every=2, out=str(run.folder.parent / "other"))
+    scored(other)
+    said = capsys.readouterr().err
+    assert (
+        said.count("has failed (Cannot write scores.parquet: No space left on device): training goes on") == 1
+    )
+    assert len(noted(other)) == 2 and (other.folder / "model").is_dir()
