@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 
 # Tests run side by side, a core each (make test), and threads that wait for one another are slow then.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is marked `two_threads`, and the processes that it starts, get the threads of TEST_THREADS if that is set."""
+    threads = os.environ.get("TEST_THREADS")
+    if not threads or not request.node.get_closest_marker("two_threads"):
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    torch.set_num_threads(int(threads))
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

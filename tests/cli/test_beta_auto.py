@@ -40,6 +40,7 @@ def settings(run: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.two_threads
 def test_the_number_it_came_to_repeats_the_run(train: Run, ddecli: Run) -> None:
     typed = train()
     assert typed.code == 0, typed.error
@@ -56,6 +57,7 @@ def test_the_number_it_came_to_repeats_the_run(train: Run, ddecli: Run) -> None:
     assert train("--beta-share", 0.9, out="gentle").code == 0 and settings("gentle")["beta"] < beta / 3
 
 
+@pytest.mark.two_threads
 def test_a_stopped_run_goes_on_with_its_number(train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(out="whole").code == 0
     assert train("--steps", 2).code == 0

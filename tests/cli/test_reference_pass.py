@@ -40,6 +40,7 @@ def draws(run: str) -> dict[str, int]:
     return found
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize(("words", "weights"), [((), UNET), (("--lora", 2), LORA)], ids=["full", "lora"])
 def test_the_run_reads_what_it_would_have_computed(
     typed: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...], weights: str

@@ -45,6 +45,7 @@ def without_lock(folder: Path) -> dict[str, bytes]:
     return {name: content for name, content in contents(folder).items() if name != ".lock"}
 
 
+@pytest.mark.two_threads
 def test_the_files_are_those_of_calls_of_their_own(
     ddecli: Run, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

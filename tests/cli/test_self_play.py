@@ -56,6 +56,7 @@ def test_each_iteration_plays_against_the_one_before(spin: Run, sd_folder: Path)
     StableDiffusionPipeline.from_pretrained("run/model", safety_checker=None)  # as any model
 
 
+@pytest.mark.two_threads
 def test_a_stopped_game_ends_in_the_same_model(spin: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped within the first iteration's steps, among the second one's losers, and within its steps."""
     assert spin(out="whole").code == 0

@@ -106,6 +106,7 @@ def test_the_drawn_model_draws_and_is_the_reference(seppo: Run, sd_folder: Path)
     StableDiffusionPipeline.from_pretrained("run/model", safety_checker=None)  # as any model
 
 
+@pytest.mark.two_threads
 def test_killed_it_goes_on_to_the_same_model(seppo: Run, words: Callable[..., list[str]]) -> None:
     """SIGKILL within the second iteration; then a saved model is missing, and is made again."""
     assert seppo(out="whole").code == 0

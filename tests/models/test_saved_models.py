@@ -27,6 +27,7 @@ def picture(pipeline: DiffusionPipeline) -> np.ndarray:
     return pipeline("a red circle", generator=generator, num_inference_steps=2, output_type="np").images[0]
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize("stored", STORED)
 def test_a_saved_model_draws_as_stock_diffusers_loads_it(
     family_folder: Path, tmp_path: Path, stored: str

@@ -47,6 +47,7 @@ def assert_same_pictures(left: Path, right: Path) -> None:
         assert np.abs(picture - theirs[name]).max() <= 1, name
 
 
+@pytest.mark.two_threads
 def test_images_do_not_depend_on_batch_order_or_shards(
     model: DiffusionModel, prompts: PromptSet, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_images_do_not_depend_on_batch_order_or_shards(
     assert left.read_text() == right.read_text()
 
 
+@pytest.mark.two_threads
 def test_an_image_is_what_stock_diffusers_makes(
     model: DiffusionModel, prompts: PromptSet, tmp_path: Path
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_model_of_pictures_that_are_not_square(prompts: PromptSet, tmp_path: P
         load_model(str(tmp_path / "wide"))
 
 
+@pytest.mark.two_threads
 def test_restart_makes_only_what_is_missing(
     sd_model: DiffusionModel, prompts: PromptSet, tmp_path: Path
 ) -> None:
@@ -132,6 +135,7 @@ def test_restart_makes_only_what_is_missing(
     assert all((out / row["file_name"]).exists() and row["seed"] == 3 for row in rows)
 
 
+@pytest.mark.two_threads
 def test_a_restart_gives_the_same_files_whatever_the_kernels_round_by(
     sd_model: DiffusionModel, prompts: PromptSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

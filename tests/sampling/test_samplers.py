@@ -46,6 +46,7 @@ def few_step_model(family: str, scheduler: str, folder: Path, guided: bool = Fal
     return folder
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize("family", ["sd", "sdxl"])
 @pytest.mark.parametrize(
     ("scheduler", "guided", "guidance"),

@@ -111,6 +111,7 @@ def classified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@pytest.mark.two_threads
 @pytest.mark.usefixtures("small_chunks")
 def test_shards_form_the_same_score(
     make_sample: MakeSample, classifier_folder: Path, classified: list[int]

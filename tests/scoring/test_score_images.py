@@ -58,6 +58,7 @@ def test_scores_of_a_sample(make_sample: MakeSample, settings: ScoringSettings, 
     assert_same_scores(load_scores(folder), scores)
 
 
+@pytest.mark.two_threads
 def test_scores_do_not_depend_on_the_batch(make_sample: MakeSample, settings: ScoringSettings) -> None:
     source = read_source([make_sample()])
     ones = score_images(source, replace(settings, batch_size=1), None)

@@ -49,6 +49,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddToHub:
     return make_hub(tmp_path / "cache", monkeypatch)
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize("scorer_class", [ClipScore, PickScore])
 def test_scorer_equals_plain_transformers(scorer_class: type[ClipScore], scorer_folder: Path) -> None:
     model = CLIPModel.from_pretrained(scorer_folder, dtype=torch.float32).eval()
@@ -64,6 +65,7 @@ def test_scorer_equals_plain_transformers(scorer_class: type[ClipScore], scorer_
     torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.two_threads
 def test_scores_do_not_depend_on_the_batch(scorer: ClipScore) -> None:
     together = scorer.score(pictures(), PROMPTS)
     apart = [scorer.score([image], [prompt])[0] for image, prompt in zip(pictures(), PROMPTS, strict=True)]

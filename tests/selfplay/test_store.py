@@ -116,6 +116,7 @@ def test_pairs_are_drawn_anew_in_every_iteration(
     assert len(whole) == len(set(keys))
 
 
+@pytest.mark.two_threads
 def test_a_stopped_or_shared_store_is_the_same_store(
     winners: PairStore, model: DiffusionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

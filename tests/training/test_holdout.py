@@ -39,6 +39,7 @@ def moved(folder: Path) -> DiffusionModel:
     return model
 
 
+@pytest.mark.two_threads
 def test_one_pair_at_a_time_says_the_same(sd_folder: Path, sd_store: Path, settings: Make) -> None:
     policy, reference = moved(sd_folder), load_model(str(sd_folder), "cpu", encoders=False)
     store = PairStore.open(sd_store, policy.fingerprints)
@@ -85,6 +86,7 @@ def test_the_reference_is_asked_once(
     assert len(asked) == 2 and all(unet is policy.unet for unet in asked)
 
 
+@pytest.mark.two_threads
 def test_evaluation_changes_nothing_and_goes_on_with_the_run(
     settings: Make, sd_store: Path, tmp_path: Path
 ) -> None:

@@ -129,6 +129,7 @@ def test_the_tiny_model_learns_the_preference(tmp_path: Path) -> None:
     assert np.mean([line["margin"] for line in late]) < 0
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize("loss", ["dde", "dde-step", "uniform"])
 def test_micro_batches_change_nothing_but_rounding(settings: Make, tmp_path: Path, loss: str) -> None:
     whole, cut = (
@@ -140,6 +141,7 @@ def test_micro_batches_change_nothing_but_rounding(settings: Make, tmp_path: Pat
     np.testing.assert_allclose(losses(cut.out), losses(whole.out), rtol=ROUNDING)
 
 
+@pytest.mark.two_threads
 def test_two_runs_are_the_same_bit_for_bit(settings: Make, tmp_path: Path) -> None:
     first, second = settings(out=str(tmp_path / "1")), settings(out=str(tmp_path / "2"))
     train(first)
@@ -148,6 +150,7 @@ def test_two_runs_are_the_same_bit_for_bit(settings: Make, tmp_path: Path) -> No
     assert losses(first.out) == losses(second.out)
 
 
+@pytest.mark.two_threads
 def test_a_resumed_run_ends_bit_for_bit_the_same(settings: Make, tmp_path: Path) -> None:
     straight = settings(steps=6, out=str(tmp_path / "straight"))
     train(straight)
@@ -168,6 +171,7 @@ def _command(settings: TrainSettings, *extra: str) -> list[str]:
     return ["ddecli", "train", "--config", str(config), "--resume", *extra]
 
 
+@pytest.mark.two_threads
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(settings: Make, tmp_path: Path) -> None:
     straight = settings(steps=12, checkpoint_every=1, out=str(tmp_path / "straight"))
     train(straight)

@@ -65,6 +65,7 @@ def test_the_largest_that_fits_is_taken(
     assert f"micro-batch size {size}: the largest that fits" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize(
     "given",
     [

@@ -114,6 +114,7 @@ def test_held_out_pairs_are_compared_with_the_model_at_the_start(
     assert said[0] == said[1]
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize("lora", [None, 2])
 def test_killed_it_goes_on_bit_for_bit(settings: Make, tmp_path: Path, lora: int | None) -> None:
     given = {"loss": "linear-dpo", "reference_ema": 0.8, "steps": 8, "checkpoint_every": 1, "lora": lora}

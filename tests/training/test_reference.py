@@ -73,6 +73,7 @@ def no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DiffusionModel, "reference", never)
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize("changed", [{}, {"batch_size": 7, "micro_batch_size": 3}, {"segment": "0.3-0.6"}])
 def test_a_run_that_reads_is_the_run_that_computes(
     make: Make, changed: dict[str, Any], request: pytest.FixtureRequest

@@ -89,6 +89,7 @@ def test_prompts_are_dropped_at_the_rate_that_is_asked_for(settings: Make) -> No
     assert share == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 4000) ** 0.5)
 
 
+@pytest.mark.two_threads
 def test_the_step_has_the_gradient_of_the_mean_loss(
     settings: Make, sd_folder: Path, sd_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

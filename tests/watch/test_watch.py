@@ -66,6 +66,7 @@ def events(run: TrainSettings) -> EventAccumulator:
     return found.Reload()
 
 
+@pytest.mark.two_threads
 @pytest.mark.parametrize("changed", [{}, {"lora": 2, "precision": "bfloat16"}, {"weight_ema": 0.9}])
 def test_a_watched_run_is_the_same_run(settings: Make, tmp_path: Path, changed: dict[str, Any]) -> None:
     alone, watched = (settings(out=str(tmp_path / name / "run"), **changed) for name in ("alone", "watched"))
