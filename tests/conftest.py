@@ -5,6 +5,7 @@ This file also puts its folder on the path, so that tests can import `tiny_model
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_wait_for_the_disk() -> Iterator[None]:
+    """No power cut undoes what tests write: half of a short training would be waiting for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which as well refuses a file that is not open
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is marked `two_threads`, and the processes that it starts, get the threads of TEST_THREADS if that is set."""
+    """What is marked `two_threads`, and what it starts, calculates on TEST_THREADS threads if that is set."""
     threads = os.environ.get("TEST_THREADS")
     if not threads or not request.node.get_closest_marker("two_threads"):
         yield
@@ -92,6 +101,11 @@ def settings(sd_folder: Path, sd_store: Path, tmp_path: Path) -> Callable[..., T
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, or one process would be busy with them when the others are done."""
     items.sort(key=lambda item: item.path.parent.name != "workflow")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: collections of garbage, of which commands make some, need not look at it."""
+    gc.freeze()
 
 
 # Imported where they are used: tests without models start at once.

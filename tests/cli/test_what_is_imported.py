@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,9 +51,9 @@ def imported(*arguments: str) -> set[str]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> str:
+def pictures(ddecli: Callable[..., Any]) -> str:
     """A sample folder in the folder that the test runs in."""
-    subprocess.run([sys.executable, "-m", "ddecli", *SAMPLE], check=True, capture_output=True, cwd=tmp_path)
+    assert ddecli(*SAMPLE).code == 0
     return "s"
 
 
@@ -78,10 +80,9 @@ def test_score_imports_the_scorers_that_are_asked_for(pictures: str) -> None:
     assert found & DEFERRED == set()
 
 
-def test_train_imports_no_other_command_s_libraries() -> None:
+def test_train_imports_no_other_command_s_libraries(ddecli: Callable[..., Any]) -> None:
     """Nor what prepares the pairs that are there."""
-    store = ("prepare", "--model", "tiny", "--limit", "16", "--out", "store")
-    subprocess.run([sys.executable, "-m", "ddecli", *store], check=True, capture_output=True)
+    assert ddecli("prepare", "--model", "tiny", "--limit", "16", "--out", "store").code == 0
     found = imported("train", "--data", "store", "--batch-size", "4", "--steps", "1", "--out", "run")
     assert {"torch", "diffusers"} <= found
     assert found & {*NOT_AT_ALL, "matplotlib", "ddecli.sampling", "ddecli.scoring.score"} == set()

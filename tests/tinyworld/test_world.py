@@ -15,6 +15,7 @@ from ddecli.data.pairs import Rejects
 from ddecli.models.presets import builtin_weights
 from ddecli.sampling.sheet import FRAME, MARGIN
 from ddecli.tinyworld import annotators, scenes
+from ddecli.tinyworld import build as recipe
 from ddecli.tinyworld.build import SHIPPED, build
 from ddecli.tinyworld.drawing import draw
 from ddecli.tinyworld.pairs import world_pairs
@@ -112,8 +113,9 @@ def test_the_shipped_weights_are_those_of_the_manifest() -> None:
     assert sum((folder / name).stat().st_size for name in shipped) < 20e6
 
 
-def test_the_recipe_builds_a_world_in_a_few_steps(tmp_path: Path) -> None:
+def test_the_recipe_builds_a_world_in_a_few_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every stage runs, and the result loads as the shipped world does."""
+    monkeypatch.setattr(recipe, "STEPS", 2)  # of the pictures by which the models are examined
     build(tmp_path, scale=0.0005)
     built = {path.name for path in tmp_path.iterdir()}
     assert set(SHIPPED) < built

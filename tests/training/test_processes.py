@@ -21,6 +21,7 @@ import pytest
 import torch
 import yaml
 from pair_data import pairs
+from run_configs import DRAWS
 from safetensors.torch import load_file
 
 import ddecli.training
@@ -28,6 +29,7 @@ from ddecli.data.prepare import prepare
 from ddecli.data.store import PairStore
 from ddecli.models.load import load_model
 from ddecli.selfplay.iterations import play
+from ddecli.training import auto_beta
 from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings
 
@@ -53,6 +55,12 @@ def losses(run: TrainSettings) -> list[float]:
 def chosen_size(run: TrainSettings) -> int:
     found: int = yaml.safe_load((run.folder / "run.yaml").read_text())["micro_batch_size"]
     return found
+
+
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An odd number, of which one process looks at one too many."""
+    monkeypatch.setattr(auto_beta, "DRAWS", DRAWS)
 
 
 def launch(configuration: str, port: int, *runs: TrainSettings) -> None:
@@ -89,56 +97,61 @@ def make(settings: Make, tmp_path: Path) -> Make:
     return make
 
 
-def test_two_processes_with_the_whole_model_each(make: Make, sd_store: Path) -> None:
-    held_out = {"holdout": str(sd_store), "holdout_pairs": 6, "evaluate_every": 2}
-    one, two = (make(name, credit_gradients=3) for name in ("one", "two"))
+def test_two_processes_with_the_whole_model_each(make: Make, sd_folder: Path, sd_store: Path) -> None:
+    """Both kinds of weights, all kinds of losses, and self-play, in one launch."""
+    whole = [make(f"whole-{count}", credit_gradients=3) for count in (1, 2)]
     # A rate at which margins of held-out pairs are well above the rounding of the errors that they are differences of.
-    lora_one, lora_two = (make(name, lora=2, lr=5e-3, **held_out) for name in ("lora-one", "lora-two"))
-    launch("8-gpus-ddp.yaml", 29611, two, lora_two)
-    train(one)
-    train(lora_one)
-    np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING)
-    np.testing.assert_allclose(losses(lora_two), losses(lora_one), rtol=ROUNDING)
-    assert_same_weights(one, two, UNET)
-    for left, right in zip(evaluations(lora_two), evaluations(lora_one), strict=True):
+    held_out = {"holdout": str(sd_store), "holdout_pairs": 6, "evaluate_every": 2}
+    lora = [make(f"lora-{count}", lora=2, lr=5e-3, **held_out) for count in (1, 2)]
+    others = runs_that_are_not_alike(make, sd_folder)
+    games = self_play(make)
+    launch("8-gpus-ddp.yaml", 29611, *(two for _, two in (whole, lora, *others, *games)))
+    for one, two in (whole, lora, *others, *games):
+        run = play if one.is_game else train
+        run(one)
+        np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING, err_msg=one.loss)
+    check_records(*whole)
+    for left, right in zip(*map(evaluations, lora), strict=True):
         assert left == pytest.approx(right, rel=1e-2)
-    assert metrics(lora_two)[0]["logit"] == 0 and metrics(lora_two)[-1]["logit_std"] > 0
+    assert metrics(lora[1])[0]["logit"] == 0 and metrics(lora[1])[-1]["logit_std"] > 0
+    for one, two in others:
+        betas = [yaml.safe_load((run.folder / "run.yaml").read_text())["beta"] for run in (one, two)]
+        assert betas[0] == betas[1] != "auto"
+        assert chosen_size(one) == chosen_size(two) == (8 if one.beta == "auto" else one.micro_batch_size)
+    check_games(*games)
+
+
+def runs_that_are_not_alike(make: Make, sd_folder: Path) -> list[list[TrainSettings]]:
+    """Losses with a memory of their own, that look at more than errors, or have no reference; votes; a beta."""
+    names = ("kto", "linear-dpo", "dspo", "sdpo", "mapo")
+    runs = [[make(f"{name}-{count}", loss=name, steps=2) for count in (1, 2)] for name in names]
+    voted = [replace(pair, strength=0.5 + number / 40) for number, pair in enumerate(pairs(20))]
+    store = runs[0][0].folder.with_name("votes")
+    prepare(voted, load_model(str(sd_folder)), store, source="test")
+    of_votes = {"loss": "uniform", "labels": "soft", "data": str(store), "beta": 500.0}
+    runs.append([make(f"votes-{count}", **of_votes) for count in (1, 2)])
+    of_share = {"loss": "uniform", "beta": "auto", "steps": 2, "micro_batch_size": "auto", "batch_size": 16}
+    runs.append([make(f"share-{count}", **of_share) for count in (1, 2)])
+    return runs
+
+
+def self_play(make: Make) -> list[list[TrainSettings]]:
+    """A game, and one whose reference is chosen."""
+    in_two = {"loss": "spin", "steps": 2, "iterations": 2, "batch_size": 4}
+    # Of this seed the second iteration plays against the model at the start, the third against that of the first.
+    in_three = {"loss": "seppo", "seed": 2, "steps": 2, "iterations": 3, "batch_size": 4, "beta": 300.0}
+    return [[make(f"{game['loss']}-{count}", **game) for count in (1, 2)] for game in (in_two, in_three)]
+
+
+def check_records(one: TrainSettings, two: TrainSettings) -> None:
+    assert_same_weights(one, two, UNET)
     left, right = (np.load(run.folder / "credit.npz") for run in (one, two))
     np.testing.assert_allclose(left["table_means"], right["table_means"], rtol=1e-4)
     np.testing.assert_allclose(left["gradient_norm_sum"], right["gradient_norm_sum"], rtol=1e-3)
     assert right["gradient_norm_count"].sum() == 8  # of the draws 0 to 23
 
 
-def test_two_processes_train_as_one_does_what_is_not_alike(
-    make: Make, sd_folder: Path, tmp_path: Path
-) -> None:
-    """Losses with a memory of their own, that look at more than errors, or have no reference; votes; and self-play."""
-    names = ("kto", "linear-dpo", "dspo", "sdpo", "mapo")
-    runs = [[make(f"{name}-{count}", loss=name, steps=2) for count in (1, 2)] for name in names]
-    voted = [replace(pair, strength=0.5 + number / 40) for number, pair in enumerate(pairs(20))]
-    prepare(voted, load_model(str(sd_folder)), tmp_path / "votes", source="test")
-    of_votes = {"loss": "uniform", "labels": "soft", "data": str(tmp_path / "votes"), "beta": 500.0}
-    runs.append([make(f"votes-{count}", **of_votes) for count in (1, 2)])
-    of_share = {"loss": "uniform", "beta": "auto", "steps": 2, "micro_batch_size": "auto", "batch_size": 16}
-    runs.append([make(f"share-{count}", **of_share) for count in (1, 2)])
-    games = [
-        make(f"spin-{count}", loss="spin", steps=2, iterations=2, batch_size=4, micro_batch_size=2)
-        for count in (1, 2)
-    ]
-    in_three = {"steps": 2, "iterations": 3, "batch_size": 4, "micro_batch_size": 2, "beta": 300.0}
-    # Of this seed the second iteration plays against the model at the start, the third against that of the first.
-    semi = [make(f"seppo-{count}", loss="seppo", seed=2, **in_three) for count in (1, 2)]
-    launch("8-gpus-ddp.yaml", 29615, *(two for _, two in runs), games[1], semi[1])
-    for one, two in runs:
-        train(one)
-        np.testing.assert_allclose(losses(two), losses(one), rtol=ROUNDING, err_msg=one.loss)
-        betas = [yaml.safe_load((run.folder / "run.yaml").read_text())["beta"] for run in (one, two)]
-        assert betas[0] == betas[1] != "auto"
-        assert chosen_size(one) == chosen_size(two) == (8 if one.beta == "auto" else one.micro_batch_size)
-    play(games[0])
-    np.testing.assert_allclose(losses(games[1]), losses(games[0]), rtol=ROUNDING)
-    play(semi[0])
-    np.testing.assert_allclose(losses(semi[1]), losses(semi[0]), rtol=ROUNDING)
+def check_games(games: list[TrainSettings], semi: list[TrainSettings]) -> None:
     references = [yaml.safe_load((game.folder / "run.yaml").read_text())["reference_model"] for game in semi]
     assert references == [str(game.folder / "iteration-1") for game in semi]
     stores = [PairStore.open(game.folder / "pairs-1") for game in games]
@@ -152,7 +165,7 @@ def test_two_processes_with_a_shard_each(make: Make, tmp_path: Path) -> None:
     """Losses, averaged weights and table are one process's; checkpoints can be exchanged between both ways."""
     one = make("one", weight_ema=0.99, checkpoint_every=1)
     first, two = (make("two", weight_ema=0.99, checkpoint_every=1, steps=steps) for steps in (2, 3))
-    measured = {"beta": "auto", "micro_batch_size": "auto"}
+    measured = {"beta": "auto", "beta_share": 0.4, "micro_batch_size": "auto"}
     lora = make(
         "lora", lora=2, lr=1e-3, steps=2, precision="bfloat16", gradient_checkpointing=True, **measured
     )

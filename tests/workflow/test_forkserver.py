@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,40 +23,79 @@ pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="there is no se
 Command = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def workflow() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that stands for a workflow."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        yield process
-        process.kill()
+@dataclass(frozen=True)
+class Workflow:
+    """A process that stands for a workflow, and the folder of temporary files; a socket's path may not be long."""
 
+    process: subprocess.Popen[bytes]
+    folder: Path
 
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """The folder of temporary files; a socket's path may not be long."""
-    with tempfile.TemporaryDirectory(prefix="f") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture
-def command(tmp_path: Path, short: Path, workflow: subprocess.Popen[bytes]) -> Iterator[Command]:
-    """Start a `ddecli` command of that workflow, in a folder of its own."""
-
-    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
-        own = {"TMPDIR": str(short), "DDECLI_WORKFLOW": f"{socket.gethostname()}:{workflow.pid}"}
+    def start(self, place: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a `ddecli` command of it, in a folder."""
+        own = {"TMPDIR": str(self.folder), "DDECLI_WORKFLOW": f"{socket.gethostname()}:{self.process.pid}"}
         return subprocess.Popen(
             [sys.executable, "-m", "ddecli", *words],
-            env=os.environ | own | environment,
-            cwd=tmp_path,
+            env={k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"} | own | environment,
+            cwd=place,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    yield start
-    workflow.kill()
-    workflow.wait()  # the servers end with it, and take their folder along
-    _until(lambda: not any(short.glob("ddecli-*")))
+
+@contextlib.contextmanager
+def _running() -> Iterator[Workflow]:
+    waits = [sys.executable, "-c", "input()"]
+    with (
+        tempfile.TemporaryDirectory(prefix="f") as folder,
+        subprocess.Popen(waits, stdin=subprocess.PIPE) as process,
+    ):
+        try:
+            yield Workflow(process, Path(folder))
+        finally:
+            process.kill()
+            process.wait()  # the servers end with it, and take their folder along
+            _until(lambda: not any(Path(folder).glob("ddecli-*")))
+
+
+@pytest.fixture
+def workflow() -> Iterator[Workflow]:
+    """A workflow of the test's own."""
+    with _running() as found:
+        yield found
+
+
+@pytest.fixture
+def short(workflow: Workflow) -> Path:
+    return workflow.folder
+
+
+@pytest.fixture
+def command(workflow: Workflow, tmp_path: Path) -> Command:
+    """Start a `ddecli` command of that workflow, in a folder of its own."""
+    return partial(workflow.start, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Workflow]:
+    """A workflow of several tests, whose server has imported what `sample` needs when the first of them is over."""
+    with _running() as found:
+        yield found
+
+
+@pytest.fixture
+def sampling(lasting: Workflow, tmp_path: Path) -> tuple[subprocess.Popen[str], int]:
+    """A `ddecli sample` under way as a fork of that workflow's server, and the server."""
+    assert _alone(lasting.start(tmp_path, "--version"))[0] == 0
+    (server,) = _servers(lasting.folder)
+    return _sample(lasting, tmp_path), server
+
+
+def _sample(workflow: Workflow, place: Path) -> subprocess.Popen[str]:
+    process = workflow.start(place, "sample", "tiny", "--prompts", "world:test", "--out", "images")
+    _until(lambda: (place / "images").exists() or process.poll() is not None)
+    assert process.poll() is None
+    return process
 
 
 @pytest.fixture
@@ -117,45 +159,39 @@ def test_what_a_command_imported_is_there_for_the_next_one(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_reaches_the_fork(
-    command: Command, tmp_path: Path, short: Path, number: int, code: int
+    sampling: tuple[subprocess.Popen[str], int], number: int, code: int
 ) -> None:
-    _alone(command("--version"))
-    (server,) = _servers(short)
-    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
-    _until((tmp_path / "images").exists)
+    process, server = sampling
     process.send_signal(number)
     returned, _, error = _alone(process)
     assert returned == code and "Stopped. What was finished is kept" in error
     assert _children(server) == []
 
 
-def test_the_fork_of_a_command_that_was_killed_ends(command: Command, tmp_path: Path, short: Path) -> None:
-    _alone(command("--version"))
-    (server,) = _servers(short)
-    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
-    _until((tmp_path / "images").exists)
+def test_the_fork_of_a_command_that_was_killed_ends(
+    sampling: tuple[subprocess.Popen[str], int], lasting: Workflow, tmp_path: Path
+) -> None:
+    process, server = sampling
     process.kill()
     process.communicate()
     _until(lambda: not _children(server))
-    assert _alone(command("--version"))[0] == 0  # the server goes on
+    assert _alone(lasting.start(tmp_path, "--version"))[0] == 0
+    assert _servers(lasting.folder) == [server]  # which goes on
 
 
 def test_a_fork_that_is_killed_is_the_command_that_is_killed(
-    command: Command, tmp_path: Path, short: Path
+    sampling: tuple[subprocess.Popen[str], int],
 ) -> None:
-    _alone(command("--version"))
-    (server,) = _servers(short)
-    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
-    _until((tmp_path / "images").exists)
-    os.kill(_children(server)[0], signal.SIGKILL)
+    process, server = sampling
+    (fork,) = _children(server)
+    os.kill(fork, signal.SIGKILL)
     assert _alone(process)[0] == -signal.SIGKILL
 
 
-def test_a_server_that_is_killed_is_said(command: Command, tmp_path: Path, short: Path) -> None:
+def test_a_server_that_is_killed_is_said(workflow: Workflow, tmp_path: Path, command: Command) -> None:
     _alone(command("--version"))
-    (server,) = _servers(short)
-    process = command("sample", "tiny", "--prompts", "world:test", "--out", "images")
-    _until((tmp_path / "images").exists)
+    (server,) = _servers(workflow.folder)
+    process = _sample(workflow, tmp_path)
     (fork,) = _children(server)
     os.kill(server, signal.SIGKILL)
     assert process.wait(60) == 1
@@ -163,7 +199,7 @@ def test_a_server_that_is_killed_is_said(command: Command, tmp_path: Path, short
     _, _, error = _alone(process)
     assert "was killed" in error and "Traceback" not in error
     assert _alone(command("--version"))[0] == 0  # a new one takes its place
-    assert server not in _servers(short)
+    assert server not in _servers(workflow.folder)
 
 
 def test_another_environment_has_another_server(command: Command, short: Path) -> None:
@@ -174,11 +210,11 @@ def test_another_environment_has_another_server(command: Command, short: Path) -
 
 
 def test_without_a_workflow_of_this_machine_there_is_no_server(
-    command: Command, tmp_path: Path, short: Path, workflow: subprocess.Popen[bytes]
+    command: Command, tmp_path: Path, short: Path, workflow: Workflow
 ) -> None:
     for variables in (
         {"DDECLI_WORKFLOW": ""},
-        {"DDECLI_WORKFLOW": f"elsewhere:{workflow.pid}"},
+        {"DDECLI_WORKFLOW": f"elsewhere:{workflow.process.pid}"},
         {"DDECLI_WORKFLOW": "what"},
         {"RANK": "0"},
     ):
@@ -190,9 +226,9 @@ def test_without_a_workflow_of_this_machine_there_is_no_server(
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(
-    command: Command, short: Path, workflow: subprocess.Popen[bytes]
+    command: Command, short: Path, workflow: Workflow
 ) -> None:
-    folder = short / f"ddecli-{os.getuid()}-{workflow.pid}"
+    folder = short / f"ddecli-{os.getuid()}-{workflow.process.pid}"
     folder.mkdir()
     folder.chmod(0o777)
     assert _alone(command("--version"))[0] == 0

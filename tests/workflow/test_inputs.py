@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ Plan = Callable[[], set[str]]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shrunken paper, whole, made by commands that do no work."""
+    """The shrunken paper, whole, made by commands that do no work, one after the other."""
     folder = tmp_path_factory.mktemp("finished")
     smoke.make(folder / "smoke")
     install_fake(folder)
@@ -31,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings["models"]["sd15"]["train"]["config"] = "mine.yaml"
     settings["models"]["sd15"]["prepare"]["exclude-prompts"] = "hpsv2=smoke/grid-prompts.txt"
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-    found = snakemake(folder, "--configfile", folder / "config.yaml")
+    found = snakemake(folder, "--cores", "1", "--configfile", folder / "config.yaml")
     assert found.returncode == 0, found.stdout[-4000:]
     return folder
 
@@ -66,6 +67,14 @@ def changed(file: Path, text: str | None, time: float | None = None) -> Iterator
         shutil.copy2(kept, file)
         kept.unlink()
         os.utime(file.parent, ns=(folder_times.st_atime_ns, folder_times.st_mtime_ns))
+
+
+def test_one_core_has_a_wall_time(finished: Path) -> None:
+    file = finished / "paper" / "paper-smoke" / "manifest.json"
+    manifest = json.loads(file.read_text())
+    begun = (finished / "bin").stat().st_mtime
+    assert 0 < manifest["wall_seconds"] <= file.stat().st_mtime - begun + 1
+    assert manifest["jobs"]["train"]["count"] == 5
 
 
 def test_a_finished_workflow_is_left_alone(plan: Plan) -> None:

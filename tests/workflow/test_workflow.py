@@ -13,7 +13,7 @@ import smoke
 import yaml
 from plans import ROOT, jobs, snakemake
 
-from ddecli.reproduction.experiment import read_experiment
+from ddecli.reproduction.experiment import Experiment, read_experiment
 
 CONFIGS = sorted((ROOT / "workflow" / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"
@@ -27,14 +27,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return smoke.make(tmp_path_factory.mktemp("models") / "smoke")
 
 
+def ready(folder: Path, models: Path) -> Path:
+    """A working directory with the records that choices are taken from, and all that the configurations read."""
+    shutil.copytree(ROOT / "benchmarks" / "results", folder / "benchmarks" / "results")
+    shutil.copytree(models, folder / "smoke")
+    for mine, here in {"my-model": "sd15", "my-pairs": "pairs", "my-prompts.txt": "prompts.txt"}.items():
+        (folder / mine).symlink_to(folder / "smoke" / here)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path, models: Path) -> Path:
-    """A working directory with the records that choices are taken from, and all that the configurations read."""
-    shutil.copytree(ROOT / "benchmarks" / "results", tmp_path / "benchmarks" / "results")
-    shutil.copytree(models, tmp_path / "smoke")
-    for mine, here in {"my-model": "sd15", "my-pairs": "pairs", "my-prompts.txt": "prompts.txt"}.items():
-        (tmp_path / mine).symlink_to(tmp_path / "smoke" / here)
-    return tmp_path
+    return ready(tmp_path, models)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
@@ -58,29 +62,41 @@ def test_the_default_is_the_tiny_world(folder: Path) -> None:
     assert jobs(found.stdout)["train"] == 36  # six methods, six seeds
 
 
-def test_trainings_until_logits_saturate_are_drawn_and_reported(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def tiny(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment, dict[str, int]]:
+    """A working directory with the experiment of the tiny world, that experiment, and the jobs of its whole plan."""
+    folder = ready(tmp_path_factory.mktemp("tiny"), models)
+    found = snakemake(folder, "results/tiny/experiment.yaml")
+    assert found.returncode == 0, found.stdout
+    experiment = read_experiment(folder / "results" / "tiny" / "experiment.yaml")
+    whole = snakemake(folder, "paper/tiny/claims.json", "--dry-run", "--quiet", "rules")
+    assert whole.returncode == 0, whole.stdout
+    return folder, experiment, jobs(whole.stdout)
+
+
+def test_trainings_until_logits_saturate_are_drawn_and_reported(
+    tiny: tuple[Path, Experiment, dict[str, int]],
+) -> None:
+    folder, experiment, whole = tiny
     found = snakemake(folder, "paper/tiny/figures/credit-steps.png", "--dry-run", "--quiet", "rules")
     assert found.returncode == 0, found.stdout
     assert {name: jobs(found.stdout).get(name) for name in ("prepare", "train", "sample", "figure")} == {
         "prepare": 1, "train": 3 * 3 * 3, "sample": None, "figure": 1,
     }  # fmt: skip
-    found = snakemake(folder, "results/tiny/experiment.yaml")
-    assert found.returncode == 0, found.stdout
-    experiment = read_experiment(folder / "results" / "tiny" / "experiment.yaml")
     runs = "results/tiny/runs/tiny/regime/dde-beta"
     assert [str(path) for path in experiment.models["tiny"].regime["dde"]] == [
         f"{runs}{beta}/seed-{seed}" for beta in (20, 320, 5120) for seed in (20, 21, 22)
     ]
     assert "figures/credit-steps.png" in [str(figure.file) for figure in experiment.figures]
-    whole = snakemake(folder, "paper/tiny/claims.json", "--dry-run", "--quiet", "rules")
-    assert jobs(whole.stdout)["train"] == 36 + 6 * 6 + 3 * 6 + 27  # the report waits for them
+    assert whole["train"] == 36 + 6 * 6 + 3 * 6 + 27  # the report waits for them
 
 
-def test_base_and_methods_are_sampled_at_a_second_guidance_scale(folder: Path) -> None:
+def test_base_and_methods_are_sampled_at_a_second_guidance_scale(
+    tiny: tuple[Path, Experiment, dict[str, int]],
+) -> None:
     """The first training of each alone, with the options of the tables but for what is said."""
-    found = snakemake(folder, "results/tiny/experiment.yaml")
-    assert found.returncode == 0, found.stdout
-    second = read_experiment(folder / "results" / "tiny" / "experiment.yaml").models["tiny"].second_guidance
+    folder, experiment, whole = tiny
+    second = experiment.models["tiny"].second_guidance
     images = "results/tiny/images/tiny"
     assert {row: [str(path) for path in given] for row, given in second.items()} == {
         "base": [f"{images}/base/second-guidance"]
@@ -97,9 +113,7 @@ def test_base_and_methods_are_sampled_at_a_second_guidance_scale(folder: Path) -
     assert {name: jobs(found.stdout)[name] for name in ("train", "sample", "score")} == {
         "train": 1, "sample": 1, "score": 1,
     }  # fmt: skip
-    whole = snakemake(folder, "paper/tiny/claims.json", "--dry-run", "--quiet", "rules")
-    planned = jobs(whole.stdout)
-    assert planned["score"] == 36 + 6 * 6 + 3 * 6 + 2 + 7 + 4  # the report waits for them
+    assert whole["score"] == 36 + 6 * 6 + 3 * 6 + 2 + 7 + 4  # the report waits for them
 
 
 def test_a_grid_can_be_run_again(folder: Path) -> None:
