@@ -488,7 +488,6 @@ def test_memory_does_not_grow_with_the_pairs(
 
     highest(5)  # what is imported and cached once
     gc.freeze()  # nor is it looked through each time
-    request.addfinalizer(gc.unfreeze)
     # Python lets 700 unused objects lie before it looks for them, some 300 kB that 75 pairs may not reach yet.
     request.addfinalizer(partial(gc.set_threshold, *gc.get_threshold()))
     gc.set_threshold(20)
