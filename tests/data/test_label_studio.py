@@ -245,11 +245,15 @@ def test_what_is_refused(folder: Path) -> None:
     assert found(pairs) == PAIRS[:1] and rejects.counts == {"malformed row": 2}
 
 
-def test_a_table_of_choices_is_a_table_like_others(folder: Path) -> None:
-    """Where no picture was selected in a Pairwise tag: its column has to be named, and rows are not added up."""
-    chosen = [row | {"choice": "right"} for row in rows([task(0, [RIGHT])])]
-    (folder / "m.json").write_text(
-        json.dumps([{k: v for k, v in row.items() if k != "preference"} for row in chosen])
-    )
-    with pytest.raises(UserError, match="needed are"):
-        read(folder / "m.json")
+@pytest.mark.parametrize("kind", ["min", "csv"])
+def test_rows_of_choices_by_name_need_their_column(folder: Path, kind: str) -> None:
+    chosen = [
+        {key: value for key, value in row.items() if key != "preference"} | {"better": word}
+        for row, word in zip(rows([task(0, *[[RIGHT]] * 4)]), ("image2", "right", "2", "tie"), strict=True)
+    ]
+    file = folder / ("m.json" if kind == "min" else "export.csv")
+    file.write_text(json.dumps(chosen) if kind == "min" else as_csv(chosen, ","))
+    assert found(read(file, mapping={"winner": "better"})[0]) == [('a "fox" é 0', 1, 0, 3.5 / 4)]
+    with pytest.raises(UserError, match="name the column of choices"):
+        read(file)
+    assert len(read(file, labelled=False)[0]) == 1

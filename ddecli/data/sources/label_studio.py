@@ -1,10 +1,10 @@
 """What Label Studio exports of votes on pairs: its JSON, JSON-MIN, CSV and TSV.
 
 In JSON a task has its `data` (prompt and two pictures) and its `annotations`, a vote each; in the others every vote has
-a row, with the task's `id`. A vote is what was selected in a Pairwise tag, or in JSON also a choice by name (`image1`,
-`right`, `tie`, `both bad`). All votes on one task are added up; one for neither counts half for both. Pictures are
-found beside the export by the end of their address: of `/data/local-files/?d=for-ls/pictures/a.png` that is
-`for-ls/pictures/a.png`, `pictures/a.png` or `a.png`.
+a row, with the task's `id`. A vote is what was selected in a Pairwise tag, or a choice by name (`image1`, `right`,
+`tie`, `both bad`), whose column has to be named where votes are rows. All votes on one task are added up; one for
+neither counts half for both. Pictures are found beside the export by the end of their address: of
+`/data/local-files/?d=for-ls/pictures/a.png` that is `for-ls/pictures/a.png`, `pictures/a.png` or `a.png`.
 """
 
 from __future__ import annotations
@@ -72,9 +72,13 @@ def label_studio_source(file: Path, wanted: Wanted) -> Source | None:
     if _is_task(first):
         tasks = list(_of_json(file))
     elif first.keys() >= OF_A_ROW:
-        tasks = list(_of_rows(file))
-        if not any(each.selected for _, task in tasks if isinstance(task, Task) for each in task.annotations):
-            return None  # choices by name, a column of their own: a table like others
+        tasks = list(_of_rows(file, wanted.mapping.get("winner")))
+        votes = [each for _, task in tasks if isinstance(task, Task) for each in task.annotations]
+        if wanted.labelled and votes and not any(each.selected or each.choices for each in votes):
+            raise UserError(
+                f"{file} has no selections of a Pairwise tag: name the column of choices with --columns winner=..., or "
+                "export JSON."
+            )
     else:
         return None
     if wanted.winners_only:
@@ -134,21 +138,32 @@ def _annotation(annotation: dict[str, Any]) -> Annotation:
     return Annotation(f"annotation {annotation.get('id', '')}".strip(), selected, one)
 
 
-def _of_rows(file: Path) -> Iterator[Named]:
-    """The same of rows; of choices nothing tells them from data, so that a vote without a selected picture is a tie."""
-    found: dict[str, tuple[str, Task]] = {}
+def _of_rows(file: Path, winner: str | None) -> Iterator[Named]:
+    """The same of rows, in which nothing tells choices from data.
+
+    Args:
+        winner: the column of choices. Without one a vote with nothing selected is a tie, if any has something.
+    """
+    tasks: dict[str, Task] = {}
+    places: dict[str, str] = {}
     for number, row, _ in read_rows(file):
         name = f"{file.name}:{number}"
         if isinstance(row, BadRow):
             yield name, row
             continue
-        _, task = found.setdefault(str(row.get("id")), (name, Task(row)))
+        key = str(row.get("id"))
+        places.setdefault(key, name)
+        task = tasks.setdefault(key, Task(row))
         if row.get("annotation_id") not in (None, ""):
             selected = [each["selected"] for cell in row.values() for each in _selections(cell)]
-            task.annotations.append(
-                Annotation(f"annotation {row['annotation_id']}", selected, ["tie"] * (not selected))
-            )
-    yield from found.values()
+            choices = [row[winner]] if winner and isinstance(row.get(winner), str) and row[winner] else []
+            task.annotations.append(Annotation(f"annotation {row['annotation_id']}", selected, choices))
+    votes = [each for task in tasks.values() for each in task.annotations]
+    if not winner and any(each.selected for each in votes):
+        for each in votes:
+            each.choices.extend([] if each.selected else ["tie"])
+    for key, task in tasks.items():
+        yield places[key], task
 
 
 def _selections(cell: Any) -> list[dict[str, Any]]:
