@@ -197,8 +197,12 @@ DEFERRED: dict[str, Callable[[], Mapping[str, Any]]] = {
 """Modules that are deferred, and what each can do without being executed."""
 
 
-class _OneProcessLoader(Loader):
-    """Executes the module in which transformers asks what there is, and answers that this process is alone."""
+class _TransformersLoader(Loader):
+    """Executes the module in which transformers asks what there is and what its files define.
+
+    It is told that this process is alone, where it is, and to remember what it read: it has more folders of models than
+    its memory has places, and reads them all twice.
+    """
 
     def __init__(self, real: Loader) -> None:
         self.real = real
@@ -208,12 +212,18 @@ class _OneProcessLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self.real.exec_module(module)
-        if hasattr(module, DISTRIBUTED):
+        if hasattr(module, DISTRIBUTED) and not is_launched():
             setattr(module, DISTRIBUTED, lambda: False)
+        remembered = getattr(module, FOLDERS, None)
+        if remembered is not None and hasattr(remembered, "cache_parameters"):
+            setattr(module, FOLDERS, functools.cache(remembered.__wrapped__))
 
 
-ANSWERS, DISTRIBUTED = "transformers.utils.import_utils", "is_torch_distributed_available"
-"""Where transformers asks whether torch was built to work in several processes: some builds are not."""
+TRANSFORMERS = "transformers.utils.import_utils"
+DISTRIBUTED = "is_torch_distributed_available"
+"""Its question whether torch was built to work in several processes: some builds are not."""
+FOLDERS = "create_import_structure_from_path"
+"""Its function that reads what the files of a folder define."""
 LAUNCHED = ("RANK", "WORLD_SIZE")
 """Environment variables by which a process is told that it is one of several."""
 
@@ -256,15 +266,15 @@ class Deferring(MetaPathFinder):
                 loaded.__spec__ = ModuleSpec(fullname, _LoadedLoader(loaded))
                 return loaded.__spec__
         standing_by = DEFERRED.get(fullname)
-        if not self.active or (standing_by is None and fullname != ANSWERS):
+        if not self.active or (standing_by is None and fullname != TRANSFORMERS):
             return None
-        if fullname in (ANSWERS, SHARDS) and is_launched():
+        if fullname == SHARDS and is_launched():
             return None
         spec = PathFinder.find_spec(fullname, path)
         if spec is None or spec.loader is None:
             return None
         loader = spec.loader
-        spec.loader = _DeferringLoader(loader, standing_by) if standing_by else _OneProcessLoader(loader)
+        spec.loader = _DeferringLoader(loader, standing_by) if standing_by else _TransformersLoader(loader)
         return spec
 
 

@@ -66,10 +66,10 @@ class Estimate:
         Returns:
             None where a part has no degree of freedom: its variance is unknown.
         """
-        from scipy.special import stdtrit  # Student's quantiles
-
         if any(part.freedom <= 0 for part in self.parts):
             return None
+        from scipy.special import stdtrit  # Student's quantiles
+
         total = sum(part.variance for part in self.parts)
         weighted = sum(
             part.variance * float(stdtrit(part.freedom, (1 + level) / 2))
