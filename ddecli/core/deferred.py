@@ -197,33 +197,71 @@ DEFERRED: dict[str, Callable[[], Mapping[str, Any]]] = {
 """Modules that are deferred, and what each can do without being executed."""
 
 
-class _TransformersLoader(Loader):
-    """Executes the module in which transformers asks what there is and what its files define.
+class _AroundLoader(Loader):
+    """Executes a module within what is to be around that."""
 
-    It is told that this process is alone, where it is, and to remember what it read: it has more folders of models than
-    its memory has places, and reads them all twice.
-    """
-
-    def __init__(self, real: Loader) -> None:
-        self.real = real
+    def __init__(
+        self, real: Loader, around: Callable[[ModuleType], contextlib.AbstractContextManager[None]]
+    ) -> None:
+        self.real, self.around = real, around
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.real.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        self.real.exec_module(module)
-        if hasattr(module, DISTRIBUTED) and not is_launched():
-            setattr(module, DISTRIBUTED, lambda: False)
-        remembered = getattr(module, FOLDERS, None)
-        if remembered is not None and hasattr(remembered, "cache_parameters"):
-            setattr(module, FOLDERS, functools.cache(remembered.__wrapped__))
+        with self.around(module):
+            self.real.exec_module(module)
 
 
-TRANSFORMERS = "transformers.utils.import_utils"
-DISTRIBUTED = "is_torch_distributed_available"
-"""Its question whether torch was built to work in several processes: some builds are not."""
-FOLDERS = "create_import_structure_from_path"
-"""Its function that reads what the files of a folder define."""
+@contextlib.contextmanager
+def _transformers_questions(module: ModuleType) -> Iterator[None]:
+    """Where transformers asks what there is and what its files define.
+
+    It is told that this process is alone, where it is (some builds of torch are made for one), and to remember what it
+    read: it has more folders of models than its memory has places, and would read them all twice.
+    """
+    yield
+    alone, read = "is_torch_distributed_available", "create_import_structure_from_path"
+    if hasattr(module, alone) and not is_launched():
+        setattr(module, alone, lambda: False)
+    remembered = getattr(module, read, None)
+    if remembered is not None and hasattr(remembered, "cache_parameters"):
+        setattr(module, read, functools.cache(remembered.__wrapped__))
+
+
+class _Packages(Mapping[str, list[str]]):
+    """Which distributions a package is of, found when it is asked for."""
+
+    def __init__(self, find: Callable[[], Mapping[str, list[str]]]) -> None:
+        self.find = functools.cache(find)
+
+    def __getitem__(self, name: str) -> list[str]:
+        return self.find()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.find())
+
+    def __len__(self) -> int:
+        return len(self.find())
+
+
+@contextlib.contextmanager
+def _diffusers_questions(module: ModuleType) -> Iterator[None]:
+    """Where diffusers reads what every installed distribution is made of, for three packages that may not be there."""
+    import importlib.metadata as metadata
+
+    find = metadata.packages_distributions
+    metadata.packages_distributions = lambda: _Packages(find)
+    try:
+        yield
+    finally:
+        metadata.packages_distributions = find
+
+
+AROUND = {
+    "transformers.utils.import_utils": _transformers_questions,
+    "diffusers.utils.import_utils": _diffusers_questions,
+}
 LAUNCHED = ("RANK", "WORLD_SIZE")
 """Environment variables by which a process is told that it is one of several."""
 
@@ -266,15 +304,18 @@ class Deferring(MetaPathFinder):
                 loaded.__spec__ = ModuleSpec(fullname, _LoadedLoader(loaded))
                 return loaded.__spec__
         standing_by = DEFERRED.get(fullname)
-        if not self.active or (standing_by is None and fullname != TRANSFORMERS):
+        around = AROUND.get(fullname)
+        if not self.active or (standing_by is None and around is None):
             return None
         if fullname == SHARDS and is_launched():
             return None
         spec = PathFinder.find_spec(fullname, path)
         if spec is None or spec.loader is None:
             return None
-        loader = spec.loader
-        spec.loader = _DeferringLoader(loader, standing_by) if standing_by else _TransformersLoader(loader)
+        if standing_by is not None:
+            spec.loader = _DeferringLoader(spec.loader, standing_by)
+        elif around is not None:
+            spec.loader = _AroundLoader(spec.loader, around)
         return spec
 
 

@@ -124,6 +124,18 @@ print(read(path) == import_utils.create_import_structure_from_path.__wrapped__(p
     assert printed(code) == ["True True", "True"]
 
 
+def test_diffusers_finds_distributions_when_it_needs_them() -> None:
+    code = """
+import importlib.metadata
+from diffusers.utils import import_utils
+asked = import_utils._package_map
+print(asked.find.cache_info().currsize, importlib.metadata.packages_distributions.__module__)
+print(import_utils._is_package_available("PIL", get_dist_name=True) == (True, importlib.metadata.version("pillow")))
+print("no such package" in asked, dict(asked) == importlib.metadata.packages_distributions())
+"""
+    assert printed(code) == ["0 importlib.metadata", "True", "False True"]
+
+
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package that is deferred, with a name that stands by; it writes down that it is executed."""
