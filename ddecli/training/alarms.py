@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
 from ddecli.core.advice import gentler
 from ddecli.core.console import console
@@ -39,6 +40,15 @@ class Alarm:
     way_out: str
 
 
+class _Noted(BaseModel):
+    """An alarm as alarms.json has it."""
+
+    name: str
+    step: int
+    said: str
+    way_out: str
+
+
 class Alarms:
     """The alarms of a run that have rung so far, kept in alarms.json of its folder."""
 
@@ -52,10 +62,12 @@ class Alarms:
         self.file = settings.folder / ALARMS
         self.rung: list[Alarm] = []
         if self.file.exists():
-            before = read_json(self.file, list[dict[str, str | int]], "remove it")
-            kept = [each for each in before if int(each["step"]) <= first_step]
-            self.rung = [Alarm(**each) for each in kept]  # type: ignore[arg-type]
-            if len(kept) < len(before):
+            before = [
+                Alarm(each["name"], each["step"], each["said"], each["way_out"])
+                for each in read_json(self.file, list[_Noted], "remove it")
+            ]
+            self.rung = [each for each in before if each.step <= first_step]
+            if self.rung != before:
                 self._note()
 
     def ring(self, name: str, step: int, said: str, good: int = 0, look_at: Path | None = None) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ddecli.core.console import console
+from ddecli.core.errors import UserError
 from ddecli.training.alarms import WINDOW, Alarms, WinnerErrors
 from ddecli.training.loop import train
 from ddecli.training.settings import TrainSettings
@@ -53,6 +54,15 @@ def test_a_run_that_goes_on_remembers_what_rang(settings: Make, capsys: pytest.C
     assert capsys.readouterr().err.count("ALARM") == 1
     assert Alarms(run, first_step=9).rung == first.rung
     assert Alarms(run).rung == [] == noted(run)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '[{"name": "scores", "step": "two"}]', '[{"step": 1}]'])
+def test_a_damaged_file_is_one_sentence(settings: Make, content: str) -> None:
+    run = settings()
+    run.folder.mkdir()
+    (run.folder / "alarms.json").write_text(content)
+    with pytest.raises(UserError, match=r"alarms\.json .*; remove it\.$"):
+        Alarms(run, first_step=2)
 
 
 def test_it_is_broken_between_words_on_a_terminal(
