@@ -19,7 +19,7 @@ def snakemake(folder: Path, *arguments: str | Path) -> subprocess.CompletedProce
     command = [sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE, "--directory", folder]
     if "--cores" not in arguments:
         command += ["--cores", "2"]
-    command += ["--max-jobs-per-timespan", "1000/1s"]  # the span of the profile, 10 s, is waited for at the end
+    command += ["--max-jobs-per-timespan", "1000/1s"]  # the profile's span is 10 s, which the end waits for
     path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(
         [str(word) for word in [*command, *arguments]],
