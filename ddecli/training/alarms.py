@@ -75,7 +75,7 @@ class Alarms:
 
         Args:
             said: what is wrong, without a full stop.
-            good: after how many steps there was a sheet without any alarm; 0 if nobody knows of one.
+            good: after how many steps there was a sheet, and no alarm yet; 0 if there was none.
             look_at: where it can be seen.
         """
         if name in (each.name for each in self.rung):

@@ -56,7 +56,10 @@ class Watch(Watcher):
         self.sheets: Sheets | None = None
         self.logged = len(alarms.rung)
         self.held_out: dict[str, float] = {}
-        self.good = 0  # after so many steps there was a sheet without an alarm
+        every = (
+            self.settings.sample_every or 1
+        )  # after so many steps there was a sheet, and no alarm until then:
+        self.good = 0 if alarms.rung else trainer.first_step // every * every
 
     def __enter__(self) -> Watch:
         trainer, settings = self.trainer, self.settings
@@ -138,7 +141,7 @@ class Watch(Watcher):
         for name, text in said.items():
             if text:
                 self.alarms.ring(name, steps, text, self.good, self.sheets.folder)
-        if not any(said.values()):
+        if not self.alarms.rung:
             self.good = steps
 
     def _log_alarms(self, step: int) -> None:

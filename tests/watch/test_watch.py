@@ -258,6 +258,36 @@ def test_images_that_become_alike_are_said_once(
     )
 
 
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_an_alarm_names_the_last_sheet_without_one(
+    settings: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_resumed: bool,
+) -> None:
+    """And no later one, where another alarm had rung before."""
+    alike_from = 3
+
+    def distances(sheets: Any, group: str) -> np.ndarray:
+        is_alike = group != "base" and int(group.removeprefix("step-")) >= alike_from
+        return np.array([1.0, 1.1, 0.9]) / (4 if is_alike else 1)
+
+    monkeypatch.setattr("ddecli.watch.sheets.Sheets._distances", distances)
+    train(settings(sample_every=1, steps=2 if is_resumed else 4), watch=watch(prompts=PROMPTS))
+    if is_resumed:
+        train(settings(sample_every=1), resume=True, watch=watch(prompts=PROMPTS))
+    assert "ALARM (diversity) after step 3" in (said := capsys.readouterr().err)
+    assert "--steps 2 (no alarm until then)" in said
+
+    alike_from = 2
+    monkeypatch.setattr("ddecli.training.run_record.worse_than_base", lambda found: "it is worse")
+    train(settings(sample_every=1, out=str(tmp_path / "other")), watch=watch(prompts=PROMPTS))
+    said = capsys.readouterr().err
+    assert "ALARM (held-out) after step 1" in said and "ALARM (diversity) after step 2" in said
+    assert "no alarm until then" not in said
+
+
 def test_a_sheet_that_cannot_be_drawn_loses_no_training(
     settings: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
