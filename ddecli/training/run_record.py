@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Iterator
@@ -106,11 +107,10 @@ class RunRecord:
         """Ring, where the numbers of a step are a reason for it."""
         times = self._winner_errors.add(metrics["error_policy_w"], metrics["error_reference_w"])
         if times is not None:
-            said = (
-                f"the error on preferred images is {times:.1f} times the reference's, over the last {WINDOW} steps; at "
-                f"{self.settings.max_winner_error:g} times training stops"
-            )
-            self.alarms.ring("winner-error", step + 1, said)
+            most = self.settings.max_winner_error
+            brake = f"; at {most:g} times training stops" if math.isfinite(most) else ""
+            said = f"the error on preferred images is {times:.1f} times the reference's, over the last {WINDOW} steps"
+            self.alarms.ring("winner-error", step + 1, said + brake)
         worse = worse_than_base(found)
         if worse:
             self.alarms.ring("held-out", step + 1, worse)

@@ -132,6 +132,8 @@ def test_a_run_keeps_its_alarms(
     assert "alarms.json" in performance["files"]
     card = (run.folder / "model" / "README.md").read_text()
     assert f"- after step 20 {said}" in card and "samples" not in card.split("Alarms:")[1].split("##")[0]
+    (alarm,) = train(settings(steps=WINDOW, out=f"{run.out}-inf", max_winner_error=math.inf)).alarms
+    assert alarm.said == said.partition(";")[0]
     monkeypatch.setattr(Trainer, "step", step)
     fine = train(settings(steps=3), overwrite=True)
     assert fine.alarms == () and not (run.folder / "alarms.json").exists()
