@@ -55,7 +55,7 @@ def distance(
         raise UserError(f"--scorer {unknown}: distances take a CLIP alone; write clip=FOLDER.")
     from ddecli.core.imports import importing
 
-    with importing():
+    with importing(defer=True):
         from ddecli.core.console import echo
         from ddecli.core.devices import choose_device
         from ddecli.core.text import to_json

@@ -93,7 +93,7 @@ def coefficients(
     """The weights of the losses by timestep: 1/SNR(t), its half, 1/2 and t lambda_t (paper, Sec. 3.4)."""
     from ddecli.core.imports import importing
 
-    with importing():
+    with importing(defer=True):
         from ddecli.models.schedulers import load_schedule
         from ddecli.objectives.registry import loss_weights
 

@@ -57,7 +57,7 @@ def inception(
     """
     from ddecli.core.imports import importing
 
-    with importing():
+    with importing(defer=True):
         from ddecli.core.console import console, echo
         from ddecli.core.devices import choose_device
         from ddecli.core.sealed import write_sealed

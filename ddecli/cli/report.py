@@ -38,13 +38,13 @@ def report(
     from ddecli.reproduction.article.write import write_report
 
     def coefficients(model: str) -> np.ndarray:
-        with importing():  # what few articles ask for
+        with importing(defer=True):  # what few articles ask for
             from ddecli.models.schedulers import load_schedule
 
         return load_schedule(model).single_shot_weights.numpy()
 
     def last_sampled(model: str, steps: int, spacing: str) -> int:
-        with importing():
+        with importing(defer=True):
             from ddecli.models.schedulers import load_scheduler
             from ddecli.sampling.samplers import last_timestep
 

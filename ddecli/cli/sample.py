@@ -130,7 +130,7 @@ def sample(
     """
     from ddecli.core.imports import importing
 
-    with importing():
+    with importing(defer=True):
         from ddecli.core.console import echo
         from ddecli.core.devices import choose_device, choose_dtype
         from ddecli.core.text import to_json

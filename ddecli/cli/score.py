@@ -128,7 +128,7 @@ def score(
     # What follows imports torch: what cannot be scored has been refused by now.
     from ddecli.core.imports import importing
 
-    with importing():
+    with importing(defer=True):
         from ddecli.core.console import console, echo, show_text
         from ddecli.core.devices import choose_device
         from ddecli.core.text import to_json

@@ -39,7 +39,8 @@ def scheduler_in(folder: Path) -> tuple[Any, NoiseSchedule]:
     if not known:
         raise UserError(f"The scheduler of the model in {folder} is a {kind}, which diffusers does not know.")
     try:
-        with deferring():  # it imports all schedulers that could take its place
+        # It imports all schedulers that could take its place. What training needs whole has been imported by then.
+        with deferring():
             found = scheduler.from_config(config)
         return found, NoiseSchedule.from_scheduler(found)
     except UserError as error:

@@ -71,7 +71,7 @@ def test_loading_imports_no_symbols() -> None:
     code = f"""
 import sys
 from ddecli.core.imports import importing
-with importing():
+with importing(defer=True):
     from transformers import CLIPModel
     from ddecli.models.without_values import WithoutValues
 with WithoutValues():
