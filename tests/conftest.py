@@ -100,7 +100,7 @@ def settings(sd_folder: Path, sd_store: Path, tmp_path: Path) -> Callable[..., T
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, or one process would be busy with them when the others are done."""
-    items.sort(key=lambda item: item.path.parent.name != "workflow")
+    items.sort(key=lambda item: item.path.parent.name not in ("workflow", "training", "tinyworld", "watch"))
 
 
 def pytest_collection_finish() -> None:
