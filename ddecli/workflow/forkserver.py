@@ -78,6 +78,8 @@ def _connect() -> socket.socket | None:
         return None
     if sys.platform == "darwin" or not hasattr(os, "fork") or "RANK" in os.environ:
         return None  # Apple's libraries do not outlive a fork; processes that were launched together stay as they are
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        return None  # one is closed, and a fork is given all three
     try:
         path = Path(tempfile.gettempdir()) / f"ddecli-{os.getuid()}-{number}" / _environment()
         if len(os.fsencode(path)) > LONGEST_PATH:

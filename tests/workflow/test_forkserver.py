@@ -234,3 +234,17 @@ def test_a_folder_that_others_can_write_to_is_not_used(
     assert _alone(command("--version"))[0] == 0
     assert _servers(short) == []
     folder.rmdir()
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-"])
+def test_where_a_stream_is_closed_there_is_no_server(workflow: Workflow, tmp_path: Path, closed: str) -> None:
+    own = {
+        "TMPDIR": str(workflow.folder),
+        "DDECLI_WORKFLOW": f"{socket.gethostname()}:{workflow.process.pid}",
+    }
+    line = f"exec {sys.executable} -m ddecli --version {closed}"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, env=os.environ | own, stdout=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stdout[:7]) == (0, "ddecli ")
+    assert _servers(workflow.folder) == []
