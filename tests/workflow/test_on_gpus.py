@@ -38,24 +38,42 @@ def test_a_cluster_has_decided_already(tmp_path: Path) -> None:
     assert job.communicate()[0].strip() == "7"
 
 
+def until(file: Path) -> str:
+    """Say which GPUs there are, wait for a file (at most a minute), and say when that was."""
+    wait = f"for i in $(seq 1200); do [ -e '{file}' ] && break; sleep 0.05; done"
+    return f"echo $CUDA_VISIBLE_DEVICES; {wait}; date +%s.%N"
+
+
+def said(job: subprocess.Popen[str]) -> str:
+    """Its next line."""
+    assert job.stdout is not None
+    return job.stdout.readline().strip()
+
+
 def test_jobs_share_the_gpus_that_they_are_left(tmp_path: Path) -> None:
     env = environment(tmp_path, CUDA_VISIBLE_DEVICES="4,6")
     del env["DDECLI_GPUS"]
-    first, second = (start(1, "echo $CUDA_VISIBLE_DEVICES; sleep 1", **env) for _ in range(2))
-    assert {job.communicate()[0].strip() for job in (first, second)} == {"4", "6"}
+    both = [start(1, until(tmp_path / "go"), **env) for _ in range(2)]
+    assert {said(job) for job in both} == {"4", "6"}
+    (tmp_path / "go").touch()
+    assert [(job.communicate(), job.returncode)[1] for job in both] == [0, 0]
 
 
 def test_jobs_get_gpus_of_their_own_and_wait_for_them(tmp_path: Path) -> None:
     env = environment(tmp_path)
-    first = start(2, "echo $CUDA_VISIBLE_DEVICES; sleep 2; date +%s.%N", **env)
-    time.sleep(0.5)
-    second = start(1, "echo $CUDA_VISIBLE_DEVICES; sleep 1; date +%s.%N", **env)
-    time.sleep(0.5)
+    first = start(2, until(tmp_path / "first"), **env)
+    assert said(first) == "0,1"
+    second = start(1, until(tmp_path / "second"), **env)
+    assert said(second) == "2"
     third = start(2, "echo $CUDA_VISIBLE_DEVICES; date +%s.%N", **env)
-    (two, ended), (one, _), (again, began) = (job.communicate()[0].split() for job in (first, second, third))
-    assert (two, one) == ("0,1", "2")
-    assert again in ("0,1", "0,2", "1,2")
-    assert float(began) >= float(ended)
+    time.sleep(0.5)
+    assert third.poll() is None
+    (tmp_path / "first").touch()
+    ended = float(first.communicate()[0])
+    again, began = third.communicate()[0].split()
+    assert again == "0,1" and float(began) >= ended
+    (tmp_path / "second").touch()
+    second.communicate()
 
 
 def test_more_gpus_than_the_machine_has(tmp_path: Path) -> None:
