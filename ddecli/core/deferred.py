@@ -9,6 +9,8 @@ A deferred module is the real one: whatever is asked of it but the names below e
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,7 +100,11 @@ class _Deferring(Loader):
 
 
 class _Alone(_Deferring):
-    """Executes the module that transformers asks, and answers that no other process is there."""
+    """Executes the module that transformers asks, and answers that no other process is there.
+
+    What the files of its models define it is to remember: there are more folders of them than its memory has places,
+    and it would read them all twice.
+    """
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:  # type: ignore[override]
         return self.real.create_module(spec)
@@ -106,6 +112,9 @@ class _Alone(_Deferring):
     def exec_module(self, module: ModuleType) -> None:
         self.real.exec_module(module)
         vars(module).update(is_torch_distributed_available=lambda: False)
+        read: Any = vars(module).get("create_import_structure_from_path")
+        if hasattr(read, "cache_parameters"):
+            vars(module).update(create_import_structure_from_path=functools.cache(read.__wrapped__))
 
 
 class _Loaded(_Deferring):
@@ -165,5 +174,8 @@ def deferring() -> Iterator[None]:
     before, _FINDER.active = _FINDER.active, True
     try:
         yield
+        if "torch.distributed" in sys.modules:
+            # peft takes it for imported: it is, by transformers, in a process that is not told that it is alone.
+            importlib.import_module("torch.distributed.tensor")
     finally:
         _FINDER.active = before

@@ -64,6 +64,17 @@ def test_sample_imports_no_other_command_s_libraries() -> None:
     assert found & DEFERRED == set()
 
 
+def test_sample_of_a_lora_imports_no_other_command_s_libraries() -> None:
+    """peft asks after tensors in shards."""
+    train = ("train", "--batch-size", "4", "--steps", "1", "--lora", "2", "--out", "run")
+    store = ("prepare", "--model", "tiny", "--limit", "16", "--out", "store")
+    for words in (store, (*train, "--data", "store")):
+        subprocess.run([sys.executable, "-m", "ddecli", *words], check=True, capture_output=True)
+    found = imported("sample", "run", *SAMPLE[2:])
+    assert "peft" in found
+    assert found & DEFERRED == set()
+
+
 def test_inception_imports_no_other_command_s_libraries(pictures: str) -> None:
     found = imported("inception", pictures, "--splits", "1")
     assert {"torch", "transformers"} <= found

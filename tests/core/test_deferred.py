@@ -113,6 +113,18 @@ print(is_torch_distributed_available(), "torch._dynamo.eval_frame" in sys.module
     assert printed(code, WORLD_SIZE="2") == ["True True"]
 
 
+def test_transformers_reads_its_files_once() -> None:
+    code = """
+from transformers import models
+from transformers.utils import import_utils
+read = import_utils.create_import_structure_from_path
+print(read.cache_info().misses < 1.2 * read.cache_info().currsize, hasattr(models, "clip"))
+path = str(import_utils.os.path.dirname(models.__file__))
+print(read(path) == read.__wrapped__(path))
+"""
+    assert printed(code) == ["True True", "True"]
+
+
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package that is deferred, with a name that stands by; it writes down that it is executed."""
