@@ -231,7 +231,7 @@ def prepare(
     """
     from ddecli.core.imports import importing
 
-    with importing():
+    with importing(defer=True):
         import torch
 
         from ddecli.core.devices import choose_device

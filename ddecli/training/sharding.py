@@ -8,19 +8,18 @@ and reference round alike. Checkpoints and models are gathered whole, whatever t
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import FullyShardedDataParallelPlugin
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ddecli.core.errors import UserError
-
-if TYPE_CHECKING:
-    from torch.distributed.tensor import DTensor
 
 SHARDED_BLOCKS = ("BasicTransformerBlock", "ResnetBlock2D")
 """Gathered one at a time: between them nearly all weights of a U-Net."""
@@ -40,10 +39,6 @@ def shard(unet: nn.Module, accelerator: Accelerator) -> None:
     Raises:
         UserError: the launch asks for FSDP version 1, or for weights that lie on the processor.
     """
-    # What one process has no use for takes half a second to import.
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
-
     plugin = FullyShardedDataParallelPlugin()  # what the launch's configuration file says
     if plugin.fsdp_version != 2 or isinstance(plugin.cpu_offload, CPUOffloadPolicy):
         raise UserError(
@@ -65,16 +60,10 @@ def gathered(value: Tree, keep: bool) -> Tree:
         return {key: gathered(part, keep) for key, part in value.items()}  # type: ignore[return-value]
     if isinstance(value, list):
         return [gathered(part, keep) for part in value]  # type: ignore[return-value]
-    if _is_sharded(value):
+    if isinstance(value, DTensor):
         whole = value.full_tensor()
         return whole.cpu() if keep else whole.new_empty(0)  # type: ignore[return-value]
     return value
-
-
-def _is_sharded(value: Any) -> TypeGuard[DTensor]:
-    """Whether it is a tensor in shards: there is none before their module has been imported."""
-    tensors = sys.modules.get("torch.distributed.tensor")
-    return tensors is not None and isinstance(value, tensors.DTensor)
 
 
 def shards_of(values: dict[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,9 +88,7 @@ def optimizer_shards(state: dict[str, Any], parameters: Sequence[Tensor]) -> dic
 
 def _shard_of(value: Any, parameter: Tensor | None) -> Any:
     """The shard of a whole tensor, if the parameter is sharded and of that shape; else the value itself."""
-    if _is_sharded(parameter) and isinstance(value, Tensor) and value.shape == parameter.shape:
-        from torch.distributed.tensor import distribute_tensor
-
+    if isinstance(parameter, DTensor) and isinstance(value, Tensor) and value.shape == parameter.shape:
         whole = value.to(parameter.device_mesh.device_type).contiguous()
         return distribute_tensor(whole, parameter.device_mesh, parameter.placements)
     return value
@@ -120,4 +107,4 @@ def _laid_out(value: Any, parameter: Tensor) -> Any:
 
 def whole_number(value: Tensor) -> float:
     """A scalar that may be spread over the processes."""
-    return float(value.full_tensor() if _is_sharded(value) else value)
+    return float(value.full_tensor() if isinstance(value, DTensor) else value)

@@ -91,6 +91,12 @@ def test_score_imports_the_scorers_that_are_asked_for(pictures: str) -> None:
     assert found & DEFERRED == set()
 
 
+def test_prepare_defers_what_it_does_not_use() -> None:
+    found = imported("prepare", "--model", "tiny", "--limit", "8", "--out", "store")
+    assert {"torch", "diffusers"} <= found
+    assert found & DEFERRED == set()
+
+
 def test_train_imports_no_other_command_s_libraries(ddecli: Callable[..., Any]) -> None:
     """Nor what prepares the pairs that are there."""
     assert ddecli("prepare", "--model", "tiny", "--limit", "16", "--out", "store").code == 0
